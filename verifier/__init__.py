@@ -1,0 +1,1 @@
+"""The verifier: checks evidence, appraises it, and issues attestation-bound JWTs that stock Vault trusts."""

@@ -1,0 +1,57 @@
+"""What an appraisal says: every finding, an honest AR4SI vector, accepted or not (design.md section 2, step 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from verifier.core.rules import Finding, TrustClaim
+from verifier.core.x509chain import Root
+from verifier.tee.base import Matched
+
+EarStatus = Literal["none", "affirming", "warning", "contraindicated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What an attester names: compiled from a workload document (design.md section 5)."""
+
+    uuid: str
+    name: str
+    tenant: str
+    policy: str
+    audience: str
+    vault_address: str
+    vault_ca_pem: str
+    vault_mount: str
+    vault_role: str
+    labels: Mapping[str, str]
+    events_webhook: str
+    enabled: bool
+    document_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Appraisal:
+    """The verdict of step 6. ``accepted`` is the policy's; status and vector are never raised by a policy."""
+
+    accepted: bool
+    check_id: str  # the first failing rule; "" when accepted
+    findings: tuple[Finding, ...]
+    matched: tuple[Matched, ...]
+    vector: Mapping[TrustClaim, int]
+    ear_status: EarStatus
+    scheme: str
+    policy: str
+    policy_digest: bytes
+    root: Root
+    host_excluded: bool
+    bound: bool
+    measurement: str
+    instance_kind: str
+    instance_id: str
+    debug_status: str
+    tcb_status: str
+    unchecked_classes: frozenset[str]  # identity classes that the policy leaves unchecked as a whole
+    evidence_claims: Mapping[str, Any]

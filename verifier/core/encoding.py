@@ -1,0 +1,61 @@
+"""Encodings that the wire and the tokens share: base64url without padding (RFC 4648 section 5), RFC 8785, RFC 7638."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import rfc8785
+
+# Names of tenants, workloads, identities and policies. Vault folds case and expands `+` and `*` in templated paths
+# (design.md section 4), so this pattern is a security check wherever a name enters: load, API, mint.
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+
+_B64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+
+
+def is_name(text: str) -> bool:
+    """Tell whether ``text`` may name a tenant, workload, identity or policy."""
+    return NAME.fullmatch(text) is not None
+
+
+def b64url(data: bytes) -> str:
+    """Encode as base64url without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def unb64url(text: str) -> bytes:
+    """Decode canonical base64url without padding; raises ``ValueError`` for anything else, non-zero spare bits too."""
+    if _B64URL.fullmatch(text) is None:
+        raise ValueError("not base64url without padding")
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_")
+    except binascii.Error as error:
+        raise ValueError("not base64url") from error
+    if len(text) % 4 and b64url(data) != text:
+        raise ValueError("not canonical base64url: spare bits set")
+    return data
+
+
+def canonical(value: Any) -> bytes:
+    """Return the RFC 8785 form. Only strings, booleans, arrays and objects are used as values, never floats."""
+    return rfc8785.dumps(value)
+
+
+def sha256(data: bytes) -> bytes:
+    """SHA-256."""
+    return hashlib.sha256(data).digest()
+
+
+def jwk_thumbprint(jwk: Mapping[str, str]) -> bytes:
+    """RFC 7638 thumbprint (SHA-256) of an EC, OKP or RSA public JWK. Raises ``ValueError`` for another ``kty``."""
+    members = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}.get(
+        jwk.get("kty", "")
+    )
+    if members is None:
+        raise ValueError(f"kty: got {jwk.get('kty')!r}, want EC, OKP or RSA")
+    return sha256(canonical({name: jwk[name] for name in members}))

@@ -1,0 +1,60 @@
+"""The three kinds of no, and the one that stops a start.
+
+``MalformedEvidence``: cannot be read (400). ``EvidenceRejected``: read, not believed or not wanted (403).
+``CannotDecide``: an endorsement, the store or the clock is missing (503, may be retried). None of them mints.
+``ConfigError``: the operator's own documents or settings are wrong; start-up only.
+
+Every no carries a ``check_id`` (``<scheme>.<noun>[.<noun>]``, ``wire.*``, ``service.*``, ``binding.*``, ``policy.*``);
+ids are never renamed. Source: design.md section 2, "Errors".
+"""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """A no with a ``check_id``; ``detail`` is safe to show to the operator and never holds a secret or a token."""
+
+    outcome = "bug"
+
+    def __init__(self, check_id: str, detail: str) -> None:
+        super().__init__(f"{check_id}: {detail}")
+        self.check_id = check_id
+        self.detail = detail
+
+
+class MalformedEvidence(BridgeError):
+    """The bytes cannot be read as what they claim to be. Parsers raise this and nothing else."""
+
+    outcome = "malformed"
+
+
+class EvidenceRejected(BridgeError):
+    """The bytes were read and are not believed, or not wanted."""
+
+    outcome = "rejected"
+
+
+class CannotDecide(BridgeError):
+    """Something that is needed for a verdict is not there. Only this may be retried; it never spends a nonce."""
+
+    outcome = "cannot-decide"
+
+    def __init__(self, check_id: str, detail: str, *, retry_after: int = 5) -> None:
+        super().__init__(check_id, detail)
+        self.retry_after = retry_after
+
+
+class ConfigError(Exception):
+    """The operator's own input is wrong: names where (file), which key, what was got, what is wanted."""
+
+    def __init__(self, where: str, key: str, got: object, want: str) -> None:
+        super().__init__(f"{where}: {key}: got {got!r}, want {want}")
+        self.where = where
+        self.key = key
+        self.got = got
+        self.want = want
+
+
+def mismatch(field: str, got: object, want: object) -> str:
+    """Word a difference the same way everywhere: field, got, want."""
+    return f"{field}: got {got}, want {want}"

@@ -1,0 +1,184 @@
+"""Ports: what the service needs from the world, as protocols. Adapters implement them, ``compose`` wires them.
+
+Time, randomness and storage enter only here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+
+class Clock(Protocol):
+    """The machine's clock."""
+
+    def now_ms(self) -> int:
+        """Return Unix time in milliseconds."""
+        ...
+
+
+RandomSource = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """One verdict to be committed (step 7): accepted or refused by appraisal. Times are Unix milliseconds.
+
+    ``nonce`` is the whole 64 bytes; the store keeps its SHA-256. ``claims_digest`` is the SHA-256 of the RFC 8785 form
+    of the token's claims (accepted only); ``evidence`` is the envelope's bytes, kept by digest under the retention setting.
+    """
+
+    tenant: str
+    workload_uuid: str
+    workload: str
+    scheme: str
+    outcome: Literal["accepted", "refused"]
+    check_id: str
+    nonce: bytes
+    nonce_expires_ms: int
+    now_ms: int
+    policy: str
+    policy_digest: bytes
+    instance: str
+    measurement: str
+    jti: str
+    claims_digest: bytes
+    token_expires_ms: int
+    findings: Sequence[Mapping[str, Any]]
+    evidence: bytes
+    source: str = ""  # network address of the caller, for the operator
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedRecord:
+    """Where a record went: its number and its link in the hash chain."""
+
+    seq: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledAk:
+    """An attestation key whose TPM is known (design.md section 4, "TPM enrolment"). ``public`` is TPMT_PUBLIC."""
+
+    tenant: str
+    ak_name: bytes
+    ak_public: bytes
+    ek_public_digest: bytes  # SHA-256 of the EK's SubjectPublicKeyInfo
+    ek_name: bytes  # Name of the EK's TPMT_PUBLIC
+    root: str  # "private" or "simulated": whose CA vouched for the EK
+    enrolled_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRow:
+    """A trust document as compiled into the store: ``body`` is canonical JSON."""
+
+    kind: Literal["identity", "policy", "workload"]
+    tenant: str
+    name: str
+    version: int
+    body: str
+
+
+class Store(Protocol):
+    """Durable state. Every method may raise ``CannotDecide('service.store')`` when the database does not answer."""
+
+    def now_ms(self) -> int:
+        """Return the store's own clock."""
+        ...
+
+    def epoch(self) -> int:
+        """Return the challenge epoch; raising it voids all challenges."""
+        ...
+
+    def raise_epoch(self) -> int:
+        """Void every outstanding challenge (restore from backup, unsafe failover)."""
+        ...
+
+    def last_record_ms(self) -> int:
+        """Return the time of the last record, 0 without one."""
+        ...
+
+    def commit_verdict(self, record: VerdictRecord) -> CommittedRecord:
+        """Spend the nonce and write the record in one durable transaction.
+
+        Raises ``EvidenceRejected('service.nonce.spent')``, or ``CannotDecide('service.clock')`` when the record's time is
+        off the store's clock by more than the allowed skew.
+        """
+        ...
+
+    def find_ak(self, tenant: str, ak_name: bytes) -> EnrolledAk | None:
+        """Return the enrolled attestation key of that Name."""
+        ...
+
+    def is_ek_listed(self, tenant: str, ek_digest: bytes) -> bool:
+        """Tell whether the EK is on the tenant's list."""
+        ...
+
+    def ticket_is_open(self, tenant: str, ticket_hash: bytes) -> bool:
+        """Tell whether a single-use enrolment ticket exists, is unspent and not expired."""
+        ...
+
+    def enrol_ak(self, ak: EnrolledAk, ticket_hash: bytes | None) -> None:
+        """Write the AK, spending the ticket in the same transaction; ``EvidenceRejected('tpm2.enrolment.ticket')`` if spent."""
+        ...
+
+    def add_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
+        """Put EK digests on the tenant's list."""
+        ...
+
+    def add_ticket(self, tenant: str, ticket_hash: bytes, expires_ms: int) -> None:
+        """Open a single-use ticket (only its hash is kept)."""
+        ...
+
+    def trust_digest(self) -> str:
+        """Return the digest of the trust documents compiled last, "" for none."""
+        ...
+
+    def replace_trust(self, digest: str, rows: Iterable[TrustRow]) -> None:
+        """Replace all trust documents in one transaction."""
+        ...
+
+    def trust_document(self, kind: str, tenant: str, name: str, version: int | None = None) -> str | None:
+        """Return a document's JSON; the newest version where none is named."""
+        ...
+
+    def raise_high_water(self, issuer: str, number: int) -> bool:
+        """Raise the never-falling mark of a collateral issuer (CRL number…); false when ``number`` is below the mark."""
+        ...
+
+    def acquire_lease(self, name: str, holder: str, life_ms: int) -> bool:
+        """Take or renew a named lease (the worker's leadership)."""
+        ...
+
+    def purge(self, *, evidence_before_ms: int) -> int:
+        """Delete spent nonces past their life and evidence past its retention; returns how many rows went."""
+        ...
+
+    def ping(self) -> None:
+        """Raise ``CannotDecide`` unless the store can be written."""
+        ...
+
+    def close(self) -> None:
+        """Stop the writer and release connections."""
+        ...
+
+
+class CollateralSource(Protocol):
+    """Where a scheme's needs come from: folder, cache, store. A miss of a required one is ``CannotDecide``."""
+
+    def get(self, scheme: str, tenant: str, needs: Sequence[Any]) -> Mapping[str, bytes]:
+        """Answer ``tee.base.Need``s by name; absent optional ones are left out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A private key with its public JWK; ``kid`` is the RFC 7638 thumbprint, base64url."""
+
+    kid: str
+    alg: str
+    sign: Callable[[bytes], bytes]  # JWS signature over the signing input, raw (r||s for ECDSA)
+    public_jwk: Mapping[str, str]

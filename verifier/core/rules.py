@@ -1,0 +1,88 @@
+"""Rules: is the evidence *wanted*? A rule is data with an id; the engine in ``appraise`` runs them all and keeps every finding.
+
+A check (``tee.base``) asks whether evidence is genuine and raises; a rule never raises, it judges. Vocabulary: AR4SI
+(draft-ietf-rats-ar4si) for the trust claims that a failing rule lowers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+V = TypeVar("V")
+
+# Which document says what is expected. "service" rules are the defaults of design.md section 5: they hold unless the
+# appraisal policy names the exception; the others compare with a field of an identity of that class.
+Scope = Literal["service", "platform", "firmware", "workload", "config"]
+IDENTITY_CLASSES: tuple[Scope, ...] = ("platform", "firmware", "workload", "config")
+
+TrustClaim = Literal[
+    "instance-identity",
+    "configuration",
+    "executables",
+    "file-system",
+    "hardware",
+    "runtime-opaque",
+    "storage-opaque",
+    "sourced-data",
+]
+TRUST_CLAIMS: tuple[TrustClaim, ...] = (
+    "instance-identity",
+    "configuration",
+    "executables",
+    "file-system",
+    "hardware",
+    "runtime-opaque",
+    "storage-opaque",
+    "sourced-data",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a rule saw. ``seen`` is JSON for the operator's eyes (hex for bytes)."""
+
+    ok: bool
+    seen: Any
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(Generic[V]):
+    """One rule. ``judge(verified, expected)`` is pure and total: whatever the evidence says, it answers.
+
+    ``field`` is the key in the identity's ``values`` (scope platform, firmware, workload, config) or in the policy's
+    ``exceptions`` (scope service); ``layout_fields`` names what it judges, for the conformance suite's bins;
+    ``default`` is what a service rule expects when the policy names no exception.
+    ``expected`` is the validated field of the identity's pydantic model in JSON form, sub-keys listed in ``unchecked`` taken out.
+    """
+
+    id: str
+    scope: Scope
+    field: str
+    judge: Callable[[V, Any], Judgement]
+    layout_fields: tuple[str, ...] = ()
+    default: Any = None
+    trust_claim: TrustClaim = "executables"
+    fails_as: int = 96  # the AR4SI value when it fails: 96 contraindicated, 32 warning
+    holds_as: int = 2  # the value when it holds: 2 affirming
+    remedy: str = ""
+    mandatory: bool = False  # nothing can switch it off, neither ``unchecked`` nor an exception
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule's outcome, kept for the record whether it held or not."""
+
+    rule: str
+    scope: Scope
+    field: str
+    ok: bool
+    expected: Any
+    seen: Any
+    identity: str = ""  # "name@version" of the identity compared with; empty for service rules
+    detail: str = ""
+    remedy: str = ""
+    trust_claim: TrustClaim = "executables"
+    value: int = 96

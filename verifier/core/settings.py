@@ -1,0 +1,105 @@
+"""The settings as one frozen record, and the combinations that are refused at start, each by name.
+
+Reading them (TOML, ``VAB_…`` environment, ``…_FILE``) is the adapter's (``adapters/settings_source``); this module is pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from verifier.core.encoding import is_name
+from verifier.core.errors import ConfigError
+
+SigningAlgorithm = Literal["ES256", "ES384", "EdDSA", "RS256", "PS256"]
+ALGORITHMS: tuple[SigningAlgorithm, ...] = ("ES256", "ES384", "EdDSA", "RS256", "PS256")
+
+TOKEN_LIFE_MAX_S = 300
+SKEW_MS = 5_000
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
+MAX_LOG_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an operator can set. Paths are strings; secrets are never in here, only the files that hold them."""
+
+    base_url: str  # https, no trailing slash; issuers are {base_url}/t/{tenant}
+    bind: str = "127.0.0.1:8443"
+    tls_certificate: str = ""
+    tls_key: str = ""
+    behind_tls_proxy: bool = False  # TLS ends in front of this process, on the same machine or in the same enclave
+    tenants: tuple[str, ...] = ("default",)
+    simulated: bool = False  # a process for forged TEEs: store, keys, JWKS and issuer of its own
+    database_url: str = "sqlite:///var/verifier.db"
+    key_file: str = "var/keys.json"
+    key_passphrase_file: str = ""
+    trust_dir: str = ""
+    endorsement_dir: str = ""  # identity-bound endorsements and CRLs, offline
+    private_anchor_dir: str = ""  # an operator's own roots, by scheme: {dir}/{scheme}/*.pem
+    workers: int = 0  # 0: one per core
+    threads: int = 4
+    run_worker: bool = True
+    signing_algorithm: SigningAlgorithm = "ES256"
+    token_life_s: int = 60
+    jwks_max_age_s: int = 60
+    key_publish_lead_s: int = 600
+    signing_key_life_s: int = 30 * 24 * 3600
+    evidence_retention_days: int = 30
+    metrics_dir: str = ""  # PROMETHEUS_MULTIPROC_DIR; a fresh temporary folder when empty
+    rate_per_minute: int = 600  # per source address and process, before any work
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    graceful_timeout_s: int = 20
+    ek_lists_dir: str = ""  # {dir}/{tenant}.txt: SHA-256 of EK SubjectPublicKeyInfo, one a line
+    extra: tuple[str, ...] = field(default=())
+
+    def issuer(self, tenant: str) -> str:
+        """Return the tenant's issuer URL; byte for byte what Vault's mount is told."""
+        return f"{self.base_url}/t/{tenant}"
+
+
+def _refuse(key: str, got: object, want: str) -> ConfigError:
+    return ConfigError("settings", key, got, want)
+
+
+def check_settings(settings: Settings) -> Settings:
+    """Refuse unsafe or senseless combinations, each by name. Returns the same record."""
+    url = urlsplit(settings.base_url)
+    if url.scheme != "https" or not url.netloc or url.query or url.fragment or settings.base_url.endswith("/"):
+        raise _refuse(
+            "base_url", settings.base_url, "https://host[:port][/path] without query, fragment or trailing slash"
+        )
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        raise _refuse("tls_key", settings.tls_key or None, "tls_certificate and tls_key together")
+    host = settings.bind.rpartition(":")[0]
+    if not settings.tls_certificate and not settings.behind_tls_proxy:
+        raise _refuse("tls_certificate", None, "a certificate, or behind_tls_proxy = true")
+    if not settings.tls_certificate and host not in ("127.0.0.1", "[::1]", "localhost", "unix"):
+        raise _refuse("bind", settings.bind, "a loopback address where this process does not end TLS itself")
+    if not settings.tenants or len(set(settings.tenants)) != len(settings.tenants):
+        raise _refuse("tenants", settings.tenants, "at least one tenant, each once")
+    for tenant in settings.tenants:
+        if not is_name(tenant):
+            raise _refuse("tenants", tenant, "a name of a-z, 0-9 and inner hyphens, at most 63")
+    if settings.signing_algorithm not in ALGORITHMS:
+        raise _refuse("signing_algorithm", settings.signing_algorithm, f"one of {', '.join(ALGORITHMS)}")
+    if not 10 <= settings.token_life_s <= TOKEN_LIFE_MAX_S:
+        raise _refuse("token_life_s", settings.token_life_s, f"10 to {TOKEN_LIFE_MAX_S}")
+    if not 1 <= settings.jwks_max_age_s <= 300:  # noqa: PLR2004 - the bound is the message
+        raise _refuse("jwks_max_age_s", settings.jwks_max_age_s, "1 to 300")
+    if settings.key_publish_lead_s < settings.jwks_max_age_s:
+        raise _refuse(
+            "key_publish_lead_s", settings.key_publish_lead_s, "at least jwks_max_age_s: publish before signing"
+        )
+    if settings.signing_key_life_s <= 2 * settings.key_publish_lead_s:
+        raise _refuse("signing_key_life_s", settings.signing_key_life_s, "more than twice key_publish_lead_s")
+    if not settings.key_passphrase_file:
+        raise _refuse("key_passphrase_file", None, "a file that holds the key file's passphrase")
+    if settings.workers < 0 or settings.threads < 1:
+        raise _refuse("workers", settings.workers, "0 (one per core) or more, and at least one thread")
+    if settings.evidence_retention_days < 0:
+        raise _refuse("evidence_retention_days", settings.evidence_retention_days, "0 (keep none) or more days")
+    if settings.rate_per_minute < 1:
+        raise _refuse("rate_per_minute", settings.rate_per_minute, "at least 1")
+    return settings

@@ -1,0 +1,243 @@
+"""The wire: requests and answers of the public API, validated once at the edge (design.md section 2, "Wire").
+
+Everything here is unverified until the service says otherwise. Malformed input is ``MalformedEvidence('wire.…')``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from verifier.core.encoding import jwk_thumbprint, unb64url
+from verifier.core.errors import EvidenceRejected, MalformedEvidence
+
+REQUEST_TYPE = "vab-request+jws"
+ANSWER_TYPE = "vab-answer+jws"
+ANSWER_KEYS_TYPE = "vab-answer-keys+jws"
+ENVELOPE_VERSION = 1
+
+M = TypeVar("M", bound=BaseModel)
+
+NameStr = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", max_length=63)]
+B64Str = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")]
+PartName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
+
+
+class Wire(BaseModel):
+    """Base of all wire models: strict, closed, frozen."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class EcJwk(Wire):
+    """A public P-256 key (RFC 7518 section 6.2): coordinates of exactly 32 bytes."""
+
+    kty: Annotated[str, Field(pattern="^EC$")]
+    crv: Annotated[str, Field(pattern="^P-256$")]
+    x: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    y: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+
+
+class ChallengeRequest(Wire):
+    """``POST /v1/challenges``."""
+
+    tenant: NameStr
+    workload: NameStr
+
+
+class ChallengeAnswer(Wire):
+    """A nonce of 64 bytes, base64url, and its life in seconds."""
+
+    nonce: B64Str
+    expires_in: int
+
+
+class RequestKeys(Wire):
+    """The two fresh keys of the attester: ``sig`` signs the request, the answer is encrypted to ``enc``."""
+
+    sig: EcJwk
+    enc: EcJwk
+
+
+class EnvelopeModel(Wire):
+    """Evidence of one scheme, or of a composite whose parts are envelopes themselves."""
+
+    version: Annotated[int, Field(ge=1, le=1)]
+    scheme: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+    parts: dict[PartName, B64Str] = Field(default_factory=dict)
+    endorsements: dict[PartName, B64Str] = Field(default_factory=dict)
+    components: Annotated[tuple[EnvelopeModel, ...], Field(max_length=4, strict=False)] = ()
+
+
+class AttestationClaims(Wire):
+    """The payload of the request's JWS (``POST /v1/attestations``)."""
+
+    tenant: NameStr
+    workload: NameStr
+    audience: Annotated[str, Field(min_length=1, max_length=512)]
+    nonce: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{86}$")]
+    keys: RequestKeys
+    user_data: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,86}$")] = ""
+    evidence: EnvelopeModel
+
+
+class AttestationAnswer(Wire):
+    """The answer: a compact JWE to ``enc``."""
+
+    answer: str
+
+
+class EnrolmentRequest(Wire):
+    """``POST /v1/tpm2/enrolments``: ``ek_chain`` is DER certificates, leaf first; publics are TPMT_PUBLIC; all base64url."""
+
+    tenant: NameStr
+    ek_chain: Annotated[tuple[B64Str, ...], Field(min_length=1, max_length=6, strict=False)]
+    ek_public: B64Str
+    ak_public: B64Str
+    ticket: Annotated[str, Field(max_length=128)] | None = None
+
+
+class EnrolmentChallenge(Wire):
+    """What TPM2_ActivateCredential needs, and the state to send back. Nothing is stored for it."""
+
+    credential_blob: B64Str
+    encrypted_secret: B64Str
+    state: B64Str
+    expires_in: int
+
+
+class EnrolmentProof(Wire):
+    """``PUT /v1/tpm2/enrolments/{ak_name}``."""
+
+    state: B64Str
+    secret: B64Str
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceEnvelope:
+    """Raw bytes, unverified, by part name."""
+
+    scheme: str
+    unverified_parts: Mapping[str, bytes]
+    unverified_endorsements: Mapping[str, bytes]
+    components: tuple[EvidenceEnvelope, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AttestationRequest:
+    """A request whose signature by its own ``sig`` was checked: integrity, not identity."""
+
+    tenant: str
+    workload: str
+    audience: str
+    nonce: bytes
+    sig: Mapping[str, str]
+    enc: Mapping[str, str]
+    sig_thumbprint: bytes
+    enc_thumbprint: bytes
+    user_data: bytes
+    evidence: EvidenceEnvelope
+    raw_evidence: bytes  # RFC 8785 form of the envelope's JSON, what the record keeps
+
+
+def parse_model(model: type[M], body: bytes, *, check_id: str = "wire.body") -> M:
+    """Validate JSON against a wire model; the error names the first wrong field."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(step) for step in first["loc"]) or "body"
+        raise MalformedEvidence(check_id, f"{where}: {first['msg']}") from None
+    except RecursionError:
+        raise MalformedEvidence(check_id, "body: nested too deeply") from None
+
+
+def unb64_field(text: str, field: str, *, check_id: str = "wire.body") -> bytes:
+    """Decode a base64url field."""
+    try:
+        return unb64url(text)
+    except ValueError as error:
+        raise MalformedEvidence(check_id, f"{field}: {error}") from None
+
+
+def ec_public_key(jwk: EcJwk, field: str) -> ec.EllipticCurvePublicKey:
+    """Load a P-256 point; a point off the curve is malformed."""
+    point = b"\x04" + unb64_field(jwk.x, f"{field}.x") + unb64_field(jwk.y, f"{field}.y")
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+    except ValueError:
+        raise MalformedEvidence("wire.keys", f"{field}: not a point of P-256") from None
+
+
+def _envelope(model: EnvelopeModel, *, depth: int = 0) -> EvidenceEnvelope:
+    if depth > 1:
+        raise MalformedEvidence("wire.evidence.components", "components: nested, want one level")
+    if bool(model.components) == bool(model.parts):
+        raise MalformedEvidence("wire.evidence.parts", "evidence: want parts or components, and not both")
+    where = "wire.evidence.parts"
+    return EvidenceEnvelope(
+        scheme=model.scheme,
+        unverified_parts={k: unb64_field(v, f"parts.{k}", check_id=where) for k, v in model.parts.items()},
+        unverified_endorsements={
+            k: unb64_field(v, f"endorsements.{k}", check_id="wire.evidence.endorsements")
+            for k, v in model.endorsements.items()
+        },
+        components=tuple(_envelope(part, depth=depth + 1) for part in model.components),
+    )
+
+
+def split_jws(body: bytes, *, typ: str) -> tuple[bytes, bytes, bytes]:
+    """Split a compact ES256 JWS of type ``typ`` into signing input, payload and signature. Nothing is verified yet."""
+    try:
+        head, payload, signature = body.decode("ascii").split(".")
+        header: Any = json.loads(unb64url(head))
+        decoded = unb64url(payload)
+        raw_signature = unb64url(signature)
+    except (ValueError, RecursionError):
+        raise MalformedEvidence("wire.jws", "body: not a compact JWS") from None
+    if header != {"alg": "ES256", "typ": typ}:
+        raise MalformedEvidence("wire.jws.header", f"header: want exactly alg ES256 and typ {typ}")
+    if len(raw_signature) != 64:  # noqa: PLR2004 - r and s of P-256
+        raise MalformedEvidence("wire.jws", f"signature: got {len(raw_signature)} bytes, want 64")
+    return f"{head}.{payload}".encode("ascii"), decoded, raw_signature
+
+
+def parse(body: bytes) -> AttestationRequest:
+    """Read a request and check its signature by ``sig``; raises ``MalformedEvidence`` or ``EvidenceRejected('wire.signature')``.
+
+    The signature proves that the sender holds ``sig``, nothing more: who it is, the evidence has to say.
+    """
+    signing_input, payload, signature = split_jws(body, typ=REQUEST_TYPE)
+    claims = parse_model(AttestationClaims, payload)
+    sig_key = ec_public_key(claims.keys.sig, "keys.sig")
+    ec_public_key(claims.keys.enc, "keys.enc")
+    sig, enc = claims.keys.sig.model_dump(), claims.keys.enc.model_dump()
+    if sig == enc:
+        raise MalformedEvidence("wire.keys", "keys: sig and enc are the same key, want two")
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    try:
+        sig_key.verify(encode_dss_signature(r, s), signing_input, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        raise EvidenceRejected("wire.signature", "request: signature does not verify with keys.sig") from None
+    user_data = unb64_field(claims.user_data, "user_data")
+    return AttestationRequest(
+        tenant=claims.tenant,
+        workload=claims.workload,
+        audience=claims.audience,
+        nonce=unb64_field(claims.nonce, "nonce", check_id="wire.nonce"),
+        sig=sig,
+        enc=enc,
+        sig_thumbprint=jwk_thumbprint(sig),
+        enc_thumbprint=jwk_thumbprint(enc),
+        user_data=user_data,
+        evidence=_envelope(claims.evidence),
+        raw_evidence=claims.evidence.model_dump_json(exclude_defaults=False).encode(),
+    )

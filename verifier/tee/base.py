@@ -1,0 +1,190 @@
+"""What a scheme is, and the only place where evidence becomes ``Verified``.
+
+A scheme is a record of functions and tables: how its parts are read, which endorsements and collateral it asks for,
+its checks in order, its rules, its identity models. It is handed what it asked for and fetches nothing
+(design.md sections 2 and 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from verifier.core.binding import BindingDigest, require_bound
+from verifier.core.errors import MalformedEvidence
+from verifier.core.rules import Rule, Scope
+from verifier.core.x509chain import Anchor, ChainCache, Root
+
+E = TypeVar("E")
+C = TypeVar("C")
+
+BindingSize = Literal["whole", "short"]
+Bin = Literal["rules", "bound", "reported", "ignored"]
+
+
+class Values(BaseModel):
+    """Base of every identity model (``reference.py``): strict, closed, frozen. A field left out is ``None``."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing that a scheme asks of the verifier's own sources (never of the attester): a CRL, TCB info, an enrolled AK.
+
+    ``kind`` and ``key`` say which (``("sev-snp.crl", "Milan")``); the answer arrives in ``collate`` under ``name``.
+    A required one that nobody has is ``CannotDecide`` under ``<scheme>.endorsement.<name>``.
+    """
+
+    name: str
+    kind: str
+    key: str
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Subject(Generic[E, C]):
+    """What a check is given. All of it is an argument: no clock, no files, no environment."""
+
+    evidence: E
+    collateral: C
+    anchors: tuple[Anchor, ...]
+    now: int  # Unix seconds, read once per request
+    chains: ChainCache
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Generic[E, C]):
+    """One check: raises ``EvidenceRejected(id)``, ``CannotDecide(id)`` or nothing. Ids are never renamed.
+
+    ``redundant_with`` names the check that would also catch this one's vector, ``why`` says why both stay.
+    """
+
+    id: str
+    run: Callable[[Subject[E, C]], None]
+    redundant_with: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The digest that the evidence must carry (``binding.binding_digest``)."""
+
+    digest: BindingDigest
+
+
+@dataclass(frozen=True, slots=True)
+class UnsafeUnbound:
+    """Offline judgement only: no challenge exists. ``user_data`` is compared if given; such a verdict never mints."""
+
+    user_data: bytes | None = None
+
+
+Expected = Bound | UnsafeUnbound
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """An identity that the evidence satisfied: class, name, version, and its values in JSON form."""
+
+    scope: Scope
+    name: str
+    version: int
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme(Generic[E, C]):
+    """A format of evidence with its verifier. ``name`` is the folder's with hyphens."""
+
+    name: str
+    host_excluded: bool
+    required_parts: frozenset[str]
+    optional_parts: frozenset[str] = frozenset()
+    # Identity-bound endorsements that may come with the evidence; anything else in the envelope is refused.
+    endorsement_names: frozenset[str]
+    binding_size: BindingSize
+    decode: Callable[[Mapping[str, bytes]], E]
+    encode: Callable[[E], dict[str, bytes]]
+    bound_value: Callable[[E], bytes]
+    # What to ask the verifier's own sources for, given the evidence and the names of endorsements that came with it.
+    needs: Callable[[E, frozenset[str]], tuple[Need, ...]]
+    # Parse endorsements and collateral once, together; ``MalformedEvidence`` under ``<scheme>.endorsement.<name>``.
+    collate: Callable[[E, Mapping[str, bytes]], C]
+    checks: tuple[Check[E, C], ...]
+    anchors: tuple[Anchor, ...]  # built-in vendor anchors; private and simulated ones are added by ``compose``
+    rules: tuple[Rule[Verified[E, C]], ...]
+    identity_models: Mapping[Scope, type[Values]]  # the classes that this scheme has, with their fields
+    exceptions_model: type[Values]  # what an appraisal policy may except from the service rules
+    layout_fields: tuple[str, ...]
+    bins: Mapping[str, Bin]  # every layout field in exactly one; "rules" must agree with the rules' layout_fields
+    evidence_claims: Callable[[E], dict[str, Any]]
+    root: Callable[[Subject[E, C]], Root]  # which anchor the checks ended in
+    measurement: Callable[[Verified[E, C], tuple[Matched, ...]], str]
+    instance: Callable[[Verified[E, C]], tuple[str, str]]  # (kind, id) of design.md section 4, "instance"
+    debug_status: Callable[[E], str]  # EAT dbgstat
+    tcb_status: Callable[[Verified[E, C]], str] = field(default=lambda _verified: "NotApplicable")
+    mandatory_rules: frozenset[str] = frozenset()
+    # Lint: identity classes without which guest software is not measured at all (reported when unchecked).
+    software_classes: frozenset[Scope] = frozenset()
+
+
+_TOKEN = object()
+
+
+class Verified(Generic[E, C]):
+    """Genuine evidence. Built by ``run_checks`` alone; appraisal and mint accept nothing else.
+
+    Says: signature, chain, endorsements and (where ``bound``) user data were checked. Says nothing about being wanted.
+    """
+
+    __slots__ = ("anchors", "bound", "collateral", "evidence", "now", "root", "scheme")
+
+    def __init__(self, token: object, scheme: Scheme[E, C], subject: Subject[E, C], *, bound: bool) -> None:
+        if token is not _TOKEN:
+            raise TypeError("Verified is built by run_checks only")
+        self.scheme = scheme
+        self.evidence = subject.evidence
+        self.collateral = subject.collateral
+        self.anchors = subject.anchors
+        self.now = subject.now
+        self.root: Root = scheme.root(subject)
+        self.bound = bound
+
+
+def require_parts(scheme: Scheme[Any, Any], parts: Mapping[str, bytes], endorsements: Mapping[str, bytes]) -> None:
+    """Refuse an envelope that lacks a part or carries one that the scheme does not know."""
+    for name in sorted(scheme.required_parts - parts.keys()):
+        raise MalformedEvidence(f"{scheme.name}.decode.{name}", f"parts.{name}: got nothing, want it")
+    for name in sorted(parts.keys() - scheme.required_parts - scheme.optional_parts):
+        raise MalformedEvidence(
+            "wire.evidence.parts", f"parts: got {name!r}, want {sorted(scheme.required_parts | scheme.optional_parts)}"
+        )
+    for name in sorted(endorsements.keys() - scheme.endorsement_names):
+        raise MalformedEvidence(
+            "wire.evidence.endorsements", f"endorsements: got {name!r}, want {sorted(scheme.endorsement_names)}"
+        )
+
+
+def check_user_data(scheme: Scheme[E, C], evidence: E, expected: Expected) -> bool:
+    """Compare the evidence's user data centrally, for every scheme. Returns whether it was bound to a challenge."""
+    if isinstance(expected, UnsafeUnbound):
+        if expected.user_data is not None:
+            require_bound(scheme.bound_value(evidence), expected.user_data)
+        return False
+    digest = expected.digest
+    require_bound(scheme.bound_value(evidence), digest.whole if scheme.binding_size == "whole" else digest.short)
+    return True
+
+
+def run_checks(scheme: Scheme[E, C], subject: Subject[E, C], expected: Expected) -> Verified[E, C]:
+    """Run every check in order, then the binding. The first no is raised; an empty checklist is a programmer's error."""
+    if not scheme.checks:
+        raise TypeError(f"{scheme.name}: nothing to check")
+    for check in scheme.checks:
+        check.run(subject)
+    bound = check_user_data(scheme, subject.evidence, expected)
+    return Verified(_TOKEN, scheme, subject, bound=bound)

@@ -1,0 +1,55 @@
+"""Cases: a folder of evidence with a stated expectation, as ``evidence/README.md`` lays it out, judged offline.
+
+A case's ``policy`` is not an appraisal policy: each key sets one rule, absent means the README's default, an unknown key
+is a usage error (``CaseError``, exit 64). Nothing judged here can ever mint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from verifier.core.rules import Finding
+from verifier.core.x509chain import Root
+
+
+class CaseError(Exception):
+    """The case itself is wrong (unknown policy key, wrong ``sha256``, missing file): a usage error, exit 64."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFiles:
+    """A case as read from its folder; file contents are unverified."""
+
+    platform: str
+    evidence: Mapping[str, bytes]  # file name -> bytes
+    collateral: Mapping[str, bytes]
+    policy: Mapping[str, Any]
+    now: int  # verify_at, Unix seconds
+    crl_required: bool | None = None  # case.json's own word; None where it says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class CaseVerdict:
+    """Genuine, with the findings of the rules that the case's policy sets; accepted when every one holds."""
+
+    findings: tuple[Finding, ...] = ()
+    root: Root | None = None
+    anchor: str = "built-in"  # "case-given" where only the case can give the anchor
+
+
+@dataclass(frozen=True, slots=True)
+class CaseForm:
+    """How one platform's cases are judged.
+
+    ``claims(files)`` decodes and returns the evidence claims under the case's own names (what the bytes say, not what may
+    be trusted); raises ``MalformedEvidence``. ``fallback_claims`` are given where the evidence cannot be decoded.
+    ``judge(files)`` returns a verdict or raises one of the three kinds of no.
+    """
+
+    platform: str
+    policy_keys: frozenset[str]
+    claims: Callable[[CaseFiles], dict[str, Any]]
+    judge: Callable[[CaseFiles], CaseVerdict]
+    fallback_claims: Callable[[CaseFiles], dict[str, Any]] = field(default=lambda _files: {})
