@@ -1,0 +1,134 @@
+"""The parts that a distribution packages: software TPM, TSS, FUSE, Docker, debootstrap, wrk."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import sysconfig
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tools.realparts.errors import MissingToolError
+from tools.realparts.places import command
+from tools.realparts.running import ask, run_long, say
+
+
+@dataclass(frozen=True)
+class Package:
+    """A Debian package, what it is for, and a look whether the machine has what it brings, from wherever."""
+
+    name: str
+    purpose: str
+    present: Callable[[], bool]
+
+
+def _has_command(name: str) -> bool:
+    return command(name) is not None
+
+
+def _has_library(*names: str) -> bool:
+    return any(ctypes.util.find_library(name) for name in names)
+
+
+def _has_development(name: str) -> bool:
+    pkg_config = command("pkg-config")
+    return pkg_config is not None and ask([pkg_config, "--exists", name]) is not None
+
+
+def _has_python_header() -> bool:
+    return Path(sysconfig.get_path("include"), "Python.h").exists()
+
+
+def _has_docker_engine() -> bool:
+    docker = command("docker")
+    if _has_command("dockerd"):
+        return True
+    return docker is not None and ask([docker, "version", "--format", "{{.Server.Version}}"]) is not None
+
+
+def _tool(name: str, purpose: str, program: str = "") -> Package:
+    return Package(name, purpose, partial(_has_command, program or name))
+
+
+# tpm2-pytss comes as source and is built against the machine's TSS.
+_PYTHON = (
+    _tool("gcc", "builds tpm2-pytss", "cc"),
+    _tool("pkg-config", "builds tpm2-pytss"),
+    Package("libtss2-dev", "the TPM software stack, with its swtpm transport", partial(_has_development, "tss2-esys")),
+    Package("python3-dev", "builds tpm2-pytss", _has_python_header),
+)
+_TEST = (
+    _tool("swtpm", "the software TPM"),
+    _tool("swtpm-tools", "its manufacture: EK and its certificate", "swtpm_setup"),
+    _tool("tpm2-tools", "asks a TPM from the command line", "tpm2_getcap"),
+    Package("libtss2-tcti-swtpm0", "how the TSS talks to swtpm", partial(_has_library, "tss2-tcti-swtpm")),
+    _tool("fuse3", "mounts the stand-in for configfs-tsm", "fusermount3"),
+    Package("libfuse3-3", "the library behind it", partial(_has_library, "fuse3", "fuse")),
+    _tool("openssl", "looks at certificates from outside"),
+)
+_COMPOSE = (
+    Package("docker.io", "the Docker engine", _has_docker_engine),
+    _tool("iptables", "the engine's networks"),
+    _tool("debootstrap", "makes the stand-in base images"),
+)
+_BENCH = (_tool("wrk", "puts load on HTTP"),)
+
+GROUPS: dict[str, tuple[Package, ...]] = {
+    "venv": _PYTHON,
+    "test": (*_PYTHON, *_TEST),
+    "compose": (*_PYTHON, *_COMPOSE),
+    "bench": (*_PYTHON, *_TEST, *_BENCH),
+    "all": (*_PYTHON, *_TEST, *_COMPOSE, *_BENCH),
+}
+
+
+def debian(group: str) -> list[str]:
+    """Install what a group lacks and return the names of what was installed."""
+    missing = [package for package in GROUPS[group] if not package.present()]
+    if not missing:
+        say(f"Debian packages ({group}): all there")
+        return []
+    _may_install(missing)
+    names = [package.name for package in missing]
+    say("Debian packages to install: " + ", ".join(f"{package.name} ({package.purpose})" for package in missing))
+    _apt("apt-update", ["update"])
+    _apt("apt-install", ["install", "--yes", "--no-install-recommends", *names])
+    left = [package.name for package in missing if not package.present()]
+    if left:
+        raise MissingToolError(f"apt-get installed {_words(left)}, but what they bring cannot be found afterwards.")
+    return names
+
+
+def _may_install(missing: list[Package]) -> None:
+    """Refuse with a sentence where installing is not ours to do."""
+    names = [package.name for package in missing]
+    if not {"debian", "ubuntu"} & _families() or not _has_command("apt-get"):
+        purposes = "; ".join(f"{package.name}: {package.purpose}" for package in missing)
+        raise MissingToolError(
+            f"This is no Debian or Ubuntu: install what these Debian packages bring from your own distribution ({purposes})."
+        )
+    if os.geteuid() != 0:
+        raise MissingToolError(f"Debian packages are missing: run `sudo apt-get install {' '.join(names)}`.")
+
+
+def _families() -> set[str]:
+    """Return what os-release says that this system is, or is like."""
+    try:
+        lines = Path(os.environ.get("VAB_OS_RELEASE", "/etc/os-release")).read_text().splitlines()
+    except OSError:
+        return set()
+    fields = dict(line.split("=", 1) for line in lines if "=" in line)
+    return set(" ".join(fields.get(key, "").strip('"') for key in ("ID", "ID_LIKE")).split())
+
+
+def _apt(name: str, words: list[str]) -> None:
+    # Another apt-get may hold the lock for a while, on a machine that is just starting above all.
+    run_long(
+        name, ["apt-get", "-o", "DPkg::Lock::Timeout=300", "--quiet", *words], env={"DEBIAN_FRONTEND": "noninteractive"}
+    )
+
+
+def _words(names: Iterable[str]) -> str:
+    return ", ".join(names)

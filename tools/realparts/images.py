@@ -1,0 +1,3 @@
+"""x"""
+from pathlib import Path
+def images() -> Path: raise NotImplementedError
