@@ -1,0 +1,1 @@
+"""The ``verifier`` command: one small module a group of subcommands."""

@@ -1,0 +1,59 @@
+"""Entry of the ``verifier`` command: gathers the groups, maps what nobody foresaw to exit 70."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+
+import click
+
+from verifier.core.exits import Exit
+
+# name -> module that defines `command` (a click command or group). Imported on use, so that `verifier appraise` does not
+# pay for Flask and SQLAlchemy.
+_COMMANDS = {
+    "serve": "verifier.cli.serve",
+    "appraise": "verifier.cli.appraise",
+    "keys": "verifier.cli.keys",
+    "policy": "verifier.cli.policy",
+    "identity": "verifier.cli.identity",
+    "workload": "verifier.cli.workload",
+    "enrolment": "verifier.cli.enrolment",
+    "openapi": "verifier.cli.openapi",
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(_COMMANDS[cmd_name]).command
+        return command
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="vault-attestation-bridge")
+def cli() -> None:
+    """Check hardware evidence and issue attestation-bound JWTs for stock Vault.
+
+    Exit codes: 0 done, 1 no, 2 malformed input, 3 cannot decide or not reachable, 64 usage, 70 bug.
+    """
+
+
+def main() -> None:
+    """Run the command line; an exception that no command foresaw is a bug and leaves with 70."""
+    try:
+        cli(prog_name="verifier")
+    except Exception:  # noqa: BLE001 - the last line of defence: a traceback for the report, and the bug's exit code
+        traceback.print_exc()
+        sys.exit(int(Exit.BUG))
+
+
+if __name__ == "__main__":
+    main()

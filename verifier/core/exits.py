@@ -1,0 +1,31 @@
+"""Exit codes, the same for every command of both programs."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from verifier.core.errors import CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
+
+
+class Exit(IntEnum):
+    """0 done, 1 no, 2 malformed input, 3 cannot decide or not reachable, 64 usage, 70 bug."""
+
+    DONE = 0
+    NO = 1
+    MALFORMED = 2
+    UNDECIDED = 3
+    USAGE = 64
+    BUG = 70
+
+
+def exit_for(error: BaseException) -> Exit:
+    """Map an error to its exit code; anything unforeseen is a bug. Operators' own documents (``ConfigError``) are usage."""
+    if isinstance(error, EvidenceRejected):
+        return Exit.NO
+    if isinstance(error, MalformedEvidence):
+        return Exit.MALFORMED
+    if isinstance(error, CannotDecide):
+        return Exit.UNDECIDED
+    if isinstance(error, ConfigError):
+        return Exit.USAGE
+    return Exit.BUG
