@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes.util
 import os
 import sysconfig
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -97,7 +97,8 @@ def debian(group: str) -> list[str]:
     _apt("apt-install", ["install", "--yes", "--no-install-recommends", *names])
     left = [package.name for package in missing if not package.present()]
     if left:
-        raise MissingToolError(f"apt-get installed {_words(left)}, but what they bring cannot be found afterwards.")
+        lost = ", ".join(left)
+        raise MissingToolError(f"apt-get installed {lost}, but what they bring cannot be found afterwards.")
     return names
 
 
@@ -114,13 +115,18 @@ def _may_install(missing: list[Package]) -> None:
 
 
 def _families() -> set[str]:
-    """Return what os-release says that this system is, or is like."""
+    """Return what this system says that it is, or is like."""
+    release = os_release()
+    return set(f"{release.get('ID', '')} {release.get('ID_LIKE', '')}".split())
+
+
+def os_release() -> dict[str, str]:
+    """Read os-release; empty where a system has none."""
     try:
         lines = Path(os.environ.get("VAB_OS_RELEASE", "/etc/os-release")).read_text().splitlines()
     except OSError:
-        return set()
-    fields = dict(line.split("=", 1) for line in lines if "=" in line)
-    return set(" ".join(fields.get(key, "").strip('"') for key in ("ID", "ID_LIKE")).split())
+        return {}
+    return {key: value.strip("\"'") for key, _, value in (line.partition("=") for line in lines)}
 
 
 def _apt(name: str, words: list[str]) -> None:
@@ -128,7 +134,3 @@ def _apt(name: str, words: list[str]) -> None:
     run_long(
         name, ["apt-get", "-o", "DPkg::Lock::Timeout=300", "--quiet", *words], env={"DEBIAN_FRONTEND": "noninteractive"}
     )
-
-
-def _words(names: Iterable[str]) -> str:
-    return ", ".join(names)

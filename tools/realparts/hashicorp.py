@@ -90,8 +90,12 @@ def _mirror(program: Path, fresh: Path, final: Path) -> None:
     place = Path("mirror", provider_address(program), PROVIDER.version, platform(PROVIDER))
     (fresh / place).mkdir(parents=True)
     build_go(PROVIDER, fresh / place / f"terraform-provider-vault_v{PROVIDER.version}")
-    text = _CONFIGURATION.format(mirror=final / "mirror", source=_SOURCE)
-    (fresh / "terraform.rc").write_text(text)
+    (fresh / "terraform.rc").write_text(mirror_configuration(final / "mirror"))
+
+
+def mirror_configuration(mirror: Path) -> str:
+    """Write a CLI configuration that takes the provider from a mirror."""
+    return _CONFIGURATION.format(mirror=mirror, source=_SOURCE)
 
 
 def provider_address(program: Path) -> str:
