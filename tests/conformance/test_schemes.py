@@ -1,0 +1,194 @@
+"""Every scheme of the registry keeps the house's promises (design.md section 3, last paragraph of "The house")."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from tests.support.sources import ROOT, constants_like_ids
+from tests.support.vectors import Vector, base_of, folder_of, recipes_of, run_vector, verify_vector
+from verifier.core.errors import BridgeError, MalformedEvidence
+from verifier.tee.base import Scheme
+from verifier.tee.registry import SCHEMES
+
+NAMES = sorted(SCHEMES)
+
+
+def _vectors(name: str) -> tuple[Vector, ...]:
+    vectors: tuple[Vector, ...] = recipes_of(name).VECTORS
+    return vectors
+
+
+def _each_vector() -> list[Any]:
+    return [pytest.param(v, id=f"{name}:{v.name}") for name in NAMES for v in _vectors(name)]
+
+
+def _each_check() -> list[Any]:
+    return [pytest.param(SCHEMES[n], c, id=c.id) for n in NAMES for c in SCHEMES[n].checks]
+
+
+def _each_rule() -> list[Any]:
+    return [pytest.param(SCHEMES[n], r, id=r.id) for n in NAMES for r in SCHEMES[n].rules]
+
+
+def _read_ids(name: str) -> set[str]:
+    """Return the ids of what cannot be read or is missing: parts, endorsements, needs and whatever else the source names."""
+    scheme = SCHEMES[name]
+    recipes = recipes_of(name)
+    ids = {f"{name}.decode.{part}" for part in scheme.required_parts | scheme.optional_parts}
+    ids |= {f"{name}.endorsement.{item}" for item in scheme.endorsement_names}
+    for folder in getattr(recipes, "SOURCES", (f"verifier/tee/{folder_of(name)}",)):
+        ids |= constants_like_ids(folder, name)
+    return ids - getattr(recipes, "NOT_IDS", frozenset())
+
+
+@pytest.mark.parametrize("vector", _each_vector())
+def test_a_vector_ends_as_it_says(vector: Vector) -> None:
+    assert run_vector(vector, SCHEMES[vector.scheme]) == (vector.outcome, vector.check_id)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vectors_are_named_once_and_one_is_accepted(name: str) -> None:
+    names = [v.name for v in _vectors(name)]
+    assert len(set(names)) == len(names)
+    assert {v.scheme for v in _vectors(name)} == {name}
+    base_of(_vectors(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_id_has_a_vector_that_fails_with_exactly_that_id(name: str) -> None:
+    scheme = SCHEMES[name]
+    want = {c.id for c in scheme.checks} | {r.id for r in scheme.rules} | _read_ids(name)
+    have = {v.check_id for v in _vectors(name)}
+    assert not want - have
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ids_are_unique_and_carry_the_schemes_name(name: str) -> None:
+    scheme = SCHEMES[name]
+    ids = [c.id for c in scheme.checks] + [r.id for r in scheme.rules]
+    assert len(set(ids)) == len(ids)
+    assert all(i.startswith(f"{name}.") for i in ids)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_id_has_its_line_in_the_docs(name: str) -> None:
+    text = (ROOT / "docs" / "tee" / f"{name}.md").read_text(encoding="utf-8")
+    scheme = SCHEMES[name]
+    ids = {c.id for c in scheme.checks} | {r.id for r in scheme.rules} | _read_ids(name)
+    assert not sorted(i for i in ids if f"`{i}`" not in text)
+
+
+@pytest.mark.parametrize(("scheme", "check"), _each_check())
+def test_leaving_a_check_out_is_noticed(scheme: Scheme[Any, Any], check: Any) -> None:
+    """Without the check some vector of its is accepted, or another check catches it: then the check says which and why."""
+    lamed = dataclasses.replace(scheme, checks=tuple(c for c in scheme.checks if c.id != check.id))
+    own = [v for v in _vectors(scheme.name) if v.check_id == check.id]
+    assert own
+    outcomes = {run_vector(v, lamed) for v in own}
+    if check.redundant_with:
+        assert check.why
+        assert check.redundant_with in {c.id for c in scheme.checks} | {r.id for r in scheme.rules}
+        assert {i for _, i in outcomes} == {check.redundant_with}
+    else:
+        assert ("accepted", "") in outcomes
+
+
+@pytest.mark.parametrize(("scheme", "rule"), _each_rule())
+def test_leaving_a_rule_out_is_noticed(scheme: Scheme[Any, Any], rule: Any) -> None:
+    own = [v for v in _vectors(scheme.name) if v.check_id == rule.id]
+    lamed = dataclasses.replace(scheme, rules=tuple(r for r in scheme.rules if r.id != rule.id))
+    for v in own:
+        kept = dataclasses.replace(v, rule_values={k: e for k, e in v.rule_values.items() if k != rule.id})
+        assert run_vector(kept, lamed) != (v.outcome, v.check_id)
+    assert own
+
+
+@pytest.mark.parametrize(("scheme", "rule"), _each_rule())
+def test_a_rule_can_hold(scheme: Scheme[Any, Any], rule: Any) -> None:
+    """Some accepted vector judges the rule: one that always says no is as useless as one that always says yes."""
+    accepted = [v for v in _vectors(scheme.name) if v.outcome == "accepted"]
+    assert any(rule.id in v.rule_values or rule.scope == "service" for v in accepted)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_expected_values_are_what_the_identity_models_let_through(name: str) -> None:
+    scheme = SCHEMES[name]
+    rules = {r.id: r for r in scheme.rules}
+    for vector in _vectors(name):
+        for rule_id, value in vector.rule_values.items():
+            rule = rules[rule_id]
+            model = scheme.exceptions_model if rule.scope == "service" else scheme.identity_models[rule.scope]
+            dumped = model.model_validate({rule.field: value}, strict=False).model_dump(mode="json")
+            assert dumped[rule.field] == value, f"{vector.name}: {rule_id}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_model_field_has_a_rule_and_every_rule_a_field(name: str) -> None:
+    scheme = SCHEMES[name]
+    for scope, model in scheme.identity_models.items():
+        assert {r.field for r in scheme.rules if r.scope == scope} == set(model.model_fields), scope
+    assert {r.scope for r in scheme.rules} - {"service"} <= set(scheme.identity_models)
+    assert set(scheme.exceptions_model.model_fields) <= {r.field for r in scheme.rules if r.scope == "service"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_layout_field_sits_in_one_bin(name: str) -> None:
+    scheme = SCHEMES[name]
+    assert len(set(scheme.layout_fields)) == len(scheme.layout_fields)
+    assert set(scheme.bins) == set(scheme.layout_fields)
+    judged = {f for rule in scheme.rules for f in rule.layout_fields}
+    assert judged == {f for f, where in scheme.bins.items() if where == "rules"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_decodes_encodes_to_the_same_bytes(name: str) -> None:
+    scheme = SCHEMES[name]
+    seen = 0
+    for vector in _vectors(name):
+        try:
+            evidence = scheme.decode(vector.parts)
+        except MalformedEvidence:
+            continue
+        assert scheme.encode(evidence) == dict(vector.parts), vector.name
+        seen += 1
+    assert seen
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_truncation_and_trailing_byte_is_refused(name: str) -> None:
+    scheme = SCHEMES[name]
+    base = base_of(_vectors(name))
+    forms = recipes_of(name).PARTS
+    assert set(forms) >= set(base.parts)
+    for part, data in base.parts.items():
+        form = forms[part].form
+        changed = [data[:cut] for cut in range(len(data))]
+        changed += [data + bytes((byte,)) for byte in (0, 1, 0xFF)]
+        for bad in changed:
+            vector = dataclasses.replace(base, parts={**base.parts, part: bad})
+            outcome, check_id = run_vector(vector, scheme)
+            if form == "fixed":
+                assert (outcome, check_id) == ("malformed", f"{name}.decode.{part}"), f"{part}: {len(bad)} bytes"
+            else:
+                assert outcome in {"malformed", "rejected"}, f"{part}: {len(bad)} bytes"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_bit_of_the_signed_range_counts(name: str) -> None:
+    scheme = SCHEMES[name]
+    base = base_of(_vectors(name))
+    flipped = 0
+    for part, form in recipes_of(name).PARTS.items():
+        for start, end in form.signed:
+            for position in range(start, end):
+                for bit in range(8):
+                    data = bytearray(base.parts[part])
+                    data[position] ^= 1 << bit
+                    vector = dataclasses.replace(base, parts={**base.parts, part: bytes(data)}, rule_values={})
+                    with pytest.raises(BridgeError):
+                        verify_vector(vector, scheme)
+                    flipped += 1
+    assert flipped

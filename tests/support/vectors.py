@@ -1,0 +1,145 @@
+"""Vectors: evidence forged at test time with a stated outcome, and the one way of running them.
+
+A scheme's vectors live in ``tests/vectors/<folder>/recipes.py``, which exports
+
+- ``VECTORS: tuple[Vector, ...]`` (a platform that is no scheme: ``tuple[CaseVector, ...]``); the first accepted one is the base;
+- ``PARTS: Mapping[str, PartForm]``: what each part of the evidence is, for truncations and bit flips (schemes only);
+- ``SOURCES: tuple[str, ...]``: folders whose string constants that look like one of the scheme's ids must each have a vector
+  (default: ``verifier/tee/<folder>``);
+- ``NOT_IDS: frozenset[str]``: constants that look like an id and are none (a need's ``kind``).
+
+A vector has one fault. ``run_vector`` climbs the staircase as the service does: decode, endorse, verify, appraise.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Literal
+
+from verifier.core.errors import BridgeError, CannotDecide, EvidenceRejected
+from verifier.core.x509chain import Anchor, ChainCache
+from verifier.tee.base import Expected, Scheme, Subject, UnsafeUnbound, Verified, require_parts, run_checks
+from verifier.tee.case import CaseFiles, CaseForm
+
+Outcome = Literal["accepted", "rejected", "malformed", "cannot-decide"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartForm:
+    """What a part is.
+
+    ``fixed``: every truncation and every trailing byte is malformed. ``kept``: every truncation is malformed or refused.
+    ``log``: a cut inside an event is malformed, a cut between events is refused later.
+    ``signed``: byte ranges of the base vector's part in which every flipped bit must be refused.
+    """
+
+    form: Literal["fixed", "kept", "log"]
+    signed: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vector:
+    """One piece of evidence of a scheme and what must become of it.
+
+    ``endorsements`` come with the evidence, ``collateral`` answers ``scheme.needs`` by name. ``rule_values`` maps a rule's id to
+    the expected value in JSON form; service rules left out are judged with their default, identity rules left out are not judged.
+    """
+
+    name: str
+    scheme: str
+    parts: Mapping[str, bytes]
+    outcome: Outcome
+    endorsements: Mapping[str, bytes] = field(default_factory=dict)
+    collateral: Mapping[str, bytes] = field(default_factory=dict)
+    anchors: tuple[Anchor, ...] = ()
+    now: int = 0
+    expected: Expected = field(default_factory=UnsafeUnbound)
+    rule_values: Mapping[str, Any] = field(default_factory=dict)
+    check_id: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseVector:
+    """One forged case of a platform that is judged offline only (``tcg-eventlog``)."""
+
+    name: str
+    files: CaseFiles
+    outcome: Outcome
+    check_id: str = ""
+    comment: str = ""
+
+
+def folder_of(name: str) -> str:
+    """Return the folder of a scheme or platform."""
+    return name.replace("-", "_")
+
+
+def recipes_of(name: str) -> ModuleType:
+    """Import the recipes of a scheme or platform; a scheme without them is a failure, not a skip."""
+    return importlib.import_module(f"tests.vectors.{folder_of(name)}.recipes")
+
+
+def verify_vector(vector: Vector, scheme: Scheme[Any, Any]) -> Verified[Any, Any]:
+    """Decode, endorse and verify; raises one of the three kinds of no."""
+    require_parts(scheme, vector.parts, vector.endorsements)
+    evidence = scheme.decode(vector.parts)
+    needs = scheme.needs(evidence, frozenset(vector.endorsements))
+    for need in needs:
+        if need.required and need.name not in vector.collateral:
+            raise CannotDecide(
+                f"{scheme.name}.endorsement.{need.name}", f"{need.kind} {need.key}: got nothing, want it"
+            )
+    asked = {need.name for need in needs}
+    # What a source has and nobody asked for never reaches a scheme.
+    given = {name: data for name, data in vector.collateral.items() if name in asked}
+    collateral = scheme.collate(evidence, {**vector.endorsements, **given})
+    subject = Subject(evidence, collateral, vector.anchors, vector.now, ChainCache())
+    return run_checks(scheme, subject, vector.expected)
+
+
+def judge_vector(vector: Vector, scheme: Scheme[Any, Any], verified: Verified[Any, Any]) -> None:
+    """Run the scheme's rules in order; the first that fails is ``EvidenceRejected`` under its id."""
+    known = {rule.id for rule in scheme.rules}
+    unknown = vector.rule_values.keys() - known
+    if unknown:
+        raise AssertionError(f"{vector.name}: rule_values names {sorted(unknown)}, which are no rules of {scheme.name}")
+    for rule in scheme.rules:
+        if rule.id in vector.rule_values:
+            expected = vector.rule_values[rule.id]
+        elif rule.scope == "service":
+            expected = rule.default
+        else:
+            continue
+        judgement = rule.judge(verified, expected)
+        if not judgement.ok:
+            raise EvidenceRejected(rule.id, f"{rule.field}: got {judgement.seen}, want {expected}")
+
+
+def run_vector(vector: Vector, scheme: Scheme[Any, Any]) -> tuple[str, str]:
+    """Return ``(outcome, check_id)``; anything but the three kinds of no propagates and fails the test."""
+    try:
+        judge_vector(vector, scheme, verify_vector(vector, scheme))
+    except BridgeError as error:
+        return error.outcome, error.check_id
+    return "accepted", ""
+
+
+def run_case_vector(vector: CaseVector, form: CaseForm) -> tuple[str, str]:
+    """Return ``(outcome, check_id)`` of a forged case."""
+    try:
+        verdict = form.judge(vector.files)
+    except BridgeError as error:
+        return error.outcome, error.check_id
+    for finding in verdict.findings:
+        if not finding.ok:
+            return "rejected", finding.rule
+    return "accepted", ""
+
+
+def base_of(vectors: tuple[Vector, ...]) -> Vector:
+    """Return the first accepted vector: what truncations and bit flips start from."""
+    return next(vector for vector in vectors if vector.outcome == "accepted")
