@@ -15,7 +15,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - an old python3 on PATH is the ve
 # Called as a file, Python puts tools/ on the path, where a folder of ours could shadow a module of its own.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from tools.realparts.cli import main  # noqa: E402
+from tools.realparts.cli import run  # noqa: E402
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,11 +43,14 @@ def build_once(part: str, version: str, product: str, build: Callable[[Path, Pat
 
 def _build(final: Path, product: str, build: Callable[[Path, Path], None]) -> None:
     """Fill a folder beside the final one and rename it: a reader never sees half a part."""
-    fresh = final.parent / f".{final.name}.new"
-    # Only the holder of the lock comes here, so what is left over belongs to a process that was killed.
-    shutil.rmtree(fresh, ignore_errors=True)
+    prefix = f".{final.name}.new."
+    # Only the holder of the lock comes here, so what is left over belongs to a process that was killed; a name of its
+    # own each time, because that process's child may still be writing.
+    for left in final.parent.glob(prefix + "*"):
+        shutil.rmtree(left, ignore_errors=True)
     shutil.rmtree(final, ignore_errors=True)
-    fresh.mkdir(parents=True)
+    fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=final.parent))
+    fresh.chmod(0o755)
     try:
         build(fresh, final)
         if not (fresh / product).exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ PARTS: dict[str, Part] = {
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         """Say what is wrong, with the status that every program of this project has for it."""
-        self.print_usage()
+        self.print_usage(sys.stderr)
         self.exit(_USAGE, f"{self.prog}: {message}\n")
 
 
@@ -75,8 +76,6 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run one subcommand and return the exit status: 3 where something is to be installed first."""
     chosen = _parser().parse_args(arguments)
-    # Ended like by Ctrl-C, so that a child is stopped and a half-made folder removed.
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         if chosen.part == "all":
             for name, part in PARTS.items():
@@ -98,6 +97,12 @@ def _one(name: str, part: Part, arguments: argparse.Namespace, prefix: str = "")
         print(prefix + line)
     if prefix:
         say(f"{name}: {time.monotonic() - started:.0f} s")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run as a program of its own, which ends on SIGTERM as on Ctrl-C: the child stopped, half-made folders removed."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    return main(arguments)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

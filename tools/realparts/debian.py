@@ -108,7 +108,8 @@ def _may_install(missing: list[Package]) -> None:
     if not {"debian", "ubuntu"} & _families() or not _has_command("apt-get"):
         purposes = "; ".join(f"{package.name}: {package.purpose}" for package in missing)
         raise MissingToolError(
-            f"This is no Debian or Ubuntu: install what these Debian packages bring from your own distribution ({purposes})."
+            "This is no Debian or Ubuntu: install from your own distribution "
+            f"what these Debian packages bring ({purposes})."
         )
     if os.geteuid() != 0:
         raise MissingToolError(f"Debian packages are missing: run `sudo apt-get install {' '.join(names)}`.")

@@ -106,6 +106,8 @@ def _start(client: Path) -> None:
             say(tail(log))
             raise FailedPartError(f"The Docker engine did not come up; its whole log is {log}.")
         time.sleep(0.5)
+    # Else Python complains at its end of a child that it leaves running, which is what is meant here.
+    child.returncode = 0
 
 
 def stop_dockerd() -> None:
@@ -128,10 +130,10 @@ def _own_engine() -> int | None:
     """Return the process id of our engine, while it is really that: numbers are used again."""
     try:
         pid = int(_pid_file().read_text())
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(") ")
     except (OSError, ValueError):
         return None
-    return pid if Path(os.fsdecode(words[0])).name == "dockerd" else None
+    return pid if name == "dockerd" and not rest.startswith("Z") else None
 
 
 def _pid_file() -> Path:

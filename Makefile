@@ -1,0 +1,85 @@
+# Everything that is done with this repository, by name: `make help`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# What runs tools/parts.py and becomes the virtualenv's interpreter: Python 3.11 or newer.
+PYTHON ?= python3
+PARTS := $(PYTHON) tools/parts.py
+BIN := .venv/bin
+STAMP := .venv/.complete
+PYTEST_ARGS ?=
+
+# The lock file is made for the interpreter that the machine has; uv is not to bring another.
+export UV_PYTHON_DOWNLOADS := never
+
+# A recipe's own variables do not reach its next line: every line that needs a part begins with this.
+# Assigned one by one, because `export NAME=$(...)` would hide that a part could not be had.
+with_vault = VAULT_BIN=$$($(PARTS) vault); TERRAFORM_BIN=$$($(PARTS) terraform); \
+  TF_CLI_CONFIG_FILE=$$($(PARTS) terraform-config); export VAULT_BIN TERRAFORM_BIN TF_CLI_CONFIG_FILE
+
+.PHONY: help venv lock demo test test-compose lint type bench fuzz docs
+
+help: ## Say what there is
+	@echo "make TARGET, with TARGET one of:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do \
+	  printf '  %-14s %s\n' "$$name" "$$text"; done
+
+venv: $(STAMP) ## Make the virtualenv .venv from uv.lock
+
+$(STAMP): pyproject.toml uv.lock
+	@$(PARTS) debian --for venv
+	@uv=$$($(PARTS) uv); \
+	"$$uv" sync --quiet --all-extras --all-groups --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	@touch $@
+
+lock: ## Bring uv.lock up to date with pyproject.toml
+	@uv=$$($(PARTS) uv); "$$uv" lock
+
+demo: $(STAMP) ## Show the whole way and every attack on it, with a real Vault and a software TPM
+	@$(PARTS) debian --for test
+	@$(with_vault); exec $(BIN)/python -m tools.demo
+
+# A missing part fails here with a sentence; tests are told not to skip over one. `.venv/bin/pytest` alone does skip.
+test: $(STAMP) ## Run all tests against the real parts (PYTEST_ARGS=… goes to pytest)
+	@$(PARTS) debian --for test
+	@$(with_vault); export VAB_TEST_REQUIRE_PARTS=1; \
+	if [[ -n "$${EVIDENCE_CASES:-}" ]]; then \
+	  [[ -d $$EVIDENCE_CASES ]] || { echo "EVIDENCE_CASES names $$EVIDENCE_CASES, which is no folder." >&2; exit 2; }; \
+	elif [[ -d ../shared/evidence ]]; then \
+	  EVIDENCE_CASES=$$(cd ../shared/evidence && pwd); \
+	fi; \
+	if [[ -n "$${EVIDENCE_CASES:-}" ]]; then \
+	  export EVIDENCE_CASES; echo "Evidence cases: $$EVIDENCE_CASES"; \
+	elif [[ "$${CI:-}" == true || "$${REQUIRE_ALL_PARTS:-}" == 1 ]]; then \
+	  echo "There are no evidence cases: put them at ../shared/evidence or name their folder in EVIDENCE_CASES." >&2; exit 2; \
+	else \
+	  unset EVIDENCE_CASES; echo "Evidence cases: none (neither EVIDENCE_CASES nor ../shared/evidence); their tests cannot run."; \
+	fi; \
+	exec $(BIN)/pytest tests --ignore=tests/compose --ignore=tests/fuzz $(PYTEST_ARGS)
+
+test-compose: $(STAMP) ## Run docker-compose.yml for real: up, login, secret, one refusal, down
+	@$(PARTS) debian --for compose
+	@settings=$$($(PARTS) images); export VAB_TEST_REQUIRE_PARTS=1 VAB_COMPOSE_SETTINGS="$$settings"; \
+	exec $(BIN)/pytest tests/compose $(PYTEST_ARGS)
+
+lint: $(STAMP) ## Check style, imports between layers and Terraform's form
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	@terraform=$$($(PARTS) terraform); set -x; "$$terraform" fmt -check -diff -recursive vault-config
+
+type: $(STAMP) ## Check types
+	$(BIN)/mypy
+	$(BIN)/mypy --package tools
+
+bench: $(STAMP) ## Measure beside the peers, in one run
+	@$(PARTS) debian --for bench
+	@$(with_vault); exec $(BIN)/python -m benchmarks
+
+fuzz: $(STAMP) ## Look for inputs that break a decoder
+	exec $(BIN)/python -m tests.fuzz
+
+docs: $(STAMP) ## Write the parts of docs/ that are made from the code
+	exec $(BIN)/python -m tools.docs
