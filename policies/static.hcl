@@ -1,0 +1,16 @@
+# Static form of workload.hcl: one policy a workload, nothing in it depends on identity metadata. Rendered by vault-config
+# for roles with `static_policy = true`, which serve exactly one workload.
+
+path "${secrets_mount}/data/${tenant}/${workload}/*" {
+  capabilities = ["read"]
+}
+
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+
+path "auth/token/revoke-self" {
+  capabilities = ["update"]
+}
+
+# No auth/token/renew-self: see workload.hcl.
