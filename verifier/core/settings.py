@@ -5,7 +5,7 @@ Reading them (TOML, ``VAB_…`` environment, ``…_FILE``) is the adapter's (``a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -15,7 +15,9 @@ from verifier.core.errors import ConfigError
 SigningAlgorithm = Literal["ES256", "ES384", "EdDSA", "RS256", "PS256"]
 ALGORITHMS: tuple[SigningAlgorithm, ...] = ("ES256", "ES384", "EdDSA", "RS256", "PS256")
 
+TOKEN_LIFE_MIN_S = 10
 TOKEN_LIFE_MAX_S = 300
+JWKS_MAX_AGE_MAX_S = 300
 SKEW_MS = 5_000
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 MAX_LOG_BYTES = 1024 * 1024
@@ -51,8 +53,6 @@ class Settings:
     rate_per_minute: int = 600  # per source address and process, before any work
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     graceful_timeout_s: int = 20
-    ek_lists_dir: str = ""  # {dir}/{tenant}.txt: SHA-256 of EK SubjectPublicKeyInfo, one a line
-    extra: tuple[str, ...] = field(default=())
 
     def issuer(self, tenant: str) -> str:
         """Return the tenant's issuer URL; byte for byte what Vault's mount is told."""
@@ -84,10 +84,10 @@ def check_settings(settings: Settings) -> Settings:
             raise _refuse("tenants", tenant, "a name of a-z, 0-9 and inner hyphens, at most 63")
     if settings.signing_algorithm not in ALGORITHMS:
         raise _refuse("signing_algorithm", settings.signing_algorithm, f"one of {', '.join(ALGORITHMS)}")
-    if not 10 <= settings.token_life_s <= TOKEN_LIFE_MAX_S:
-        raise _refuse("token_life_s", settings.token_life_s, f"10 to {TOKEN_LIFE_MAX_S}")
-    if not 1 <= settings.jwks_max_age_s <= 300:  # noqa: PLR2004 - the bound is the message
-        raise _refuse("jwks_max_age_s", settings.jwks_max_age_s, "1 to 300")
+    if not TOKEN_LIFE_MIN_S <= settings.token_life_s <= TOKEN_LIFE_MAX_S:
+        raise _refuse("token_life_s", settings.token_life_s, f"{TOKEN_LIFE_MIN_S} to {TOKEN_LIFE_MAX_S}")
+    if not 1 <= settings.jwks_max_age_s <= JWKS_MAX_AGE_MAX_S:
+        raise _refuse("jwks_max_age_s", settings.jwks_max_age_s, f"1 to {JWKS_MAX_AGE_MAX_S}")
     if settings.key_publish_lead_s < settings.jwks_max_age_s:
         raise _refuse(
             "key_publish_lead_s", settings.key_publish_lead_s, "at least jwks_max_age_s: publish before signing"

@@ -1,0 +1,105 @@
+"""Endorsements and collateral from what is at hand: a folder, and the store's enrolled attestation keys.
+
+``{endorsement_dir}/{scheme}/{name}/{key}.{der,pem}`` holds one thing each (``sev-snp/crl/Milan.pem``). CRLs are held to a
+never-falling high-water mark per issuer: an older one than was ever seen is not used. Fetching from vendors is not here.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from verifier.core.encoding import b64url, canonical
+from verifier.core.errors import CannotDecide, MalformedEvidence
+from verifier.core.ports import Store
+from verifier.core.x509chain import load_crl
+from verifier.tee.base import Need
+
+_SAFE = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
+_SUFFIXES = ("der", "pem", "json")
+_MAX_BYTES = 1024 * 1024
+AK_KIND = "tpm2.ak"
+
+
+class FolderCollateral:
+    """Answers needs from the folder and the store. Files are re-read when they change; safe for threads and forks."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self._store = store
+        self._folder = Path(folder) if folder else None
+        self._seen: dict[Path, tuple[tuple[int, int, int], bytes]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, scheme: str, tenant: str, needs: Sequence[Need]) -> Mapping[str, bytes]:
+        """Answer by name; a required need that is nowhere is ``CannotDecide('<scheme>.endorsement.<name>')``."""
+        found: dict[str, bytes] = {}
+        for need in needs:
+            data = self._enrolled(tenant, need.key) if need.kind == AK_KIND else self._file(scheme, need)
+            if data is not None:
+                found[need.name] = data
+            elif need.required:
+                raise CannotDecide(
+                    f"{scheme}.endorsement.{need.name}",
+                    f"{need.kind} {need.key}: not at hand, want it at {scheme}/{need.name}/{need.key}.der in endorsement_dir",
+                    retry_after=60,
+                )
+        return found
+
+    def _enrolled(self, tenant: str, key: str) -> bytes | None:
+        ak = self._store.find_ak(tenant, bytes.fromhex(key))
+        if ak is None:
+            return None
+        return canonical(
+            {
+                "ak_name": ak.ak_name.hex(),
+                "ak_public": b64url(ak.ak_public),
+                "ek_digest": ak.ek_public_digest.hex(),
+                "ek_name": ak.ek_name.hex(),
+                "root": ak.root,
+            }
+        )
+
+    def _file(self, scheme: str, need: Need) -> bytes | None:
+        # Keys come from evidence: one that could leave the folder is never looked for.
+        if self._folder is None or not _SAFE.fullmatch(need.key) or need.key.startswith("."):
+            return None
+        for suffix in _SUFFIXES:
+            path = self._folder / scheme / need.name / f"{need.key}.{suffix}"
+            data = self._read(path, scheme, need)
+            if data is not None:
+                return data
+        return None
+
+    def _read(self, path: Path, scheme: str, need: Need) -> bytes | None:
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        with self._lock:
+            cached = self._seen.get(path)
+        if cached is not None and cached[0] == stamp:
+            return cached[1]
+        if stat.st_size > _MAX_BYTES:
+            raise CannotDecide(
+                f"{scheme}.endorsement.{need.name}", f"{path}: got {stat.st_size} bytes, want at most {_MAX_BYTES}"
+            )
+        data = path.read_bytes()
+        if need.name.endswith("crl"):
+            self._hold_to_mark(path, data, scheme, need)
+        with self._lock:
+            self._seen[path] = (stamp, data)
+        return data
+
+    def _hold_to_mark(self, path: Path, data: bytes, scheme: str, need: Need) -> None:
+        where = f"{scheme}.endorsement.{need.name}"
+        try:
+            crl = load_crl(data, check_id=where)
+        except MalformedEvidence as error:
+            # Our own file is broken: that is no fault of the evidence, so nothing can be decided.
+            raise CannotDecide(where, f"{path}: {error.detail}", retry_after=60) from None
+        issuer = f"crl:{scheme}:{need.key}"
+        if not self._store.raise_high_water(issuer, crl.number):
+            raise CannotDecide(where, f"{path}: CRL number {crl.number} is below the highest ever used", retry_after=60)

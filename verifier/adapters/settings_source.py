@@ -1,0 +1,72 @@
+"""Where settings come from: a TOML file and ``VAB_…`` environment variables; the environment beats the file.
+
+``VAB_DATABASE_URL_FILE`` names a file that holds the database URL, since a URL may hold a password. Unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from verifier.core.errors import ConfigError
+from verifier.core.settings import Settings, check_settings
+
+PREFIX = "VAB_"
+_FILE_SUFFIXED = ("database_url",)
+_FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+# Values from the environment are text: lax mode turns "8" and "true" into what the record says, and refuses the rest.
+_ADAPTER = TypeAdapter(pydantic_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))(Settings))
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(str(path), "file", None, "a readable TOML file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(str(path), "file", str(error), "a readable TOML file") from None
+    for key in values:
+        if key not in _FIELDS:
+            raise ConfigError(str(path), key, values[key], f"one of {', '.join(sorted(_FIELDS))}")
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, text in environment.items():
+        if not name.startswith(PREFIX):
+            continue
+        key = name[len(PREFIX) :].lower()
+        if key in _FIELDS:
+            values[key] = text.split(",") if key == "tenants" else text
+        elif key.endswith("_file") and key.removesuffix("_file") in _FILE_SUFFIXED:
+            values[key.removesuffix("_file")] = _read_secret(name, Path(text))
+    return values
+
+
+def _read_secret(name: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError("environment", name, str(path), f"a readable file ({error.strerror})") from None
+
+
+def load_settings(path: str | None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read, validate and check the settings. Raises ``ConfigError`` that names file, key, got and want."""
+    env = os.environ if environment is None else environment
+    values = _from_file(Path(path)) if path else {}
+    values.update(_from_environment(env))
+    try:
+        settings: Settings = _ADAPTER.validate_python(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(step) for step in first["loc"]) or "settings"
+        raise ConfigError(path or "environment", key, first.get("input"), first["msg"]) from None
+    return check_settings(settings)

@@ -1,0 +1,116 @@
+"""Offline judgement: a case, or the parts of one scheme's evidence. Pure; nothing judged here is bound to a challenge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from verifier.appraise.engine import appraise
+from verifier.appraise.policy import CompiledPolicy
+from verifier.core.errors import BridgeError, CannotDecide, MalformedEvidence
+from verifier.core.rules import Finding
+from verifier.core.x509chain import ChainCache
+from verifier.tee.base import Scheme, Subject, UnsafeUnbound, check_user_data, require_parts, run_checks
+from verifier.tee.case import CaseFiles, CaseForm
+
+Outcome = Literal["genuine", "accepted", "rejected", "malformed", "cannot-decide"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineVerdict:
+    """What ``verifier appraise`` says."""
+
+    outcome: Outcome
+    check_id: str = ""
+    detail: str = ""
+    findings: tuple[Finding, ...] = ()
+    claims: Mapping[str, Any]
+    root: str = ""
+    anchor: str = ""
+
+    @property
+    def verdict(self) -> Literal["valid", "invalid"]:
+        """``valid`` for genuine or accepted evidence, ``invalid`` for every kind of no."""
+        return "valid" if self.outcome in ("genuine", "accepted") else "invalid"
+
+
+def _no(error: BridgeError, claims: Mapping[str, Any]) -> OfflineVerdict:
+    outcome: Outcome = "rejected"
+    if isinstance(error, MalformedEvidence):
+        outcome = "malformed"
+    elif isinstance(error, CannotDecide):
+        outcome = "cannot-decide"
+    return OfflineVerdict(outcome=outcome, check_id=error.check_id, detail=error.detail, claims=claims)
+
+
+def _judged(findings: tuple[Finding, ...], claims: Mapping[str, Any], root: str, anchor: str) -> OfflineVerdict:
+    failed = next((finding for finding in findings if not finding.ok), None)
+    if failed is None:
+        return OfflineVerdict(outcome="accepted", findings=findings, claims=claims, root=root, anchor=anchor)
+    detail = failed.detail or f"{failed.field}: got {failed.seen}, want {failed.expected}"
+    return OfflineVerdict(
+        outcome="rejected",
+        check_id=failed.rule,
+        detail=detail,
+        findings=findings,
+        claims=claims,
+        root=root,
+        anchor=anchor,
+    )
+
+
+def judge_case(form: CaseForm, files: CaseFiles) -> OfflineVerdict:
+    """Judge a case by the rules that its own policy sets, and report the evidence claims whatever the verdict."""
+    try:
+        claims = form.claims(files)
+    except MalformedEvidence as error:
+        return _no(error, form.fallback_claims(files))
+    try:
+        verdict = form.judge(files)
+    except BridgeError as error:
+        return _no(error, claims)
+    return _judged(verdict.findings, claims, verdict.root or "", verdict.anchor)
+
+
+def judge_parts(
+    scheme: Scheme[Any, Any],
+    parts: Mapping[str, bytes],
+    endorsements: Mapping[str, bytes],
+    *,
+    now: int,
+    user_data: bytes | None,
+    policy: CompiledPolicy | None,
+) -> OfflineVerdict:
+    """Judge parts: genuine without a policy, accepted or rejected with one."""
+    claims: Mapping[str, Any] = {}
+    try:
+        require_parts(scheme, parts, {})
+        evidence = scheme.decode(parts)
+        claims = scheme.evidence_claims(evidence)
+        expected = UnsafeUnbound(user_data)
+        check_user_data(scheme, evidence, expected)
+        needs = scheme.needs(evidence, frozenset(endorsements.keys() & scheme.endorsement_names))
+        for need in needs:
+            if need.required and need.name not in endorsements:
+                raise CannotDecide(
+                    f"{scheme.name}.endorsement.{need.name}", f"{need.name}: got nothing, want it in --endorsements"
+                )
+        known = scheme.endorsement_names | {need.name for need in needs}
+        collateral = scheme.collate(evidence, {name: data for name, data in endorsements.items() if name in known})
+        verified = run_checks(scheme, Subject(evidence, collateral, scheme.anchors, now, ChainCache()), expected)
+    except BridgeError as error:
+        return _no(error, claims)
+    if policy is None:
+        return OfflineVerdict(outcome="genuine", claims=claims, root=verified.root, anchor="built-in")
+    appraisal = appraise(verified, policy, now)
+    failed = next((finding for finding in appraisal.findings if finding.rule == appraisal.check_id and not finding.ok), None)
+    return OfflineVerdict(
+        outcome="accepted" if appraisal.accepted else "rejected",
+        check_id=appraisal.check_id,
+        detail="" if failed is None else failed.detail or f"{failed.field}: got {failed.seen}, want {failed.expected}",
+        findings=appraisal.findings,
+        claims=claims,
+        root=verified.root,
+        anchor="built-in",
+    )

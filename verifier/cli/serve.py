@@ -1,0 +1,117 @@
+"""``verifier serve``: bring the store up to date, then gunicorn and the worker as processes, watched until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from verifier.adapters.settings_source import load_settings
+from verifier.compose import prepare
+from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.core.exits import Exit
+from verifier.core.settings import Settings
+
+_POLL_S = 0.2
+_WORKER_BACKOFF_S = 2.0
+
+
+@contextlib.contextmanager
+def _metrics_folder(settings: Settings) -> Iterator[None]:
+    """Give prometheus_client an empty folder: values of a run before this one must not be added to this one's."""
+    made = settings.metrics_dir or tempfile.mkdtemp(prefix="vab-metrics-")
+    Path(made).mkdir(parents=True, exist_ok=True)
+    for stale in Path(made).glob("*.db"):
+        stale.unlink()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = made
+    try:
+        yield
+    finally:
+        if not settings.metrics_dir:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+class _Children:
+    """The processes of one ``serve``: gunicorn, and the worker that is restarted when it dies."""
+
+    def __init__(self, config: str | None) -> None:
+        self._arguments = [config] if config else []
+        self._stopping = False
+        self.web = self._start("verifier.wsgi")
+        self.worker: subprocess.Popen[bytes] | None = None
+        self._worker_at = 0.0
+
+    def _start(self, module: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-m", module, *self._arguments])  # noqa: S603 - our own modules
+
+    def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """Ask both to finish; gunicorn lets requests in flight end."""
+        self._stopping = True
+        for child in (self.worker, self.web):
+            if child is not None and child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+
+    def watch(self, *, with_worker: bool) -> int:
+        """Wait for gunicorn to end; keep the worker alive meanwhile. Returns gunicorn's exit status."""
+        while self.web.poll() is None:
+            dead = self.worker is None or self.worker.poll() is not None
+            if with_worker and not self._stopping and dead and time.monotonic() >= self._worker_at:
+                self._worker_at = time.monotonic() + _WORKER_BACKOFF_S
+                self.worker = self._start("verifier.worker")
+            time.sleep(_POLL_S)
+        self.stop()
+        if self.worker is not None:
+            self.worker.wait()
+        return self.web.returncode
+
+
+@click.command("serve")
+@click.option("--config", type=click.Path(dir_okay=False), envvar="VAB_CONFIG", help="Settings (TOML).")
+@click.option("--check", is_flag=True, help="Check settings, keys, store and trust documents, then leave.")
+@FORMAT_OPTION
+def command(config: str | None, check: bool, output_format: str) -> None:
+    """Serve the API: gunicorn and the clock-driven worker, until SIGTERM.
+
+    Settings come from the TOML file and from VAB_… environment variables, which win. Unsafe combinations are refused by name.
+    """
+
+    def body() -> Answer:
+        settings = load_settings(config)
+        prepare(settings)
+        if check:
+            _try_compose(settings)
+            return Answer(
+                {"outcome": "ok", "base_url": settings.base_url},
+                f"{settings.base_url}: settings, keys and store are fit to serve",
+            )
+        with _metrics_folder(settings):
+            children = _Children(config)
+            signal.signal(signal.SIGTERM, children.stop)
+            signal.signal(signal.SIGINT, children.stop)
+            status = children.watch(with_worker=settings.run_worker)
+        code = Exit.DONE if status in (0, -signal.SIGTERM) else Exit.UNDECIDED
+        return Answer({"outcome": "stopped", "status": status}, f"stopped (status {status})", code)
+
+    run(output_format, body)
+
+
+def _try_compose(settings: Settings) -> None:
+    from verifier.compose import compose
+
+    parts = compose(settings)
+    parts.store.ping()
+    now = parts.clock.now_ms() // 1000
+    for tenant in settings.tenants:
+        parts.keys.signing_key(tenant, now)
+        parts.keys.answer_key(tenant, now)
+    parts.store.close()

@@ -1,0 +1,307 @@
+"""Attestation: challenge → evidence → decode → verify → appraise → one transaction → token → answer.
+
+The steps are numbered as in design.md section 2. The caller is nobody until step 5, so nothing before it writes, queues
+or fetches for free. One nonce yields at most one token: refusals up to step 5 spend nothing, from step 6 on they do.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from verifier.appraise.engine import appraise
+from verifier.appraise.result import Appraisal, Workload
+from verifier.core import wire
+from verifier.core.binding import (
+    NONCE_LIFE_MS,
+    BindingDigest,
+    Context,
+    binding_digest,
+    check_nonce,
+    make_nonce,
+    read_nonce,
+)
+from verifier.core.encoding import canonical, sha256
+from verifier.core.errors import EvidenceRejected, MalformedEvidence
+from verifier.core.ports import SigningKey, VerdictRecord
+from verifier.core.settings import SKEW_MS
+from verifier.service.parts import Parts
+from verifier.tee.base import Bound, Scheme, Subject, Verified, check_user_data, require_parts, run_checks
+from verifier.token.answer import VaultHint, build_answer
+from verifier.token.claims import build_claims
+from verifier.token.mint import mint
+
+# What a caller is told when genuine evidence is not wanted, whatever the reason: which reference value was missed, that the
+# workload does not exist or is disabled, goes to the record alone.
+REFUSED = "policy.refused"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    """A refusal of step 6 that no rule made: unknown or disabled workload, foreign audience."""
+
+    check_id: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Hearing:
+    """A request whose evidence is genuine, on its way through steps 6 to 8."""
+
+    request: wire.AttestationRequest
+    verified: Verified[Any, Any]
+    now_ms: int
+    nonce_expires_ms: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What step 8 hands to the web layer, and what the log may say about it."""
+
+    answer: str
+    tenant: str
+    workload_uuid: str
+    scheme: str
+    jti: str
+    seq: int
+
+
+class Service:
+    """The staircase. Stateless but for its parts; safe for threads."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    # -- step 1 ---------------------------------------------------------------------------------------------------------
+
+    def challenge(self, tenant: str, workload: str) -> tuple[bytes, int]:
+        """Return a nonce of 64 bytes and its life in seconds. Nothing is stored, and an unknown workload gets one too."""
+        parts = self._parts
+        self._require_tenant(tenant)
+        now_ms = parts.clock.now_ms()
+        key_id, key = parts.challenge_keys.current(now_ms)
+        nonce = make_nonce(
+            key,
+            key_id=key_id,
+            epoch=parts.store.epoch(),
+            now_ms=now_ms,
+            random=parts.random(28),
+            issuer=parts.settings.issuer(tenant),
+            tenant=tenant,
+            workload=workload,
+        )
+        return nonce, NONCE_LIFE_MS // 1000
+
+    def _require_tenant(self, tenant: str) -> None:
+        if tenant not in self._parts.settings.tenants:
+            raise EvidenceRejected("service.tenant", f"tenant: got {tenant!r}, want one that is served here")
+
+    # -- steps 2 to 8 ---------------------------------------------------------------------------------------------------
+
+    def attest(self, body: bytes, source: str = "") -> Outcome:
+        """Judge one signed request and answer it; ``source`` is the caller's address, for the record only."""
+        now_ms = self._parts.clock.now_ms()
+        request = wire.parse(body)  # step 2
+        nonce_expires_ms = self._receive(request, now_ms)
+        scheme, evidence = self._decode(request)  # step 3
+        digest = self._digest(request)
+        check_user_data(scheme, evidence, Bound(digest))
+        verified = self._verify(scheme, evidence, request, digest, now_ms)  # steps 4 and 5
+        hearing = _Hearing(request, verified, now_ms, nonce_expires_ms, source)
+        workload, appraisal, reason = self._appraise(request, verified, now_ms // 1000)  # step 6
+        if workload is None or appraisal is None or reason is not None or not appraisal.accepted:
+            self._refuse(hearing, workload, appraisal, reason)
+            raise EvidenceRejected(REFUSED, "the evidence is genuine and not wanted; the verifier's record says why")
+        return self._grant(hearing, workload, appraisal)
+
+    def _receive(self, request: wire.AttestationRequest, now_ms: int) -> int:
+        """Step 2: tenant, and the nonce's MAC, epoch and age. Returns when the nonce dies (Unix ms)."""
+        parts = self._parts
+        self._require_tenant(request.tenant)
+        nonce = check_nonce(
+            request.nonce,
+            parts.challenge_keys.find(read_nonce(request.nonce).key_id, now_ms),
+            epoch=parts.store.epoch(),
+            now_ms=now_ms,
+            skew_ms=SKEW_MS,
+            issuer=parts.settings.issuer(request.tenant),
+            tenant=request.tenant,
+            workload=request.workload,
+        )
+        return nonce.issued_at_ms + NONCE_LIFE_MS
+
+    def _decode(self, request: wire.AttestationRequest) -> tuple[Scheme[Any, Any], Any]:
+        """Step 3: bytes to a record; knows nothing about trust."""
+        envelope = request.evidence
+        scheme = self._parts.schemes.get(envelope.scheme)
+        if scheme is None:
+            raise MalformedEvidence(
+                "wire.evidence.scheme", f"scheme: got {envelope.scheme!r}, want {sorted(self._parts.schemes)}"
+            )
+        if envelope.components:
+            raise MalformedEvidence("wire.evidence.components", f"{scheme.name}: got components, want parts")
+        require_parts(scheme, envelope.unverified_parts, envelope.unverified_endorsements)
+        return scheme, scheme.decode(envelope.unverified_parts)
+
+    def _digest(self, request: wire.AttestationRequest) -> BindingDigest:
+        issuer = self._parts.settings.issuer(request.tenant)
+        context = Context(issuer, request.tenant, request.workload, request.audience, request.user_data)
+        return binding_digest(request.nonce, request.sig_thumbprint, request.enc_thumbprint, context)
+
+    def _verify(
+        self,
+        scheme: Scheme[Any, Any],
+        evidence: Any,
+        request: wire.AttestationRequest,
+        digest: BindingDigest,
+        now_ms: int,
+    ) -> Verified[Any, Any]:
+        """Do steps 4 and 5: endorsements from the evidence or our own sources, then every check."""
+        parts = self._parts
+        carried = request.evidence.unverified_endorsements
+        needs = scheme.needs(evidence, frozenset(carried))
+        found = parts.collateral.get(scheme.name, request.tenant, needs)
+        collateral = scheme.collate(evidence, {**carried, **found})
+        subject = Subject(evidence, collateral, parts.anchors.get(scheme.name, ()), now_ms // 1000, parts.chains)
+        return run_checks(scheme, subject, Bound(digest))
+
+    def _appraise(
+        self, request: wire.AttestationRequest, verified: Verified[Any, Any], now: int
+    ) -> tuple[Workload | None, Appraisal | None, _Reason | None]:
+        """Step 6. An unknown or disabled workload, or a foreign audience, is refused as any other, spent and recorded."""
+        found = self._parts.trust.workload(request.tenant, request.workload)
+        if found is None:
+            return None, None, _Reason("policy.workload", f"workload: got {request.workload!r}, want a registered one")
+        workload, policy = found
+        reason = None
+        if not workload.enabled:
+            reason = _Reason("policy.workload.state", "workload: disabled")
+        elif request.audience != workload.audience:
+            reason = _Reason("policy.audience", f"audience: got {request.audience!r}, want {workload.audience!r}")
+        appraisal = appraise(verified, policy, now)
+        if reason is None and appraisal.accepted:
+            reason = self._gate(appraisal)
+        return workload, appraisal, reason
+
+    def _gate(self, appraisal: Appraisal) -> _Reason | None:
+        """Refuse here what mint would refuse, so that it is recorded with its reason."""
+        simulated = self._parts.settings.simulated
+        if (appraisal.root == "simulated") != simulated:
+            return _Reason(
+                "policy.root", f"root: got {appraisal.root}, want {'simulated' if simulated else 'vendor or private'}"
+            )
+        if appraisal.debug_status == "enabled" and not simulated:
+            return _Reason("policy.debug", "dbgstat: got enabled, want a simulated process for it")
+        return None
+
+    # -- steps 7 and 8 --------------------------------------------------------------------------------------------------
+
+    def _refuse(
+        self, hearing: _Hearing, workload: Workload | None, appraisal: Appraisal | None, reason: _Reason | None
+    ) -> None:
+        """Do step 7 for a no: spent and recorded, with every finding."""
+        findings = _findings(appraisal)
+        check_id = appraisal.check_id if appraisal is not None else REFUSED
+        if reason is not None:
+            findings.append({"rule": reason.check_id, "ok": False, "detail": reason.detail})
+            check_id = reason.check_id
+        self._parts.store.commit_verdict(
+            VerdictRecord(
+                **_common(hearing, workload, appraisal),
+                outcome="refused",
+                check_id=check_id,
+                jti="",
+                claims_digest=b"",
+                token_expires_ms=0,
+                instance="" if appraisal is None else f"{appraisal.instance_kind}:{appraisal.instance_id}",
+                findings=findings,
+            )
+        )
+
+    def _grant(self, hearing: _Hearing, workload: Workload, appraisal: Appraisal) -> Outcome:
+        """Do steps 7 and 8 for a yes: claims are built and keys are at hand before the nonce is spent, signed after."""
+        parts, now, request = self._parts, hearing.now_ms // 1000, hearing.request
+        signing = parts.keys.signing_key(request.tenant, now)
+        answering = parts.keys.answer_key(request.tenant, now)
+        claims = self._claims(request, workload, appraisal, now)
+        committed = parts.store.commit_verdict(
+            VerdictRecord(
+                **_common(hearing, workload, appraisal),
+                outcome="accepted",
+                check_id="",
+                jti=str(claims["jti"]),
+                claims_digest=sha256(canonical(claims)),
+                token_expires_ms=int(claims["exp"]) * 1000,
+                instance=str(claims["instance"]),
+                findings=_findings(appraisal),
+            )
+        )
+        token = mint(claims, appraisal, signing, simulated=parts.settings.simulated)
+        answer = self._answer(request, workload, token, answering)
+        return Outcome(answer, request.tenant, workload.uuid, appraisal.scheme, str(claims["jti"]), committed.seq)
+
+    def _claims(
+        self, request: wire.AttestationRequest, workload: Workload, appraisal: Appraisal, now: int
+    ) -> dict[str, Any]:
+        parts = self._parts
+        return build_claims(
+            appraisal,
+            workload,
+            issuer=parts.settings.issuer(request.tenant),
+            nonce=request.nonce,
+            sig_thumbprint=request.sig_thumbprint,
+            now=now,
+            life_s=parts.settings.token_life_s,
+            jti=str(uuid.UUID(bytes=parts.random(16), version=4)),
+            simulated=parts.settings.simulated,
+        )
+
+    def _answer(
+        self, request: wire.AttestationRequest, workload: Workload, token: str, answering: tuple[SigningKey, str]
+    ) -> str:
+        """Step 8: signed under a key that is not in the JWKS, then encrypted to the attested ``enc``."""
+        key, key_set = answering
+        return build_answer(
+            issuer=self._parts.settings.issuer(request.tenant),
+            nonce=request.nonce,
+            tenant=request.tenant,
+            workload=request.workload,
+            sig_thumbprint=request.sig_thumbprint,
+            enc_thumbprint=request.enc_thumbprint,
+            token=token,
+            vault=VaultHint(
+                address=workload.vault_address,
+                ca_pem=workload.vault_ca_pem,
+                mount=workload.vault_mount,
+                role=workload.vault_role,
+            ),
+            key=key,
+            key_set=key_set,
+            enc=request.enc,
+            random=self._parts.random,
+        )
+
+
+def _findings(appraisal: Appraisal | None) -> list[dict[str, Any]]:
+    return [] if appraisal is None else [asdict(finding) for finding in appraisal.findings]
+
+
+def _common(hearing: _Hearing, workload: Workload | None, appraisal: Appraisal | None) -> dict[str, Any]:
+    """Return the fields that a record has whichever way the verdict went."""
+    request = hearing.request
+    return {
+        "tenant": request.tenant,
+        "workload_uuid": workload.uuid if workload is not None else "",
+        "workload": request.workload,
+        "scheme": hearing.verified.scheme.name,
+        "nonce": request.nonce,
+        "nonce_expires_ms": hearing.nonce_expires_ms,
+        "now_ms": hearing.now_ms,
+        "policy": appraisal.policy if appraisal is not None else "",
+        "policy_digest": appraisal.policy_digest if appraisal is not None else b"",
+        "measurement": appraisal.measurement if appraisal is not None else "",
+        "evidence": request.raw_evidence,
+        "source": hearing.source,
+    }

@@ -1,0 +1,35 @@
+"""Prometheus metrics, right with many workers and after restarts.
+
+Values live in files of ``PROMETHEUS_MULTIPROC_DIR``, which ``serve`` sets and empties before this module is first imported
+(prometheus_client reads the variable at import).
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+_BUCKETS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 5.0)
+
+CHALLENGES = Counter("vab_challenges_total", "Nonces issued", ["tenant"])
+ATTESTATIONS = Counter("vab_attestations_total", "Tokens issued", ["tenant", "scheme"])
+ENROLMENTS = Counter("vab_tpm2_enrolments_total", "Attestation keys enrolled", ["tenant"])
+REFUSALS = Counter("vab_refusals_total", "Every no, by its check", ["outcome", "check_id", "endpoint"])
+SECONDS = Histogram("vab_request_seconds", "Time in the application", ["endpoint"], buckets=_BUCKETS)
+READY = Gauge("vab_ready", "1 where the last readiness probe held", multiprocess_mode="livemin")
+
+
+def count_refusal(outcome: str, check_id: str, endpoint: str) -> None:
+    """Count a no under its check id. Ids are a closed set of ours, so the label cannot grow by what callers send."""
+    REFUSALS.labels(outcome, check_id, endpoint).inc()
+
+
+def render() -> tuple[bytes, str]:
+    """Return the exposition of all workers, dead ones included: counters must not fall when a worker is replaced."""
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+    return generate_latest(), CONTENT_TYPE_LATEST

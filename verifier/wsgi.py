@@ -1,0 +1,88 @@
+"""gunicorn in this process: gthread workers, preloaded application, graceful stop. Started by ``verifier serve``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from verifier.adapters.logs import configure_logging
+from verifier.adapters.settings_source import load_settings
+from verifier.core.settings import Settings
+
+
+def build_app(settings: Settings) -> Flask:
+    """Compose the object graph and the Flask application on it."""
+    from verifier.compose import compose
+    from verifier.web.app import create_app
+
+    return create_app(compose(settings))
+
+
+class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotations
+    """gunicorn without a configuration file: everything comes from the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Hand the settings to gunicorn."""
+        settings = self._settings
+        values: dict[str, Any] = {
+            "bind": settings.bind,
+            "workers": settings.workers or os.cpu_count() or 1,
+            "worker_class": "gthread",
+            "threads": settings.threads,
+            "preload_app": True,
+            "graceful_timeout": settings.graceful_timeout_s,
+            "timeout": 60,
+            "keepalive": 15,
+            "accesslog": None,
+            "errorlog": "-",
+            "loglevel": "warning",
+            # The body limit is Flask's; these bound what comes before it.
+            "limit_request_line": 2048,
+            "limit_request_fields": 50,
+            "proc_name": "vab-verifier",
+            "child_exit": _forget_worker,
+        }
+        if settings.tls_certificate:
+            values |= {"certfile": settings.tls_certificate, "keyfile": settings.tls_key, "ssl_context": _tls_context}
+        for name, value in values.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Build the application, once, before workers are forked."""
+        return build_app(self._settings)
+
+
+def _tls_context(_config: Any, default: Any) -> Any:
+    import ssl
+
+    context = default()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _forget_worker(_server: Any, worker: Any) -> None:
+    # Live gauges of a dead worker must not be summed; its counters must (prometheus_client's multiprocess mode).
+    from prometheus_client.multiprocess import mark_process_dead
+
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        mark_process_dead(worker.pid)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry of the gunicorn process: ``python -m verifier.wsgi [SETTINGS.toml]``."""
+    arguments = sys.argv[1:] if argv is None else argv
+    settings = load_settings(arguments[0] if arguments else None)
+    configure_logging(settings.log_level)
+    Server(settings).run()
+
+
+if __name__ == "__main__":
+    main()
