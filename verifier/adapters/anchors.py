@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from verifier.core.errors import ConfigError, MalformedEvidence
-from verifier.core.x509chain import Anchor, load_certificates
+from verifier.core.x509 import parse_certificate, pem_blocks
+from verifier.core.x509chain import Anchor
 from verifier.tee.base import Scheme
 
 # What the forged vendors write into their roots' names. Their keys are public: no other process may trust them.
@@ -37,9 +38,10 @@ def _from_folder(folder: Path, *, simulated: bool) -> tuple[Anchor, ...]:
         if path.suffix not in (".pem", ".der", ".crt"):
             continue
         try:
-            certificates = load_certificates(path.read_bytes(), check_id="anchor")
-        except MalformedEvidence as error:
-            raise ConfigError(str(path), "certificate", error.detail, "certificates in PEM or DER") from None
+            data = path.read_bytes()
+            certificates = [parse_certificate(der, "anchor") for der in pem_blocks(data, "CERTIFICATE") or (data,)]
+        except (MalformedEvidence, ValueError) as error:
+            raise ConfigError(str(path), "certificate", str(error), "certificates in PEM or DER") from None
         for certificate in certificates:
             if not simulated and FORGED_MARK in certificate.der:
                 raise ConfigError(

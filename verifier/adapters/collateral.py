@@ -14,7 +14,7 @@ from pathlib import Path
 from verifier.core.encoding import b64url, canonical
 from verifier.core.errors import CannotDecide, MalformedEvidence
 from verifier.core.ports import Store
-from verifier.core.x509chain import load_crl
+from verifier.core.x509 import parse_crl, pem_blocks
 from verifier.tee.base import Need
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
@@ -96,10 +96,11 @@ class FolderCollateral:
     def _hold_to_mark(self, path: Path, data: bytes, scheme: str, need: Need) -> None:
         where = f"{scheme}.endorsement.{need.name}"
         try:
-            crl = load_crl(data, check_id=where)
-        except MalformedEvidence as error:
+            blocks = pem_blocks(data, "X509 CRL") or (data,)
+            crl = parse_crl(blocks[0], where)
+        except (MalformedEvidence, ValueError) as error:
             # Our own file is broken: that is no fault of the evidence, so nothing can be decided.
-            raise CannotDecide(where, f"{path}: {error.detail}", retry_after=60) from None
+            raise CannotDecide(where, f"{path}: {error}", retry_after=60) from None
         issuer = f"crl:{scheme}:{need.key}"
         if not self._store.raise_high_water(issuer, crl.number):
             raise CannotDecide(where, f"{path}: CRL number {crl.number} is below the highest ever used", retry_after=60)

@@ -14,7 +14,7 @@ from verifier.compose import compose_store
 from verifier.core.console import FORMAT_OPTION, Answer, run
 from verifier.core.encoding import is_name, sha256
 from verifier.core.errors import ConfigError, MalformedEvidence
-from verifier.core.x509chain import load_certificates
+from verifier.core.x509 import parse_certificate, pem_blocks
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CONFIG = click.option("--config", type=click.Path(dir_okay=False), envvar="VAB_CONFIG", help="Settings (TOML).")
@@ -69,9 +69,11 @@ def _digest(text: str) -> bytes:
 
 def _digest_of_certificate(path: str) -> bytes:
     try:
-        return sha256(load_certificates(Path(path).read_bytes(), check_id="tpm2.enrolment.ek-chain")[0].spki)
-    except MalformedEvidence as error:
-        raise ConfigError(path, "certificate", error.detail, "an EK certificate") from None
+        data = Path(path).read_bytes()
+        der = (pem_blocks(data, "CERTIFICATE") or (data,))[0]
+        return sha256(parse_certificate(der, "tpm2.enrolment.ek-chain").spki)
+    except (MalformedEvidence, ValueError) as error:
+        raise ConfigError(path, "certificate", str(error), "an EK certificate") from None
 
 
 @command.command("ticket")

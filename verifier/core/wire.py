@@ -20,8 +20,6 @@ from verifier.core.encoding import jwk_thumbprint, unb64url
 from verifier.core.errors import EvidenceRejected, MalformedEvidence
 
 REQUEST_TYPE = "vab-request+jws"
-ANSWER_TYPE = "vab-answer+jws"
-ANSWER_KEYS_TYPE = "vab-answer-keys+jws"
 ENVELOPE_VERSION = 1
 
 M = TypeVar("M", bound=BaseModel)

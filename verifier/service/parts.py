@@ -12,6 +12,7 @@ from verifier.core.ports import Clock, CollateralSource, RandomSource, SigningKe
 from verifier.core.settings import Settings
 from verifier.core.x509chain import Anchor, ChainCache
 from verifier.tee.base import Scheme
+from verifier.token.jwks import Document
 
 
 class Trust(Protocol):
@@ -33,8 +34,8 @@ class Keys(Protocol):
         """Return the key that signs answers and the root-signed set that names it."""
         ...
 
-    def jwks(self, tenant: str, now: int) -> tuple[bytes, str]:
-        """Return the tenant's published keys as static bytes, and their ETag."""
+    def jwks(self, tenant: str, now: int) -> Document:
+        """Return the tenant's published keys as static bytes with their ETag."""
         ...
 
     def enrolment_key(self) -> bytes:

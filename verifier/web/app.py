@@ -11,11 +11,11 @@ from flask import Flask, Response, request
 
 from verifier.core.encoding import b64url
 from verifier.core.errors import CannotDecide, MalformedEvidence
-from verifier.core.settings import MAX_REQUEST_BYTES
+from verifier.core.settings import ALGORITHMS, MAX_REQUEST_BYTES
 from verifier.core.wire import ChallengeRequest, EnrolmentProof, EnrolmentRequest, parse_model
 from verifier.service import Enrolments, Service
 from verifier.service.parts import Parts
-from verifier.token.jwks import discovery_document
+from verifier.token.jwks import Document, discovery_document
 from verifier.web import metrics, problems
 from verifier.web.limits import RateLimit
 from verifier.web.openapi import document_bytes
@@ -139,10 +139,10 @@ def _add_enrolment(app: Flask, api: Api) -> None:
     _route(app, "/v1/tpm2/enrolments/<ak_name>", "enrolment", "PUT", _limited(api, prove))
 
 
-def _cached(body: bytes, etag: str, max_age: int) -> Response:
-    response = Response(body, content_type=JSON_TYPE)
+def _cached(document: Document, max_age: int) -> Response:
+    response = Response(document.body, content_type=JSON_TYPE)
     response.headers["Cache-Control"] = f"public, max-age={max_age}"
-    response.set_etag(etag)
+    response.headers["ETag"] = document.etag
     return response.make_conditional(request)
 
 
@@ -150,21 +150,18 @@ def _add_discovery(app: Flask, parts: Parts) -> None:
     max_age = parts.settings.jwks_max_age_s
     # Static bytes: anybody can make Vault refetch, so these routes stand that load without work (vault.md).
     documents = {
-        tenant: discovery_document(parts.settings.issuer(tenant), parts.settings.signing_algorithm)
-        for tenant in parts.settings.tenants
+        tenant: discovery_document(parts.settings.issuer(tenant), ALGORITHMS) for tenant in parts.settings.tenants
     }
 
     def discovery(tenant: str) -> Response:
         if tenant not in documents:
             return problems.not_found()
-        body, etag = documents[tenant]
-        return _cached(body, etag, max_age)
+        return _cached(documents[tenant], max_age)
 
     def jwks(tenant: str) -> Response:
         if tenant not in documents:
             return problems.not_found()
-        body, etag = parts.keys.jwks(tenant, parts.clock.now_ms() // 1000)
-        return _cached(body, etag, max_age)
+        return _cached(parts.keys.jwks(tenant, parts.clock.now_ms() // 1000), max_age)
 
     _route(app, "/t/<tenant>/.well-known/openid-configuration", "discovery", "GET", discovery)
     _route(app, "/t/<tenant>/.well-known/jwks.json", "jwks", "GET", jwks)
