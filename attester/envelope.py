@@ -1,0 +1,30 @@
+"""Evidence as it travels: the envelope of design.md section 2, "Wire". Light on purpose: no pydantic on this side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from verifier.core.encoding import b64url
+
+# verifier.core.wire.ENVELOPE_VERSION, which would cost an import of pydantic; a test holds the two together.
+ENVELOPE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Evidence of one scheme by part name, and the endorsements that came with it."""
+
+    scheme: str
+    parts: Mapping[str, bytes]
+    endorsements: Mapping[str, bytes] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the wire form (``verifier.core.wire.EnvelopeModel``)."""
+        return {
+            "version": ENVELOPE_VERSION,
+            "scheme": self.scheme,
+            "parts": {name: b64url(value) for name, value in self.parts.items()},
+            "endorsements": {name: b64url(value) for name, value in self.endorsements.items()},
+        }

@@ -1,0 +1,106 @@
+"""HTTPS to one server under one CA: the only way this program talks to a network.
+
+The standard library's client and not ``requests``: it takes the CA from memory (no file that could be swapped), knows no
+environment (REQUESTS_CA_BUNDLE, HTTPS_PROXY, .netrc), follows no redirect, adds no bundle of its own, and costs 25 ms of
+import in place of 150. What is checked: the chain to the given CA, the host name, TLS 1.2 or newer. Nothing is retried
+here: the flow knows what may be.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from verifier.core.errors import CannotDecide, ConfigError, MalformedEvidence
+
+MAX_ANSWER = 4 * 1024 * 1024
+TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Status, headers (lower case names) and the whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self, check_id: str) -> dict[str, Any]:
+        """Read the body as a JSON object; anything else is ``MalformedEvidence(check_id)``, without showing it."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise MalformedEvidence(check_id, f"answer with status {self.status}: not a JSON object")
+        return value
+
+
+def tls_context(ca_pem: str, where: str) -> ssl.SSLContext:
+    """Trust exactly the given certificates, and check host names."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(cadata=ca_pem)
+    except (ssl.SSLError, ValueError, TypeError):
+        raise ConfigError(where, "ca", "unreadable", "one or more certificates in PEM") from None
+    if not context.get_ca_certs():
+        raise ConfigError(where, "ca", "no CA certificate", "one or more CA certificates in PEM")
+    return context
+
+
+class Client:
+    """A client of one base URL. ``unreachable`` is the check id of everything that keeps the server from answering."""
+
+    def __init__(self, base_url: str, ca_pem: str, *, where: str, unreachable: str) -> None:
+        url = urlsplit(base_url)
+        try:
+            port = url.port or 443
+        except ValueError:
+            port = 0
+        plain = not (url.username or url.password or url.query or url.fragment)
+        if url.scheme != "https" or not url.hostname or not port or not plain:
+            raise ConfigError(where, "url", base_url, "https://host[:port][/path]")
+        self._base = url.path.rstrip("/")
+        self._host = url.hostname
+        self._port = port
+        self._context = tls_context(ca_pem, where)
+        self._where = where
+        self._unreachable = unreachable
+
+    def call(
+        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Send one request on a connection of its own. Network and TLS trouble is ``CannotDecide``."""
+        connection = http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_S, context=self._context)
+        try:
+            connection.request(method, self._base + path, body=body, headers=dict(headers or {}))
+            answer = connection.getresponse()
+            content = answer.read(MAX_ANSWER + 1)
+        except ssl.SSLCertVerificationError as error:
+            reason = f"{self._where}: certificate not trusted: {error.verify_message}"
+            raise CannotDecide(self._unreachable, reason) from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            raise CannotDecide(self._unreachable, f"{self._where}: {self._host}:{self._port}: {reason}") from None
+        finally:
+            connection.close()
+        if len(content) > MAX_ANSWER:
+            raise MalformedEvidence(self._unreachable, f"{self._where}: answer larger than {MAX_ANSWER} bytes")
+        return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, content)
+
+    def post_json(self, path: str, value: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> Reply:
+        """POST a JSON object."""
+        return self.send_json("POST", path, value, headers=headers)
+
+    def send_json(
+        self, method: str, path: str, value: Mapping[str, Any], *, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Send a JSON object."""
+        head = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
+        return self.call(method, path, body=json.dumps(dict(value)).encode(), headers=head)

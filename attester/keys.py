@@ -1,0 +1,63 @@
+"""The two fresh keys of one attestation, and the request that they sign. They live in memory and die with the request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from verifier.core.encoding import b64url, jwk_thumbprint
+
+# verifier.core.wire.REQUEST_TYPE, without its import of pydantic; a test holds the two together.
+REQUEST_TYPE = "vab-request+jws"
+REQUEST_MEDIA_TYPE = "application/jose"
+_COORDINATE = 32
+
+
+def public_jwk(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
+    """Return the public P-256 JWK, coordinates of exactly 32 bytes (RFC 7518 section 6.2.1)."""
+    numbers = key.public_key().public_numbers()
+    x, y = (b64url(n.to_bytes(_COORDINATE, "big")) for n in (numbers.x, numbers.y))
+    return {"kty": "EC", "crv": "P-256", "x": x, "y": y}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKeys:
+    """``sig`` signs the request, the answer is encrypted to ``enc``. Never reused, never written."""
+
+    sig: ec.EllipticCurvePrivateKey = field(repr=False)
+    enc: ec.EllipticCurvePrivateKey = field(repr=False)
+
+    @classmethod
+    def fresh(cls) -> RequestKeys:
+        """Make both keys."""
+        return cls(ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1()))
+
+    def public(self) -> dict[str, dict[str, str]]:
+        """Return both public JWKs as the request names them."""
+        return {"sig": public_jwk(self.sig), "enc": public_jwk(self.enc)}
+
+    @property
+    def sig_thumbprint(self) -> bytes:
+        """RFC 7638 thumbprint of ``sig``, 32 bytes."""
+        return jwk_thumbprint(public_jwk(self.sig))
+
+    @property
+    def enc_thumbprint(self) -> bytes:
+        """RFC 7638 thumbprint of ``enc``, 32 bytes."""
+        return jwk_thumbprint(public_jwk(self.enc))
+
+
+def sign_request(claims: Mapping[str, Any], key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return the compact JWS over the claims: ES256, header of exactly ``alg`` and ``typ``."""
+    header = b64url(json.dumps({"alg": "ES256", "typ": REQUEST_TYPE}, separators=(",", ":")).encode())
+    payload = b64url(json.dumps(dict(claims), separators=(",", ":")).encode())
+    signing_input = f"{header}.{payload}".encode("ascii")
+    r, s = decode_dss_signature(key.sign(signing_input, ec.ECDSA(hashes.SHA256())))
+    signature = r.to_bytes(_COORDINATE, "big") + s.to_bytes(_COORDINATE, "big")
+    return signing_input + b"." + b64url(signature).encode("ascii")

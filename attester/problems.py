@@ -1,0 +1,107 @@
+"""What the verifier's and Vault's noes mean here: RFC 9457 problems and Vault's errors turned into the three kinds of no.
+
+Whatever a server writes is shown to a person at most shortened, without control characters and without our secrets.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import NoReturn
+
+from attester.https import Reply
+from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence
+
+# The design's form of check ids; what a server sends in another form is not repeated.
+_CHECK_ID = re.compile(r"[a-z0-9-]{1,40}(?:\.[a-z0-9-]{1,60}){1,5}", re.ASCII)
+_DETAIL_MAX = 400
+_RETRY_MAX_S = 120
+_TOO_MANY, _UNAVAILABLE = 429, 503
+_MALFORMED = frozenset({400, 411, 413, 415, 422})
+_REFUSED = frozenset({401, 403})
+
+VERIFIER_ANSWER = "attester.verifier.answer"
+VAULT_ANSWER = "attester.vault.answer"
+
+
+def clean(text: object, secrets: Iterable[str] = ()) -> str:
+    """Make a server's words fit to be shown: no secrets of ours, printable, short."""
+    shown = str(text)
+    for secret in secrets:
+        if secret:
+            shown = shown.replace(secret, "[hidden]")
+    shown = "".join(c if c.isprintable() else " " for c in shown)
+    return shown if len(shown) <= _DETAIL_MAX else shown[: _DETAIL_MAX - 1] + "…"
+
+
+def retry_after(reply: Reply, default: int = 5) -> int:
+    """Read Retry-After in seconds (RFC 9110 section 10.2.3; dates are not used by our servers), within bounds."""
+    value = reply.headers.get("retry-after", "")
+    return min(int(value), _RETRY_MAX_S) if re.fullmatch(r"[0-9]{1,6}", value, re.ASCII) else default
+
+
+def raise_problem(reply: Reply) -> NoReturn:
+    """Raise the verifier's problem (``application/problem+json``) as the kind of no that its status says."""
+    try:
+        problem = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        problem = None
+    if not isinstance(problem, dict):
+        problem = {}
+    named = problem.get("check_id")
+    check_id = named if isinstance(named, str) and _CHECK_ID.fullmatch(named) else VERIFIER_ANSWER
+    words = problem.get("detail") or problem.get("title") or "no detail"
+    detail = f"the verifier answered {reply.status}: {clean(words)}"
+    if reply.status in _MALFORMED:
+        raise MalformedEvidence(check_id, detail)
+    if reply.status in _REFUSED:
+        raise EvidenceRejected(check_id, detail)
+    if reply.status in (_TOO_MANY, _UNAVAILABLE):
+        raise CannotDecide(check_id, detail, retry_after=retry_after(reply))
+    # 404, a redirect, a proxy's 502: whatever stands at this URL is not the verifier's API, or not now.
+    raise CannotDecide(VERIFIER_ANSWER, f"{detail} (is verifier.url right?)")
+
+
+def raise_vault_problem(reply: Reply, check_id: str, what: str, secrets: Iterable[str]) -> NoReturn:
+    """Raise Vault's no: 400, 403 and 404 are refusals under the step's id, all else is trouble that may pass."""
+    try:
+        errors = json.loads(reply.body).get("errors")
+        listed = "; ".join(str(error) for error in errors) if isinstance(errors, list) else ""
+    except (ValueError, AttributeError, RecursionError):
+        listed = ""
+    detail = f"{what}: Vault answered {reply.status}: {clean(listed, secrets) or 'no reason given'}"
+    if reply.status in (400, 403, 404):
+        raise EvidenceRejected(check_id, detail)
+    raise CannotDecide("attester.vault.unavailable", detail, retry_after=retry_after(reply, 2))
+
+
+# Longest prefix wins. What a person can do next; the check id says what went wrong.
+_HINTS = {
+    "service.nonce": "the challenge was used up or too old; attesting again gets a new one",
+    "service.rate": "the verifier limits this address; wait and try again",
+    "binding": "the evidence does not carry this request's digest; is another program using the same TPM or report entry?",
+    "policy": "the evidence is genuine but not what the workload's policy wants; the verifier's record names the value",
+    "wire": "verifier and attester may be of different versions",
+    "tpm2.endorsement": "this TPM's attestation key is not enrolled with the tenant: run `attester enrol`",
+    "tpm2.enrolment": "ask the operator to list this TPM (`attester enrol --show-identity`) or for a new ticket",
+    "attester.answer": "the answer is not from the verifier whose root this image pins, or was made for somebody else",
+    "attester.config.measured": (
+        "the configuration is not the one that this boot was measured with; boot anew with it, or make it part of the image "
+        "(--config-in-image)"
+    ),
+    "attester.verifier.unreachable": "check verifier.url, the network and that verifier.ca signed its certificate",
+    "attester.verifier": "check that verifier.url leads to the verifier's API",
+    "attester.vault.unreachable": "Vault's address and CA come from the workload's record; check them there",
+    "attester.vault.login": "the role's bound claims or audience do not fit this token; see the workload's record and the role",
+    "attester.vault.denied": "the token's Vault policies do not grant this path",
+    "attester.provider": "this machine shows no such source of evidence; name another with --provider",
+    "attester.tpm2": "check --tcti, and that no other program holds the TPM",
+    "attester.configfs": "is the tsm driver loaded and configfs mounted, and is this program allowed to use it?",
+}
+
+
+def hint_for(check_id: str) -> str:
+    """Return what to do next for a check id, "" where nothing is known."""
+    known = [prefix for prefix in _HINTS if check_id == prefix or check_id.startswith(f"{prefix}.")]
+    return _HINTS[max(known, key=len)] if known else ""

@@ -1,0 +1,106 @@
+"""Where evidence comes from: one line per provider, imported only when it is opened.
+
+A provider reads its machine and nothing else; it decides nothing about what the verifier or its owner will think.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from attester.envelope import Envelope
+from verifier.core.binding import BindingDigest
+from verifier.core.errors import CannotDecide, ConfigError
+
+# The one id under which an outside configuration is refused, whatever the machine (design.md section 4).
+MEASURED_CHECK = "attester.config.measured"
+
+AkKind = Literal["ecc", "rsa"]
+SimulatedScheme = Literal["sev-snp", "tpm2"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where the machine's evidence is found. It belongs to the image: an outside configuration may not say any of it."""
+
+    provider: str = "auto"
+    tcti: str = "device:/dev/tpmrm0"
+    ak_kind: AkKind = "ecc"
+    ak_handle: int | None = None  # a persistent handle that already holds the AK
+    ek_handle: int | None = None  # a persistent handle that already holds the EK
+    pcrs: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15)
+    event_log: str = "/sys/kernel/security/tpm0/binary_bios_measurements"  # "" for none
+    config_pcr: int = 15
+    configfs: str = "/sys/kernel/config/tsm/report"
+    privlevel: int | None = None  # configfs-tsm: the VMPL to ask for, None for the kernel's default
+    simulated_scheme: SimulatedScheme = "sev-snp"
+    simulated_host_data: bytes = bytes(32)
+    lock_folder: str = "/run/lock"
+
+
+class Provider(Protocol):
+    """What evidence comes from."""
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the envelopes that ``collect`` makes."""
+        ...
+
+    @property
+    def size(self) -> Literal["whole", "short"]:
+        """Which size of the binding digest this evidence carries: 64 bytes or 32."""
+        ...
+
+    def collect(self, digest: BindingDigest) -> Envelope:
+        """Make fresh evidence that carries the digest. Raises ``CannotDecide('attester.<provider>.…')``."""
+        ...
+
+    def measure_config(self, config: bytes) -> None:
+        """Measure the configuration's exact bytes, or compare them with what was fixed at launch.
+
+        Raises ``EvidenceRejected('attester.config.measured')``; until this returned, no byte of it may be obeyed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the device."""
+        ...
+
+
+# name -> "module:function"; the function takes a Machine.
+PROVIDERS: dict[str, str] = {
+    "configfs-tsm": "attester.providers.configfs_tsm:open_provider",
+    "simulated": "attester.providers.simulated:open_provider",
+    "tpm2": "attester.providers.tpm2:open_provider",
+}
+
+
+def detect(machine: Machine) -> str:
+    """Name the provider of this machine: a CPU's report before a TPM's quote. Never ``simulated``: that must be named."""
+    if machine.provider != "auto":
+        if machine.provider not in PROVIDERS:
+            raise ConfigError("settings", "provider", machine.provider, f"auto, {', '.join(sorted(PROVIDERS))}")
+        return machine.provider
+    if Path(machine.configfs).is_dir():
+        return "configfs-tsm"
+    device = machine.tcti.removeprefix("device:")
+    if not machine.tcti.startswith("device:") or Path(device).exists():
+        return "tpm2"
+    looked = f"neither {machine.configfs} nor {device} is there; name a provider with --provider"
+    raise CannotDecide("attester.provider.absent", f"provider: {looked}")
+
+
+@contextlib.contextmanager
+def opened(machine: Machine) -> Iterator[Provider]:
+    """Open the machine's provider and close it again."""
+    module, _, function = PROVIDERS[detect(machine)].partition(":")
+    open_provider: Callable[[Machine], Provider] = getattr(importlib.import_module(module), function)
+    provider = open_provider(machine)
+    try:
+        yield provider
+    finally:
+        provider.close()
