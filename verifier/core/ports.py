@@ -59,6 +59,47 @@ class CommittedRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record as kept: ``VerdictRecord`` with digests in the place of nonce and evidence, and its place in the chain.
+
+    ``findings`` is canonical JSON (RFC 8785); the evidence itself may be past its retention.
+    """
+
+    seq: int
+    prev: bytes
+    digest: bytes
+    tenant: str
+    workload_uuid: str
+    workload: str
+    scheme: str
+    outcome: str
+    check_id: str
+    nonce_hash: bytes
+    nonce_expires_ms: int
+    now_ms: int
+    policy: str
+    policy_digest: bytes
+    instance: str
+    measurement: str
+    jti: str
+    claims_digest: bytes
+    token_expires_ms: int
+    findings: str
+    evidence_digest: bytes
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a request asks the store first, in one read."""
+
+    now_ms: int
+    epoch: int
+    last_record_ms: int
+    trust_digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class EnrolledAk:
     """An attestation key whose TPM is known (design.md section 4, "TPM enrolment"). ``public`` is TPMT_PUBLIC."""
 
@@ -109,6 +150,26 @@ class Store(Protocol):
         """
         ...
 
+    def standing(self) -> Standing:
+        """Return clock, epoch, last record's time and trust digest in one read."""
+        ...
+
+    def records_after(self, seq: int, limit: int) -> Sequence[StoredRecord]:
+        """Return at most ``limit`` records whose number is above ``seq``, in order."""
+        ...
+
+    def record(self, seq: int) -> StoredRecord | None:
+        """Return one record."""
+        ...
+
+    def evidence(self, digest: bytes) -> bytes | None:
+        """Return kept evidence by its SHA-256; ``None`` past its retention."""
+        ...
+
+    def verify_chain(self) -> CommittedRecord:
+        """Walk all records and return the chain's end; ``EvidenceRejected('service.record.chain')`` where a link is broken."""
+        ...
+
     def find_ak(self, tenant: str, ak_name: bytes) -> EnrolledAk | None:
         """Return the enrolled attestation key of that Name."""
         ...
@@ -127,6 +188,10 @@ class Store(Protocol):
 
     def add_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
         """Put EK digests on the tenant's list."""
+        ...
+
+    def replace_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
+        """Make the tenant's list exactly these EK digests."""
         ...
 
     def add_ticket(self, tenant: str, ticket_hash: bytes, expires_ms: int) -> None:
@@ -151,6 +216,10 @@ class Store(Protocol):
 
     def acquire_lease(self, name: str, holder: str, life_ms: int) -> bool:
         """Take or renew a named lease (the worker's leadership)."""
+        ...
+
+    def release_lease(self, name: str, holder: str) -> None:
+        """Give a lease back before its end; nothing happens where another holds it."""
         ...
 
     def purge(self, *, evidence_before_ms: int) -> int:

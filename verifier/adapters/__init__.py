@@ -1,0 +1,1 @@
+"""Adapters: the ports' implementations. Each is named in ``compose`` and nowhere below."""

@@ -1,0 +1,196 @@
+"""Connections: which databases are taken, how each is opened so that what was answered survives kill -9 and power loss.
+
+SQLite: WAL, synchronous FULL, foreign keys, BEGIN IMMEDIATE for whatever writes, a file of mode 0600 in a folder of 0700.
+PostgreSQL: psycopg, READ COMMITTED, synchronous_commit never off, time limits, so that a server that is gone is noticed.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from verifier.core.errors import CannotDecide, ConfigError
+
+STORE_CHECK = "service.store"
+
+# Shorter than the allowed skew (5 s): a commit that waits longer for the lock would be refused for its time anyway.
+BUSY_S = 4.5
+_WAL_TRIES_S = 15.0
+_POOL = {"pool_size": 8, "max_overflow": 24, "pool_timeout": BUSY_S, "hide_parameters": True}
+_READ_ONLY = "vab_read"  # execution option: this connection takes no write lock
+
+
+def read_url(url: str) -> URL:
+    """Read a database URL. Raises ``ConfigError`` for anything but a SQLite file or PostgreSQL (passwords never shown)."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError(
+            "settings", "database_url", "something that is no URL", "sqlite:///PATH or postgresql://…"
+        ) from None
+    shown = parsed.render_as_string(hide_password=True)
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
+            raise ConfigError("settings", "database_url", shown, "a file: what is in memory does not survive a restart")
+        if parsed.query or parsed.host:
+            raise ConfigError("settings", "database_url", shown, "sqlite:///PATH without host and options")
+        return parsed.set(drivername="sqlite+pysqlite")
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    raise ConfigError("settings", "database_url", shown, "sqlite:///PATH or postgresql://…")
+
+
+class Database:
+    """One process's connections to one database. Never used across a fork (``SqlStore`` sees to that)."""
+
+    def __init__(self, url: URL, *, busy_s: float = BUSY_S) -> None:
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        self.shown = url.render_as_string(hide_password=True)
+        self.engine = _open_sqlite(url, busy_s) if self.is_sqlite else _open_postgresql(url, busy_s)
+        self._reader = (
+            self.engine.execution_options(**{_READ_ONLY: True})
+            if self.is_sqlite
+            else self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        )
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Lend a connection for one SELECT: each statement sees one state, no lock is taken."""
+        with answering(), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Lend a connection inside a transaction that may write; it is committed at the end of the block, durably."""
+        with answering(), self.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection that is not lent out."""
+        self.engine.dispose()
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn whatever the database layer raises into ``CannotDecide('service.store')``; values never enter the message."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise cannot_decide(error) from error
+
+
+def cannot_decide(error: Exception) -> CannotDecide:
+    """Word a failure of the database: kinds only, since drivers put rows into their messages."""
+    words = [type(error).__name__]
+    original = error.orig if isinstance(error, DBAPIError) else None
+    if original is not None:
+        words.append(getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None) or "")
+    return CannotDecide(STORE_CHECK, f"the store did not answer: {' '.join(word for word in words if word)}")
+
+
+def prepare_file(url: URL) -> None:
+    """Make a SQLite database's file and folder if missing, for this user only, and switch it to WAL (a lasting property).
+
+    Raises ``ConfigError`` where file or folder cannot be made.
+    """
+    if url.get_backend_name() != "sqlite":
+        return
+    path = Path(str(url.database)).absolute()
+    try:
+        _make_folder(path.parent)
+        # SQLite gives -wal and -shm the mode of the database itself.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise ConfigError(
+            "settings", "database_url", str(path), f"a file that can be written: {error.strerror}"
+        ) from error
+    _switch_to_wal(path)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its missing parents, each 0700."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _switch_to_wal(path: Path) -> None:
+    """Switch to write-ahead logging. Several processes may try at once, and SQLite's busy timeout does not cover that."""
+    deadline = time.monotonic() + _WAL_TRIES_S
+    while True:
+        try:
+            connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+            try:
+                mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            finally:
+                connection.close()
+        except sqlite3.OperationalError as error:
+            if time.monotonic() > deadline or not str(error).startswith("database is locked"):
+                raise cannot_decide(error) from error
+        except sqlite3.DatabaseError as error:
+            raise ConfigError("settings", "database_url", str(path), "a SQLite database") from error
+        else:
+            if mode != "wal":
+                raise ConfigError(
+                    "settings", "database_url", str(path), "a file system that can hold a write-ahead log"
+                )
+            return
+        time.sleep(0.02)
+
+
+def _open_sqlite(url: URL, busy_s: float) -> Engine:
+    # isolation_level=None: the sqlite3 module must not begin and commit on its own, or a migration that fails half-way
+    # leaves a table behind; every BEGIN is ours.
+    engine = create_engine(url, connect_args={"isolation_level": None, "timeout": busy_s}, **_POOL)
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: object) -> None:
+        for pragma in ("synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        # IMMEDIATE: the write lock is taken before anything is read, so that what was read still holds when it is written.
+        # A single SELECT is its own snapshot and needs no BEGIN.
+        if not connection.get_execution_options().get(_READ_ONLY):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _open_postgresql(url: URL, busy_s: float) -> Engine:
+    limit_ms = int(busy_s * 1000)
+    engine = create_engine(
+        url,
+        # Appending reads the head under a row lock and needs what was committed while it waited: READ COMMITTED, whatever
+        # the server's default is.
+        isolation_level="READ COMMITTED",
+        connect_args={"connect_timeout": 5, "tcp_user_timeout": 10_000, "application_name": "vault-attestation-bridge"},
+        **_POOL,
+    )
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', '30000', false),"
+                " set_config('idle_in_transaction_session_timeout', '60000', false)",
+                (str(limit_ms),),
+            )
+            cursor.execute(
+                "SELECT set_config('synchronous_commit', 'on', false)"
+                " WHERE current_setting('synchronous_commit') = 'off'"
+            )
+        connection.commit()
+
+    return engine

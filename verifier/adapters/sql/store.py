@@ -1,0 +1,366 @@
+"""``SqlStore``: what ``verifier.core.ports.Store`` asks for.
+
+Verdicts go through the group writer; all else is one statement or one short transaction.
+A store may be made before a fork (gunicorn's preload): connections and the writer's thread belong to one process; a child
+starts with none and opens its own at its first use.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert  # ON CONFLICT: SQLite's compiler writes it alike
+from sqlalchemy.engine import URL
+
+from verifier.adapters.sql import tpm
+from verifier.adapters.sql.engine import Database, read_url
+from verifier.adapters.sql.models import (
+    StoreClock,
+    chain_head,
+    evidence,
+    high_water,
+    leases,
+    records,
+    spent_nonces,
+    state,
+    trust_documents,
+)
+from verifier.adapters.sql.records import CHAIN_CHECK, COLUMNS, GENESIS, prepare, stored, verify_links
+from verifier.adapters.sql.schema import check_durable, migrate
+from verifier.adapters.sql.writer import Writer
+from verifier.core.errors import EvidenceRejected, mismatch
+from verifier.core.ports import CommittedRecord, EnrolledAk, Standing, StoredRecord, TrustRow, VerdictRecord
+from verifier.core.settings import SKEW_MS
+
+EPOCHS = 1 << 16  # the nonce has two bytes for it
+_MARK_SIZE = 32
+_TRUST_CHUNK = 5_000
+_WALK_CHUNK = 1_000
+
+_EPOCH = select(state.c.number).where(state.c.name == "epoch").scalar_subquery()
+_TRUST_DIGEST = select(state.c.word).where(state.c.name == "trust")
+_HEAD = select(chain_head.c.seq, chain_head.c.digest).where(chain_head.c.id == 1)
+_STANDING = select(
+    StoreClock(),
+    _EPOCH,
+    select(chain_head.c.latest_ms).where(chain_head.c.id == 1).scalar_subquery(),
+    _TRUST_DIGEST.scalar_subquery(),
+)
+_RECORD_COLUMNS = [records.c[name] for name in COLUMNS]
+_RECORDS_AFTER = (
+    select(*_RECORD_COLUMNS).where(records.c.seq > bindparam("after")).order_by(records.c.seq).limit(bindparam("most"))
+)
+_RECORD = select(*_RECORD_COLUMNS).where(records.c.seq == bindparam("number"))
+_EVIDENCE = select(evidence.c.body).where(evidence.c.digest == bindparam("of_digest"))
+_DOCUMENT = select(trust_documents.c.body).where(
+    trust_documents.c.kind == bindparam("of_kind"),
+    trust_documents.c.tenant == bindparam("of_tenant"),
+    trust_documents.c.name == bindparam("of_name"),
+)
+_NEWEST_DOCUMENT = _DOCUMENT.order_by(trust_documents.c.version.desc()).limit(1)
+_DOCUMENT_VERSION = _DOCUMENT.where(trust_documents.c.version == bindparam("of_version"))
+_MARK = select(high_water.c.number).where(high_water.c.issuer == bindparam("of_issuer"))
+_RAISE_MARK = upsert(high_water)
+_RAISE_MARK = _RAISE_MARK.on_conflict_do_update(
+    index_elements=[high_water.c.issuer],
+    set_={"number": _RAISE_MARK.excluded.number},
+    where=high_water.c.number < _RAISE_MARK.excluded.number,
+)
+_TAKE_LEASE = upsert(leases).values(
+    name=bindparam("name"), holder=bindparam("holder"), expires_ms=StoreClock() + bindparam("life_ms")
+)
+_TAKE_LEASE = _TAKE_LEASE.on_conflict_do_update(
+    index_elements=[leases.c.name],
+    set_={"holder": _TAKE_LEASE.excluded.holder, "expires_ms": _TAKE_LEASE.excluded.expires_ms},
+    where=(leases.c.holder == _TAKE_LEASE.excluded.holder) | (leases.c.expires_ms <= StoreClock()),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """What belongs to one process."""
+
+    database: Database
+    writer: Writer
+
+    def close(self) -> None:
+        self.writer.close()
+        self.database.close()
+
+
+def open_store(url: str, *, skew_ms: int = SKEW_MS, keep_evidence: bool = True) -> SqlStore:
+    """Open a store, migrating its database first where that is needed.
+
+    ``skew_ms`` is the greatest clock difference that is borne; without ``keep_evidence`` only digests of evidence are
+    kept. Raises ``ConfigError`` for a URL, file or server that will not do, ``CannotDecide`` when it does not answer.
+    """
+    parsed = read_url(url)
+    check_durable(parsed)
+    migrate(url)
+    return SqlStore(parsed, skew_ms=skew_ms, keep_evidence=keep_evidence)
+
+
+class SqlStore:
+    """A store in a migrated SQLite file or PostgreSQL database; made by ``open_store``."""
+
+    def __init__(self, url: URL, *, skew_ms: int, keep_evidence: bool) -> None:
+        self._url = url
+        self._skew_ms = skew_ms
+        self._keep_evidence = keep_evidence
+        self._lock = threading.Lock()
+        self._process: _Process | None = None
+        _STORES.add(self)
+
+    def now_ms(self) -> int:
+        """Return the store's own clock."""
+        with self._database.read() as connection:
+            return int(connection.execute(select(StoreClock())).scalar_one())
+
+    def standing(self) -> Standing:
+        """Return clock, epoch, last record's time and trust digest in one read."""
+        with self._database.read() as connection:
+            now_ms, epoch, last_ms, digest = connection.execute(_STANDING).one()
+        return Standing(now_ms, epoch % EPOCHS, last_ms, digest)
+
+    def epoch(self) -> int:
+        """Return the challenge epoch, 0 to 65535."""
+        return self.standing().epoch
+
+    def raise_epoch(self) -> int:
+        """Void all challenges; returns the new epoch.
+
+        What is kept grows at least to the store's clock in seconds: a restored backup thus never comes to an epoch that
+        was already used after it was taken, as counting on by one would. The nonce carries the lowest 16 bits.
+        """
+        with self._database.write() as connection:
+            seen = int(connection.execute(select(_EPOCH)).scalar_one())
+            seconds = int(connection.execute(select(StoreClock())).scalar_one()) // 1000
+            raised = max(seen + 1, seconds)
+            if raised % EPOCHS == seen % EPOCHS:
+                raised += 1
+            connection.execute(update(state).where(state.c.name == "epoch").values(number=raised))
+        return raised % EPOCHS
+
+    def last_record_ms(self) -> int:
+        """Return the newest time that any record has, 0 without one."""
+        return self.standing().last_record_ms
+
+    def commit_verdict(self, record: VerdictRecord) -> CommittedRecord:
+        """Spend the nonce and write the record in one durable transaction, shared with whoever commits at the same time.
+
+        Raises ``CannotDecide('service.clock')`` for a time that is off the store's clock, or before the last record, by
+        more than the skew; ``EvidenceRejected`` under ``service.nonce.spent`` or ``service.nonce.expired``;
+        ``CannotDecide('service.store')``: then nothing was written, unless the connection broke within COMMIT itself or
+        the wait ended first (30 s), where a nonce may be spent without a token. ``ValueError`` for what no database holds.
+        """
+        return self._here().writer.commit(prepare(record))
+
+    def records_after(self, seq: int, limit: int) -> Sequence[StoredRecord]:
+        """Return at most ``limit`` records whose number is above ``seq``, in order."""
+        with self._database.read() as connection:
+            return [stored(row) for row in connection.execute(_RECORDS_AFTER, {"after": seq, "most": limit})]
+
+    def record(self, seq: int) -> StoredRecord | None:
+        """Return one record."""
+        with self._database.read() as connection:
+            row = connection.execute(_RECORD, {"number": seq}).one_or_none()
+        return None if row is None else stored(row)
+
+    def evidence(self, digest: bytes) -> bytes | None:
+        """Return kept evidence by its SHA-256."""
+        with self._database.read() as connection:
+            body = connection.execute(_EVIDENCE, {"of_digest": digest}).scalar_one_or_none()
+        return None if body is None else bytes(body)
+
+    def verify_chain(self) -> CommittedRecord:
+        """Walk all records that were there at the start; raises ``EvidenceRejected('service.record.chain')``.
+
+        Also checked: that the last one is where the head says that the chain ends. Not checked: that records *and* head
+        were not cut back together; who wants to know keeps an older head elsewhere.
+        """
+        with self._database.read() as connection:
+            seq, digest = connection.execute(_HEAD).one()
+        last = verify_links(self._walk(int(seq)))
+        if last != CommittedRecord(seq, bytes(digest)):
+            raise EvidenceRejected(CHAIN_CHECK, mismatch("end of the chain", last, CommittedRecord(seq, bytes(digest))))
+        return last
+
+    def find_ak(self, tenant: str, ak_name: bytes) -> EnrolledAk | None:
+        """Return the enrolled attestation key of that Name."""
+        with self._database.read() as connection:
+            return tpm.find_ak(connection, tenant, ak_name)
+
+    def is_ek_listed(self, tenant: str, ek_digest: bytes) -> bool:
+        """Tell whether the EK is on the tenant's list."""
+        with self._database.read() as connection:
+            return tpm.is_ek_listed(connection, tenant, ek_digest)
+
+    def ticket_is_open(self, tenant: str, ticket_hash: bytes) -> bool:
+        """Tell whether a single-use ticket exists, is unspent, and not expired by the store's clock."""
+        with self._database.read() as connection:
+            return tpm.ticket_is_open(connection, tenant, ticket_hash)
+
+    def enrol_ak(self, ak: EnrolledAk, ticket_hash: bytes | None) -> None:
+        """Write the AK, spending the ticket in the same transaction; ``EvidenceRejected('tpm2.enrolment.ticket')`` if spent.
+
+        Not checked: that an EK without a ticket is listed; that is the caller's, who may have its list elsewhere.
+        """
+        with self._database.write() as connection:
+            tpm.enrol_ak(connection, ak, ticket_hash)
+
+    def add_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
+        """Put EK digests on the tenant's list."""
+        with self._database.write() as connection:
+            tpm.add_eks(connection, tenant, ek_digests)
+
+    def replace_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
+        """Make the tenant's list exactly these EK digests."""
+        with self._database.write() as connection:
+            tpm.replace_eks(connection, tenant, ek_digests)
+
+    def add_ticket(self, tenant: str, ticket_hash: bytes, expires_ms: int) -> None:
+        """Open a single-use ticket (only its hash is kept); one that is known is left as it is."""
+        with self._database.write() as connection:
+            tpm.add_ticket(connection, tenant, ticket_hash, expires_ms)
+
+    def trust_digest(self) -> str:
+        """Return the digest of the trust documents compiled last, "" for none."""
+        return self.standing().trust_digest
+
+    def replace_trust(self, digest: str, rows: Iterable[TrustRow]) -> None:
+        """Replace all trust documents and their digest in one transaction; readers see the old or the new ones, whole."""
+        with self._database.write() as connection:
+            connection.execute(delete(trust_documents))
+            for chunk in _chunks(rows, _TRUST_CHUNK):
+                connection.execute(
+                    insert(trust_documents),
+                    [
+                        {"kind": r.kind, "tenant": r.tenant, "name": r.name, "version": r.version, "body": r.body}
+                        for r in chunk
+                    ],
+                )
+            connection.execute(update(state).where(state.c.name == "trust").values(word=digest))
+
+    def trust_document(self, kind: str, tenant: str, name: str, version: int | None = None) -> str | None:
+        """Return a document's JSON; the newest version where none is named."""
+        key: dict[str, str | int] = {"of_kind": kind, "of_tenant": tenant, "of_name": name}
+        with self._database.read() as connection:
+            if version is None:
+                return connection.execute(_NEWEST_DOCUMENT, key).scalar_one_or_none()
+            return connection.execute(_DOCUMENT_VERSION, {**key, "of_version": version}).scalar_one_or_none()
+
+    def raise_high_water(self, issuer: str, number: int) -> bool:
+        """Raise an issuer's mark; false when ``number`` (0 to 2^256 - 1) is below it. Only a higher number writes."""
+        wanted = number.to_bytes(_MARK_SIZE, "big")
+        # Marks never fall, so whatever is read here still holds as a lower bound.
+        with self._database.read() as connection:
+            seen = connection.execute(_MARK, {"of_issuer": issuer}).scalar_one_or_none()
+        if seen is not None and bytes(seen) >= wanted:
+            return bytes(seen) == wanted
+        with self._database.write() as connection:
+            connection.execute(_RAISE_MARK, {"issuer": issuer, "number": wanted})
+            return bytes(connection.execute(_MARK, {"of_issuer": issuer}).scalar_one()) == wanted
+
+    def acquire_lease(self, name: str, holder: str, life_ms: int) -> bool:
+        """Take or renew a lease for ``life_ms`` milliseconds by the store's clock; false while another holds it."""
+        if life_ms <= 0:
+            raise ValueError(f"life_ms: got {life_ms}, want more than 0")
+        with self._database.write() as connection:
+            taken = connection.execute(_TAKE_LEASE, {"name": name, "holder": holder, "life_ms": life_ms})
+            return taken.rowcount == 1
+
+    def release_lease(self, name: str, holder: str) -> None:
+        """Give a lease back before its end; nothing happens where another holds it."""
+        with self._database.write() as connection:
+            connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
+
+    def purge(self, *, evidence_before_ms: int) -> int:
+        """Delete, by the store's clock, spent nonces past expiry and twice the skew, dead tickets, and old evidence.
+
+        Evidence goes when it was last seen before ``evidence_before_ms``. Records stay. Returns how many rows went.
+        """
+        with self._database.write() as connection:
+            now_ms = int(connection.execute(select(StoreClock())).scalar_one())
+            gone = connection.execute(delete(spent_nonces).where(spent_nonces.c.dead_ms < now_ms)).rowcount
+            gone += tpm.purge_tickets(connection, now_ms - 2 * self._skew_ms)
+            return gone + connection.execute(delete(evidence).where(evidence.c.kept_ms < evidence_before_ms)).rowcount
+
+    def ping(self) -> None:
+        """Write a row, durably; raises ``CannotDecide`` when that fails."""
+        with self._database.write() as connection:
+            connection.execute(update(state).where(state.c.name == "ping").values(number=StoreClock()))
+
+    def close(self) -> None:
+        """Write what waits, stop the writer, close connections. A later use opens them anew."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process is not None:
+            process.close()
+
+    @property
+    def _database(self) -> Database:
+        return self._here().database
+
+    def _here(self) -> _Process:
+        """Return this process's connections and writer, made at the first use."""
+        process = self._process
+        if process is not None:
+            return process
+        with self._lock:
+            if self._process is None:
+                database = Database(self._url)
+                writer = Writer(database, skew_ms=self._skew_ms, keep_evidence=self._keep_evidence)
+                self._process = _Process(database, writer)
+            return self._process
+
+    def _walk(self, end: int) -> Iterator[StoredRecord]:
+        after = GENESIS.seq
+        while after < end:
+            found = self.records_after(after, min(_WALK_CHUNK, end - after))
+            if not found:
+                return
+            yield from found
+            after = found[-1].seq
+
+    def release_idle(self) -> None:
+        """Close connections that nobody uses right now (before a fork)."""
+        process = self._process
+        if process is not None:
+            process.database.close()
+
+    def forget(self) -> None:
+        """Drop what the parent process opened, without closing it: it is the parent's (in a child, after a fork)."""
+        self._lock = threading.Lock()
+        if self._process is not None:
+            _ABANDONED.append(self._process)
+            self._process = None
+
+
+def _chunks(rows: Iterable[TrustRow], size: int) -> Iterator[list[TrustRow]]:
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+_STORES: weakref.WeakSet[SqlStore] = weakref.WeakSet()
+# Kept from the garbage collector, which would close a parent's connections: SQLite and servers take that for the parent.
+_ABANDONED: list[_Process] = []
+
+
+def _before_fork() -> None:
+    for store in list(_STORES):
+        store.release_idle()
+
+
+def _in_child() -> None:
+    for store in list(_STORES):
+        store.forget()
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_in_child)

@@ -1,0 +1,241 @@
+"""Group commit: one thread a process takes every waiting verdict into one durable transaction.
+
+A group shares one COMMIT, hence one wait for the disk. A spent nonce or a wrong time inside a group fails its own caller
+only; each caller is answered after COMMIT has returned; when the database fails, everybody in the group gets CannotDecide
+and nothing is written. Statements are fixed texts, run below SQLAlchemy's compiler (``exec_driver_sql``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, IntegrityError
+
+from verifier.adapters.sql.engine import STORE_CHECK, Database, answering
+from verifier.adapters.sql.models import CLOCK_SQL
+from verifier.adapters.sql.records import COLUMNS, Prepared, link
+from verifier.core.errors import BridgeError, CannotDecide, EvidenceRejected
+from verifier.core.ports import CommittedRecord
+
+CLOCK_CHECK = "service.clock"
+SPENT_CHECK = "service.nonce.spent"
+EXPIRED_CHECK = "service.nonce.expired"
+
+GROUP_MAX = 64
+_WAIT_S = 30.0
+_JOIN_S = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """One caller: what it brought, and the lock that it waits on (held until ``settle``)."""
+
+    prepared: Prepared
+    done: threading.Lock
+    committed: CommittedRecord | None = None
+    failure: BridgeError | None = None
+    given_up: bool = False
+
+    def settle(self, outcome: CommittedRecord | BridgeError) -> None:
+        if isinstance(outcome, BridgeError):
+            self.failure = outcome
+        else:
+            self.committed = outcome
+        self.done.release()
+
+    @property
+    def is_settled(self) -> bool:
+        return self.committed is not None or self.failure is not None
+
+
+@dataclass(slots=True)
+class _Statements:
+    """The hot path's texts for one dialect; the lists of nonce hashes come in powers of two."""
+
+    head: str
+    clock: str
+    spend: str
+    insert: str
+    keep: str
+    advance: str
+    spent: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, *, is_sqlite: bool) -> _Statements:
+        mark = "?" if is_sqlite else "%s"
+        clock = CLOCK_SQL["sqlite" if is_sqlite else "postgresql"]
+        # On PostgreSQL the row lock makes appenders queue, and the clock is read by a second statement, after the wait.
+        # SQLite holds the whole database by BEGIN IMMEDIATE: one statement reads both.
+        head = "SELECT seq, digest, latest_ms FROM chain_head WHERE id = 1 FOR UPDATE"
+        if is_sqlite:
+            head = f"SELECT seq, digest, latest_ms, {clock} FROM chain_head WHERE id = 1"  # noqa: S608 - constants
+        statements = cls(
+            head=head,
+            clock=f"SELECT {clock}",
+            spend=f"INSERT INTO spent_nonces (nonce_hash, dead_ms) VALUES ({mark}, {mark})",  # noqa: S608 - constants
+            insert=f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join([mark] * len(COLUMNS))})",  # noqa: S608 - constants
+            keep=f"INSERT INTO evidence (digest, body, kept_ms) VALUES ({mark}, {mark}, {mark})"  # noqa: S608 - constants
+            " ON CONFLICT (digest) DO UPDATE SET kept_ms = excluded.kept_ms WHERE evidence.kept_ms < excluded.kept_ms",
+            advance=f"UPDATE chain_head SET seq = {mark}, digest = {mark}, latest_ms = {mark} WHERE id = 1",  # noqa: S608 - constants
+        )
+        size = 1
+        while size <= GROUP_MAX:
+            marks = ", ".join([mark] * size)
+            statements.spent[size] = f"SELECT nonce_hash FROM spent_nonces WHERE nonce_hash IN ({marks})"  # noqa: S608 - constants
+            size *= 2
+        return statements
+
+
+class Writer:
+    """The thread that commits. It starts with the first verdict (after a fork, that is) and again should it ever die."""
+
+    def __init__(self, database: Database, *, skew_ms: int, keep_evidence: bool) -> None:
+        self._database = database
+        self._skew_ms = skew_ms
+        self._keep_evidence = keep_evidence
+        self._statements = _Statements.make(is_sqlite=database.is_sqlite)
+        self._queue: SimpleQueue[_Waiter | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def commit(self, prepared: Prepared) -> CommittedRecord:
+        """Hand a record to the writer and wait until it is durable, or until why it is not is known."""
+        waiter = _Waiter(prepared, threading.Lock())
+        waiter.done.acquire()
+        if self._thread is None or not self._thread.is_alive():
+            self._start()
+        self._queue.put(waiter)
+        if not waiter.done.acquire(timeout=_WAIT_S):
+            # It may still be written, without a token: a nonce lost, never one spent twice.
+            waiter.given_up = True
+            raise CannotDecide(STORE_CHECK, f"the store did not answer within {_WAIT_S:.0f} s")
+        if waiter.committed is not None:
+            return waiter.committed
+        raise waiter.failure or CannotDecide(STORE_CHECK, "the store did not answer")
+
+    def close(self) -> None:
+        """Write what waits, then stop."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        if thread is not None:
+            self._queue.put(None)
+            thread.join(_JOIN_S)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._closed:
+                raise CannotDecide(STORE_CHECK, "the store is closed")
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            group, is_last = self._next_group()
+            try:
+                if group:
+                    self._write(group)
+            finally:
+                # Defensive: whatever ended this thread, nobody is left waiting.
+                for waiter in group:
+                    if not waiter.is_settled:
+                        waiter.settle(CannotDecide(STORE_CHECK, "the store's writer failed"))
+            if is_last:
+                return
+
+    def _next_group(self) -> tuple[list[_Waiter], bool]:
+        """Wait for one, then take all that are there."""
+        group: list[_Waiter] = []
+        item = self._queue.get()
+        while True:
+            if item is None:
+                return group, True
+            if not item.given_up:
+                group.append(item)
+            if len(group) == GROUP_MAX:
+                return group, False
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                return group, False
+
+    def _write(self, group: Sequence[_Waiter]) -> None:
+        try:
+            with answering(), self._database.engine.begin() as connection:
+                outcomes = self._append(connection, [waiter.prepared for waiter in group])
+        except CannotDecide as failure:
+            if len(group) > 1 and isinstance(failure.__cause__, IntegrityError | DataError):
+                # One record that the database will not have (a jti used twice) must not take the others with it.
+                for waiter in group:
+                    self._write([waiter])
+                return
+            # One exception each: they are raised in different threads.
+            outcomes = [CannotDecide(failure.check_id, failure.detail) for _ in group]
+        for waiter, outcome in zip(group, outcomes, strict=True):
+            waiter.settle(outcome)
+
+    def _append(self, connection: Connection, group: Sequence[Prepared]) -> list[CommittedRecord | BridgeError]:
+        """Write a group inside the open transaction; what is returned becomes true with COMMIT."""
+        statements = self._statements
+        run = connection.exec_driver_sql
+        head = run(statements.head).one()
+        last = CommittedRecord(head[0], bytes(head[1]))
+        latest_ms = head[2]
+        store_ms = head[3] if self._database.is_sqlite else run(statements.clock).scalar_one()
+        spent = self._find_spent(connection, group)
+        outcomes: list[CommittedRecord | BridgeError] = []
+        rows: list[tuple[Any, ...]] = []
+        nonces: list[tuple[bytes, int]] = []
+        bodies: dict[bytes, tuple[bytes, bytes, int]] = {}
+        for prepared in group:
+            failure = self._refusal(prepared, store_ms, latest_ms, spent)
+            if failure is not None:
+                outcomes.append(failure)
+                continue
+            committed = link(prepared, last)
+            rows.append((committed.seq, last.digest, committed.digest, *prepared.row))
+            nonces.append((prepared.nonce_hash, prepared.nonce_expires_ms + 2 * self._skew_ms))
+            spent.add(prepared.nonce_hash)
+            if self._keep_evidence:
+                bodies[prepared.evidence_digest] = (prepared.evidence_digest, prepared.evidence, store_ms)
+            latest_ms = max(latest_ms, prepared.now_ms)
+            last = committed
+            outcomes.append(committed)
+        if rows:
+            run(statements.spend, nonces)
+            run(statements.insert, rows)
+            if bodies:
+                run(statements.keep, list(bodies.values()))
+            run(statements.advance, (last.seq, last.digest, latest_ms))
+        return outcomes
+
+    def _find_spent(self, connection: Connection, group: Sequence[Prepared]) -> set[bytes]:
+        hashes = [prepared.nonce_hash for prepared in group]
+        size = 1 << (len(hashes) - 1).bit_length()
+        hashes.extend([hashes[0]] * (size - len(hashes)))
+        return {bytes(row[0]) for row in connection.exec_driver_sql(self._statements.spent[size], tuple(hashes))}
+
+    def _refusal(self, prepared: Prepared, store_ms: int, latest_ms: int, spent: set[bytes]) -> BridgeError | None:
+        """Judge one record by the store's clock and the spent set (design.md section 5, last sentence; section 4, Nonce)."""
+        now_ms = prepared.now_ms
+        if abs(now_ms - store_ms) > self._skew_ms:
+            return CannotDecide(
+                CLOCK_CHECK, f"time: got {now_ms - store_ms} ms off the store's clock, want {self._skew_ms}"
+            )
+        if now_ms < latest_ms - self._skew_ms:
+            return CannotDecide(
+                CLOCK_CHECK, f"time: got {latest_ms - now_ms} ms before the last record, want {self._skew_ms}"
+            )
+        if prepared.nonce_hash in spent:
+            return EvidenceRejected(SPENT_CHECK, "nonce: was spent before")
+        if store_ms >= prepared.nonce_expires_ms + 2 * self._skew_ms:
+            # Its row, had it been spent, may be purged: nothing says any more that it was not.
+            return EvidenceRejected(EXPIRED_CHECK, "nonce: expired by the store's clock")
+        return None
