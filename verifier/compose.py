@@ -9,7 +9,7 @@ from verifier.adapters.challenges import ChallengeKeys
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral import FolderCollateral
 from verifier.adapters.signer_file import KeyFile
-from verifier.adapters.sql.store import SqlStore, migrate, open_store
+from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.trust import TrustCatalogue, compile_into
 from verifier.core.settings import SKEW_MS, Settings
 from verifier.core.x509chain import ChainCache
@@ -19,8 +19,7 @@ from verifier.tee.registry import SCHEMES
 
 def prepare(settings: Settings) -> None:
     """Bring the store to this program's schema and compile the trust documents. Done once, before workers are forked."""
-    migrate(settings.database_url)
-    store = open_store(settings.database_url, skew_ms=SKEW_MS)
+    store = compose_store(settings)
     try:
         if settings.trust_dir:
             compile_into(store, settings.trust_dir)
@@ -30,12 +29,12 @@ def prepare(settings: Settings) -> None:
 
 def open_keys(settings: Settings) -> KeyFile:
     """Open the key file; refuses one of the other kind (simulated or not) or of another base URL."""
-    return KeyFile.open(settings)
+    return KeyFile.from_settings(settings)
 
 
 def compose_store(settings: Settings) -> SqlStore:
-    """Open the store alone, for commands that need nothing else."""
-    return open_store(settings.database_url, skew_ms=SKEW_MS)
+    """Open the store alone (migrated first where needed), for commands that need nothing else."""
+    return open_store(settings.database_url, skew_ms=SKEW_MS, keep_evidence=settings.evidence_retention_days > 0)
 
 
 def compose(settings: Settings) -> Parts:
@@ -49,7 +48,7 @@ def compose(settings: Settings) -> Parts:
         store=store,
         trust=TrustCatalogue(store),
         keys=keys,
-        challenge_keys=ChallengeKeys(keys.master_secret),
+        challenge_keys=ChallengeKeys(keys.master),
         collateral=FolderCollateral(store, settings.endorsement_dir),
         schemes=SCHEMES,
         anchors=load_anchors(settings.private_anchor_dir, SCHEMES, simulated=settings.simulated),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,7 +12,6 @@ from verifier.core.ports import Clock, CollateralSource, RandomSource, SigningKe
 from verifier.core.settings import Settings
 from verifier.core.x509chain import Anchor, ChainCache
 from verifier.tee.base import Scheme
-from verifier.token.jwks import Document
 
 
 class Trust(Protocol):
@@ -34,8 +33,12 @@ class Keys(Protocol):
         """Return the key that signs answers and the root-signed set that names it."""
         ...
 
-    def jwks(self, tenant: str, now: int) -> Document:
-        """Return the tenant's published keys as static bytes with their ETag."""
+    def jwks(self, tenant: str, now: int) -> tuple[bytes, str]:
+        """Return the tenant's published keys as static bytes, and their entity tag."""
+        ...
+
+    def discovery(self, tenant: str, now: int) -> tuple[bytes, str]:
+        """Return the tenant's OIDC discovery document as static bytes, and its entity tag."""
         ...
 
     def enrolment_key(self) -> bytes:
@@ -46,7 +49,7 @@ class Keys(Protocol):
 class RotatingKeys(Protocol):
     """The part of the keys that the worker's clock drives."""
 
-    def rotate_due(self, now: int) -> list[str]:
+    def rotate_due(self, now: int) -> Sequence[str]:
         """Make, activate and retire what is due; returns what changed, in words without key material."""
         ...
 

@@ -11,11 +11,11 @@ from flask import Flask, Response, request
 
 from verifier.core.encoding import b64url
 from verifier.core.errors import CannotDecide, MalformedEvidence
-from verifier.core.settings import ALGORITHMS, MAX_REQUEST_BYTES
+from verifier.core.settings import MAX_REQUEST_BYTES
 from verifier.core.wire import ChallengeRequest, EnrolmentProof, EnrolmentRequest, parse_model
 from verifier.service import Enrolments, Service
 from verifier.service.parts import Parts
-from verifier.token.jwks import Document, discovery_document
+from verifier.token.jwks import DISCOVERY_PATH, JWKS_PATH
 from verifier.web import metrics, problems
 from verifier.web.limits import RateLimit
 from verifier.web.openapi import document_bytes
@@ -139,32 +139,26 @@ def _add_enrolment(app: Flask, api: Api) -> None:
     _route(app, "/v1/tpm2/enrolments/<ak_name>", "enrolment", "PUT", _limited(api, prove))
 
 
-def _cached(document: Document, max_age: int) -> Response:
-    response = Response(document.body, content_type=JSON_TYPE)
+def _cached(document: tuple[bytes, str], max_age: int) -> Response:
+    body, etag = document
+    response = Response(body, content_type=JSON_TYPE)
     response.headers["Cache-Control"] = f"public, max-age={max_age}"
-    response.headers["ETag"] = document.etag
+    response.headers["ETag"] = etag
     return response.make_conditional(request)
 
 
 def _add_discovery(app: Flask, parts: Parts) -> None:
-    max_age = parts.settings.jwks_max_age_s
-    # Static bytes: anybody can make Vault refetch, so these routes stand that load without work (vault.md).
-    documents = {
-        tenant: discovery_document(parts.settings.issuer(tenant), ALGORITHMS) for tenant in parts.settings.tenants
-    }
+    # Anybody can make Vault refetch (vault.md), so these are static bytes, made anew only when the keys change.
+    def public(find: Callable[[str, int], tuple[bytes, str]]) -> Callable[..., Response]:
+        def serve(tenant: str) -> Response:
+            if tenant not in parts.settings.tenants:
+                return problems.not_found()
+            return _cached(find(tenant, parts.clock.now_ms() // 1000), parts.settings.jwks_max_age_s)
 
-    def discovery(tenant: str) -> Response:
-        if tenant not in documents:
-            return problems.not_found()
-        return _cached(documents[tenant], max_age)
+        return serve
 
-    def jwks(tenant: str) -> Response:
-        if tenant not in documents:
-            return problems.not_found()
-        return _cached(parts.keys.jwks(tenant, parts.clock.now_ms() // 1000), max_age)
-
-    _route(app, "/t/<tenant>/.well-known/openid-configuration", "discovery", "GET", discovery)
-    _route(app, "/t/<tenant>/.well-known/jwks.json", "jwks", "GET", jwks)
+    _route(app, f"/t/<tenant>{DISCOVERY_PATH}", "discovery", "GET", public(parts.keys.discovery))
+    _route(app, f"/t/<tenant>{JWKS_PATH}", "jwks", "GET", public(parts.keys.jwks))
 
 
 def _add_health(app: Flask, parts: Parts) -> None:
