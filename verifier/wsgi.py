@@ -73,7 +73,7 @@ def _forget_worker(_server: Any, worker: Any) -> None:
     from prometheus_client.multiprocess import mark_process_dead
 
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        mark_process_dead(worker.pid)
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # prometheus_client leaves it bare
 
 
 def main(argv: list[str] | None = None) -> None:

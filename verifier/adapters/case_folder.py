@@ -49,7 +49,7 @@ def read_case(folder: Path, forms: Mapping[str, CaseForm]) -> CaseFiles:
     """Read a case; ``CaseError`` for an unknown platform or policy key, a missing file or a wrong digest."""
     case = _load(folder)
     platform = case.get("platform")
-    if platform not in forms:
+    if not isinstance(platform, str) or platform not in forms:
         raise CaseError(f"platform: got {platform!r}, want one of {', '.join(sorted(forms))}")
     policy = case.get("policy", {})
     if not isinstance(policy, dict):

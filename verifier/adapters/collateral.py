@@ -102,5 +102,5 @@ class FolderCollateral:
             # Our own file is broken: that is no fault of the evidence, so nothing can be decided.
             raise CannotDecide(where, f"{path}: {error}", retry_after=60) from None
         issuer = f"crl:{scheme}:{need.key}"
-        if not self._store.raise_high_water(issuer, crl.number):
-            raise CannotDecide(where, f"{path}: CRL number {crl.number} is below the highest ever used", retry_after=60)
+        if crl.number is None or not self._store.raise_high_water(issuer, crl.number):
+            raise CannotDecide(where, f"{path}: CRL number got {crl.number}, want none below the highest ever used", retry_after=60)

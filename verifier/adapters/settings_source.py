@@ -22,7 +22,9 @@ PREFIX = "VAB_"
 _FILE_SUFFIXED = ("database_url",)
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 # Values from the environment are text: lax mode turns "8" and "true" into what the record says, and refuses the rest.
-_ADAPTER = TypeAdapter(pydantic_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))(Settings))
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(
+    pydantic_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))(Settings)
+)
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def load_settings(path: str | None, environment: Mapping[str, str] | None = None
     values = _from_file(Path(path)) if path else {}
     values.update(_from_environment(env))
     try:
-        settings: Settings = _ADAPTER.validate_python(values)
+        settings: Settings = Settings(**dataclasses.asdict(_ADAPTER.validate_python(values)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(step) for step in first["loc"]) or "settings"

@@ -144,7 +144,8 @@ def _cached(document: tuple[bytes, str], max_age: int) -> Response:
     response = Response(body, content_type=JSON_TYPE)
     response.headers["Cache-Control"] = f"public, max-age={max_age}"
     response.headers["ETag"] = etag
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _add_discovery(app: Flask, parts: Parts) -> None:

@@ -30,6 +30,6 @@ def render() -> tuple[bytes, str]:
     """Return the exposition of all workers, dead ones included: counters must not fall when a worker is replaced."""
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # prometheus_client leaves it bare
         return generate_latest(registry), CONTENT_TYPE_LATEST
     return generate_latest(), CONTENT_TYPE_LATEST
