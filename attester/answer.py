@@ -1,0 +1,286 @@
+"""Open an answer and believe it, or not. Pure: the answer, our keys, what we asked, what the image pins, and now.
+
+What is checked: the JWE is exactly the one that verifiers make; the pinned offline root signed the set of answer keys,
+with a ``seq`` not below the pinned one; a key of that set signed the answer; the answer and the token in it are for this
+attester's own request. What is not: the token's signature, which Vault checks; and that Vault's address is a good
+one, which is the verified answer's to say. ``exp`` of the set does not bind a host that sets the clock; ``seq`` does.
+Source: design.md section 4, "Answer"; RFC 7515, RFC 7516, RFC 7518.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from verifier.core.encoding import b64url, jwk_thumbprint, unb64url
+from verifier.core.errors import EvidenceRejected, MalformedEvidence, mismatch
+from verifier.core.jose import (
+    ANSWER_KEYS_TYPE,
+    ANSWER_TYPE,
+    JWE_ALG,
+    JWE_ENC,
+    JWE_IV_SIZE,
+    JWE_KEY_BITS,
+    JWE_TAG_SIZE,
+    concat_kdf,
+    p256_public_key,
+)
+
+ANSWER_MAX: Final = 256 * 1024
+SKEW_S: Final = 5
+_SIGNATURE_SIZE = 64
+_KEYS_MAX = 16
+_MEMBERS = frozenset({"issuer", "nonce", "tenant", "workload", "sig", "enc", "token", "vault"})
+_VAULT_MEMBERS = frozenset({"address", "ca_pem", "mount", "role"})
+_SET_MEMBERS = frozenset({"issuer", "seq", "iat", "exp", "keys"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What the measured image holds: the offline root's public P-256 JWK and the lowest ``seq`` that it takes."""
+
+    root: Mapping[str, str]
+    lowest_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """This attester's own request, to compare with: nonce of 64 bytes, thumbprints of 32."""
+
+    issuer: str
+    tenant: str
+    workload: str
+    nonce: bytes
+    sig_thumbprint: bytes
+    enc_thumbprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VaultPlace:
+    """Where to log in, in the workload owner's words."""
+
+    address: str
+    ca_pem: str
+    mount: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Opened:
+    """A verified answer. The token is a bearer secret: it is not shown by ``repr``."""
+
+    token: str
+    vault: VaultPlace
+    seq: int
+
+    def __repr__(self) -> str:
+        return f"Opened(token=<{len(self.token)} characters>, vault={self.vault.address!r}, seq={self.seq})"
+
+
+def open_answer(
+    unverified_answer: str, *, enc_key: ec.EllipticCurvePrivateKey, asked: Asked, pin: Pin, now: int
+) -> Opened:
+    """Decrypt, verify and compare an answer; ``now`` is Unix seconds.
+
+    Raises ``MalformedEvidence`` where it cannot be read and ``EvidenceRejected`` where it is not to be believed, under
+    ``answer.*``; docs/adr/0004-keys-and-answers.md lists every id.
+    """
+    unverified_jws = _decrypt(unverified_answer, enc_key)
+    signing_input, header, payload, signature = _split(unverified_jws, "answer.jws")
+    if header.keys() != {"alg", "kid", "typ", "keys"} or header["alg"] != "ES256" or header["typ"] != ANSWER_TYPE:
+        _malformed("answer.jws.header", "header", sorted(header), f"alg ES256, typ {ANSWER_TYPE}, kid and keys")
+    keys, seq = _verify_key_set(header["keys"], asked, pin, now)
+    kid = header["kid"]
+    if not isinstance(kid, str) or kid not in keys:
+        raise EvidenceRejected("answer.kid", mismatch("kid", repr(kid), "a key of the root-signed set"))
+    _verify(keys[kid], signing_input, signature, "answer.signature", "an answer key of the set")
+    members = _object(payload, "answer.body")
+    _compare(members, asked)
+    token = _text(members, "token", "answer.body")
+    _compare_token(token, asked)
+    return Opened(token, _vault_place(members["vault"]), seq)
+
+
+def _decrypt(unverified_answer: str, enc_key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Open a compact JWE of exactly ECDH-ES + A256GCM; any other header member or value is refused, not ignored."""
+    fields = unverified_answer.split(".") if len(unverified_answer) <= ANSWER_MAX else []
+    if len(fields) != 5 or fields[1]:  # noqa: PLR2004 - RFC 7516 section 7.1; direct agreement has no encrypted key
+        _malformed("answer.jwe", "answer", f"{len(fields)} fields", "a compact JWE of five, the second empty")
+    head, iv, sealed, tag = (_unb64(fields[i], "answer.jwe") for i in (0, 2, 3, 4))
+    if len(iv) != JWE_IV_SIZE or len(tag) != JWE_TAG_SIZE:
+        _malformed("answer.jwe", "iv and tag", f"{len(iv)} and {len(tag)} bytes", "12 and 16")
+    header = _object(head, "answer.jwe")
+    if header.keys() != {"alg", "enc", "epk"} or header["alg"] != JWE_ALG or header["enc"] != JWE_ENC:
+        _malformed("answer.jwe.header", "header", sorted(header), f"exactly alg {JWE_ALG}, enc {JWE_ENC} and epk")
+    ephemeral = _public_key(header["epk"], "answer.jwe.header")
+    shared = enc_key.exchange(ec.ECDH(), ephemeral)
+    content_key = concat_kdf(shared, algorithm=JWE_ENC, bits=JWE_KEY_BITS)
+    try:
+        return AESGCM(content_key).decrypt(iv, sealed + tag, fields[0].encode("ascii"))
+    except InvalidTag:
+        raise EvidenceRejected("answer.decrypt", "answer: not encrypted to this attester's key, or changed") from None
+
+
+def _verify_key_set(
+    unverified_set: object, asked: Asked, pin: Pin, now: int
+) -> tuple[dict[str, ec.EllipticCurvePublicKey], int]:
+    """From the pinned root down: signature, issuer, ``seq``, times, keys. Returns the keys by kid, and ``seq``."""
+    if not isinstance(unverified_set, str):
+        _malformed("answer.keys", "keys", type(unverified_set).__name__, "a compact JWS")
+    signing_input, header, payload, signature = _split(unverified_set.encode("utf-8", "surrogatepass"), "answer.keys")
+    want_header = {"alg": "ES256", "kid": b64url(jwk_thumbprint(pin.root)), "typ": ANSWER_KEYS_TYPE}
+    if header.keys() != want_header.keys() or header["alg"] != "ES256" or header["typ"] != ANSWER_KEYS_TYPE:
+        _malformed("answer.keys.header", "header", sorted(header), f"exactly alg ES256, typ {ANSWER_KEYS_TYPE} and kid")
+    if header["kid"] != want_header["kid"]:
+        raise EvidenceRejected("answer.root", mismatch("keys.kid", repr(header["kid"]), want_header["kid"]))
+    _verify(p256_public_key(pin.root), signing_input, signature, "answer.root", "the pinned root")
+    members = _object(payload, "answer.keys")
+    if members.keys() != _SET_MEMBERS:
+        _malformed("answer.keys", "members", sorted(members), ", ".join(sorted(_SET_MEMBERS)))
+    if members["issuer"] != asked.issuer:
+        raise EvidenceRejected("answer.keys.issuer", mismatch("keys.issuer", repr(members["issuer"]), asked.issuer))
+    seq, issued_at, expires_at = (_number(members, name) for name in ("seq", "iat", "exp"))
+    if seq < pin.lowest_seq:
+        raise EvidenceRejected("answer.seq", mismatch("keys.seq", seq, f"at least {pin.lowest_seq}"))
+    if now >= expires_at:
+        raise EvidenceRejected("answer.expired", mismatch("keys.exp", expires_at, f"after {now}"))
+    if now < issued_at - SKEW_S:
+        raise EvidenceRejected("answer.early", mismatch("keys.iat", issued_at, f"not after {now}"))
+    return _listed_keys(members["keys"]), seq
+
+
+def _listed_keys(listed: object) -> dict[str, ec.EllipticCurvePublicKey]:
+    if not isinstance(listed, list) or not 1 <= len(listed) <= _KEYS_MAX:
+        _malformed("answer.keys", "keys.keys", type(listed).__name__, f"an array of 1 to {_KEYS_MAX} keys")
+    keys = {}
+    for jwk in listed:
+        key = _public_key(jwk, "answer.keys")
+        keys[b64url(jwk_thumbprint(jwk))] = key
+    return keys
+
+
+def _compare(members: Mapping[str, Any], asked: Asked) -> None:
+    """Compare what the answer says of its recipient with our own request: it may be genuine and someone else's."""
+    if members.keys() != _MEMBERS:
+        _malformed("answer.body", "members", sorted(members), ", ".join(sorted(_MEMBERS)))
+    for name, want in (
+        ("issuer", asked.issuer),
+        ("nonce", b64url(asked.nonce)),
+        ("tenant", asked.tenant),
+        ("workload", asked.workload),
+    ):
+        _equal(_text(members, name, "answer.body"), want, f"answer.{name}", name)
+    for name, thumbprint in (("sig", asked.sig_thumbprint), ("enc", asked.enc_thumbprint)):
+        _equal(_text(members, name, "answer.body"), b64url(thumbprint), "answer.recipient", name)
+
+
+def _compare_token(token: str, asked: Asked) -> None:
+    """Compare ``cnf.jkt`` and ``eat_nonce`` inside the token; its signature is Vault's to check."""
+    fields = token.split(".")
+    if len(fields) != 3:  # noqa: PLR2004 - RFC 7515 section 7.1
+        _malformed("answer.token", "token", f"{len(fields)} fields", "a compact JWS")
+    claims = _object(_unb64(fields[1], "answer.token"), "answer.token")
+    confirmation = claims.get("cnf")
+    thumbprint = confirmation.get("jkt") if isinstance(confirmation, dict) and len(confirmation) == 1 else None
+    _equal(thumbprint, b64url(asked.sig_thumbprint), "answer.token.cnf", "token.cnf.jkt")
+    _equal(claims.get("eat_nonce"), b64url(asked.nonce), "answer.token.nonce", "token.eat_nonce")
+
+
+def _vault_place(vault: object) -> VaultPlace:
+    if not isinstance(vault, dict) or vault.keys() != _VAULT_MEMBERS:
+        _malformed("answer.body", "vault", type(vault).__name__, ", ".join(sorted(_VAULT_MEMBERS)))
+    address, ca_pem, mount, role = (
+        _text(vault, name, "answer.body") for name in ("address", "ca_pem", "mount", "role")
+    )
+    if not address.startswith("https://"):
+        _malformed("answer.body", "vault.address", address, "https://…: a token never travels in clear")
+    return VaultPlace(address, ca_pem, mount, role)
+
+
+def _split(unverified_jws: bytes, check_id: str) -> tuple[bytes, dict[str, Any], bytes, bytes]:
+    """Split a compact JWS into signing input, header, payload, and a signature of 64 bytes; verifies nothing."""
+    fields = unverified_jws.split(b".")
+    if len(fields) != 3:  # noqa: PLR2004 - RFC 7515 section 7.1
+        _malformed(check_id, "jws", f"{len(fields)} fields", "three")
+    head, payload, signature = (_unb64(field.decode("ascii", "replace"), check_id) for field in fields)
+    if len(signature) != _SIGNATURE_SIZE:
+        _malformed(check_id, "signature", f"{len(signature)} bytes", f"{_SIGNATURE_SIZE}")
+    return fields[0] + b"." + fields[1], _object(head, check_id), payload, signature
+
+
+def _verify(key: ec.EllipticCurvePublicKey, signing_input: bytes, signature: bytes, check_id: str, whose: str) -> None:
+    half = _SIGNATURE_SIZE // 2
+    der = encode_dss_signature(int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big"))
+    try:
+        key.verify(der, signing_input, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        raise EvidenceRejected(check_id, f"signature: not by {whose}") from None
+
+
+def _public_key(jwk: object, check_id: str) -> ec.EllipticCurvePublicKey:
+    try:
+        return p256_public_key(jwk if isinstance(jwk, dict) else {})
+    except ValueError as error:
+        raise MalformedEvidence(check_id, f"key: {error}") from None
+
+
+def _object(data: bytes, check_id: str) -> dict[str, Any]:
+    """Read a JSON object; a name twice is refused, since two readers could take two values."""
+    try:
+        read = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise MalformedEvidence(check_id, "got no JSON object, want one with each name once") from None
+    if not isinstance(read, dict):
+        _malformed(check_id, "json", type(read).__name__, "an object")
+    return read
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name twice")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _unb64(text: str, check_id: str) -> bytes:
+    try:
+        return unb64url(text)
+    except ValueError:
+        raise MalformedEvidence(check_id, "got other text, want base64url without padding") from None
+
+
+def _text(members: Mapping[str, Any], name: str, check_id: str) -> str:
+    value = members[name]
+    if not isinstance(value, str):
+        _malformed(check_id, name, type(value).__name__, "a string")
+    return value
+
+
+def _number(members: Mapping[str, Any], name: str) -> int:
+    value = members[name]
+    if type(value) is not int or not 0 <= value < 2**53:
+        _malformed("answer.keys", name, value, "an integer from 0")
+    return value
+
+
+def _equal(got: object, want: str, check_id: str, field: str) -> None:
+    """Compare in constant time; what is missing or no string is never equal."""
+    if not isinstance(got, str) or not hmac.compare_digest(got.encode("utf-8", "surrogatepass"), want.encode()):
+        raise EvidenceRejected(check_id, mismatch(field, repr(got), want))
+
+
+def _malformed(check_id: str, field: str, got: object, want: str) -> NoReturn:
+    raise MalformedEvidence(check_id, mismatch(field, ascii(got), want))

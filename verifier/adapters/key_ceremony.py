@@ -1,0 +1,175 @@
+"""Key ceremonies: what needs the offline root, or makes key files. Used by `verifier keys` and by tests, never by a service.
+
+The root signs sets of answer keys and nothing else. Each renewal makes fresh answer keys and raises the root's own
+counter, which lives in the root's file: restoring an old key file cannot make the root sign a ``seq`` twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from verifier.adapters.challenges import MASTER_SIZE
+from verifier.adapters.key_store import (
+    KEY_FILE_KIND,
+    ROOT_FILE_KIND,
+    AnswerKey,
+    AnswerKeys,
+    KeyStore,
+    Pantry,
+    RootStore,
+    TenantKeys,
+    pack_private,
+    restock,
+    unpack,
+)
+from verifier.adapters.sealed_file import About, SealedFile
+from verifier.adapters.signer_file import KeyFile
+from verifier.core.encoding import b64url, is_name
+from verifier.core.errors import ConfigError
+from verifier.core.ports import SigningKey
+from verifier.core.settings import SigningAlgorithm
+from verifier.token.answer import ANSWER_ALG, sign_key_set
+from verifier.token.jwks import generate_key, signing_key
+from verifier.token.keyring import Keyring, RotationRules, first_key
+
+ANSWER_SET_LIFE_S: Final = 180 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPaths:
+    """A sealed file and the file that holds its passphrase."""
+
+    file: Path
+    passphrase_file: Path
+
+    def open(self) -> SealedFile:
+        """Return the sealed file, not read yet."""
+        return SealedFile(self.file, self.passphrase_file)
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """What one signing by the root is about."""
+
+    root: SigningKey
+    seq: int
+    now: int
+    life_s: int
+
+
+def create_key_file(
+    keys: SealedPaths,
+    root: SealedPaths,
+    *,
+    base_url: str,
+    tenants: Iterable[str],
+    simulated: bool,
+    algorithm: SigningAlgorithm,
+    now: int,
+    life_s: int = ANSWER_SET_LIFE_S,
+) -> dict[str, str]:
+    """Make the key file and its offline root; neither may exist. Returns the root's public JWK, to be pinned in images."""
+    names = tuple(dict.fromkeys(tenants))
+    for name in names:
+        if not is_name(name):
+            raise ConfigError("tenants", "name", name, "a-z, 0-9 and inner hyphens, at most 63")
+    if not names:
+        raise ConfigError("tenants", "name", "none", "at least one tenant")
+    for kind, paths in (("key file", keys), ("root file", root)):
+        if paths.file.exists():
+            raise ConfigError(str(paths.file), kind, "a file", "no file: existing keys are never overwritten")
+    if keys.file.resolve() == root.file.resolve():
+        raise ConfigError(str(root.file), "root file", "the key file", "a file of its own, kept offline")
+    root_private = generate_key(ANSWER_ALG)
+    root_key = signing_key(root_private, ANSWER_ALG)
+    signed = _Signed(root_key, 1, now, life_s)
+    store = KeyStore(
+        generation=1,
+        master=b64url(secrets.token_bytes(MASTER_SIZE)),
+        root=dict(root_key.public_jwk),
+        tenants={name: _new_tenant(f"{base_url}/t/{name}", signed, algorithm) for name in names},
+    )
+    root_store = RootStore(private=pack_private(root_private), last_seq=signed.seq)
+    with root.open().lock(), keys.open().lock():
+        # The root first: a key file without its root would be of no use in half a year.
+        root.open().write(About(kind=ROOT_FILE_KIND, base_url=base_url, simulated=simulated), root_store.body())
+        keys.open().write(About(kind=KEY_FILE_KIND, base_url=base_url, simulated=simulated), store.body())
+    return dict(root_key.public_jwk)
+
+
+def renew_answer_keys(key_file: KeyFile, root: SealedPaths, *, now: int, life_s: int = ANSWER_SET_LIFE_S) -> int:
+    """Make fresh answer keys for every tenant and let the root sign them with a higher ``seq``; returns that ``seq``."""
+    with _root_hand(root, key_file, now=now, life_s=life_s) as signed:
+
+        def change(store: KeyStore) -> KeyStore:
+            tenants = {
+                name: kept.model_copy(update={"answers": _new_answers(key_file.issuer(name), signed)})
+                for name, kept in store.tenants.items()
+            }
+            return store.model_copy(update={"tenants": tenants})
+
+        key_file.update(change)
+        return signed.seq
+
+
+def add_tenant(key_file: KeyFile, root: SealedPaths, tenant: str, *, algorithm: SigningAlgorithm, now: int) -> None:
+    """Make the keys of one more tenant; its answer keys need the root as well."""
+    if not is_name(tenant) or tenant in key_file.tenants():
+        raise ConfigError("tenant", "name", tenant, "a new name of a-z, 0-9 and inner hyphens, at most 63")
+    with _root_hand(root, key_file, now=now, life_s=ANSWER_SET_LIFE_S) as signed:
+        added = _new_tenant(key_file.issuer(tenant), signed, algorithm)
+        key_file.update(lambda store: store.model_copy(update={"tenants": {**store.tenants, tenant: added}}))
+
+
+@contextmanager
+def _root_hand(root: SealedPaths, key_file: KeyFile, *, now: int, life_s: int) -> Iterator[_Signed]:
+    """Open the root under its lock, its counter raised on disk before anything is signed."""
+    sealed = root.open()
+    path = str(sealed.path)
+    with sealed.lock():
+        about, opened = sealed.read(ROOT_FILE_KIND)
+        try:
+            store = RootStore.model_validate_json(opened)
+            key = unpack(store.private, ANSWER_ALG)
+        except (ValidationError, ValueError):
+            raise ConfigError(path, "body", "something else", "a root that `verifier keys init` made") from None
+        if dict(key.public_jwk) != key_file.root_jwk() or about.base_url != key_file.base_url:
+            raise ConfigError(path, "root", key.kid, "the root of this key file")
+        highest = max((key_file.answer_seq(tenant) for tenant in key_file.tenants()), default=0)
+        seq = max(store.last_seq, highest) + 1
+        sealed.write(about, store.model_copy(update={"last_seq": seq}).body())
+        yield _Signed(key, seq, now, life_s)
+
+
+def _new_tenant(issuer: str, signed: _Signed, algorithm: SigningAlgorithm) -> TenantKeys:
+    pantry = Pantry(algorithm)
+    rules = RotationRules(algorithm, lead_s=0, life_s=0)
+    ring = first_key(Keyring(), signed.now, rules, pantry.new_kid())
+    return TenantKeys(
+        signing=restock((), ring, pantry.made, signed.now),
+        used_kids=tuple(sorted(ring.used_kids)),
+        answers=_new_answers(issuer, signed),
+    )
+
+
+def _new_answers(issuer: str, signed: _Signed) -> AnswerKeys:
+    private = generate_key(ANSWER_ALG)
+    key = signing_key(private, ANSWER_ALG)
+    expires_at = signed.now + signed.life_s
+    key_set = sign_key_set(
+        signed.root, issuer=issuer, seq=signed.seq, issued_at=signed.now, expires_at=expires_at, keys=[key.public_jwk]
+    )
+    return AnswerKeys(
+        seq=signed.seq,
+        issued_at=signed.now,
+        expires_at=expires_at,
+        key_set=key_set,
+        keys=(AnswerKey(kid=key.kid, public=dict(key.public_jwk), private=pack_private(private)),),
+    )

@@ -1,0 +1,101 @@
+"""Mint: the only place where a token is signed. Pure; the private key comes as ``SigningKey``.
+
+The header is exactly ``alg``, ``kid`` and ``typ``: ``eat+jwt`` (RFC 9782) for a token about a workload, ``JWT`` for the
+verifier's own login, so that neither is ever taken for the other or for an answer by software that looks (RFC 8725
+section 3.11). Vault ignores ``typ``. The payload is the claims' RFC 8785 form, so its SHA-256 is the record's digest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from verifier.appraise.result import Appraisal
+from verifier.core.encoding import b64url
+from verifier.core.jose import encode_json
+from verifier.core.ports import SigningKey
+from verifier.core.settings import ALGORITHMS, TOKEN_LIFE_MAX_S
+from verifier.token.claims import require_mintable, require_names
+
+WORKLOAD_TYPE: Final = "eat+jwt"
+SELF_TYPE: Final = "JWT"
+SELF_LIFE_S: Final = 60
+_SUBJECT = re.compile(r"v:[a-z0-9-]{1,62}", re.ASCII)
+
+
+def mint(claims: Mapping[str, Any], appraisal: Appraisal, key: SigningKey, *, simulated: bool) -> str:
+    """Sign ``claims`` (of ``build_claims``) for an appraisal that may be minted; returns a compact JWS.
+
+    Every gate is asked again here: ``EvidenceRejected`` under ``policy.accepted``, ``policy.bound``, ``policy.root``,
+    ``policy.debug``, ``policy.name``. Claims that are not this appraisal's are a programmer's error (``ValueError``).
+    """
+    require_mintable(appraisal, simulated=simulated)
+    require_names((claims["tenant"], claims["workload"], claims["policy"]))
+    _require_life_and_audience(claims)
+    said = (
+        ("policy", appraisal.policy),
+        ("policy_digest", appraisal.policy_digest.hex()),
+        ("tee", appraisal.scheme),
+        ("root", appraisal.root),
+        ("simulated", "true" if simulated else "false"),
+        ("host_excluded", "true" if appraisal.host_excluded else "false"),
+        ("dbgstat", appraisal.debug_status),
+        ("ear_status", appraisal.ear_status),
+    )
+    for name, want in said:
+        if claims[name] != want:
+            raise ValueError(f"{name}: got {claims[name]!r}, want {want!r} as appraised")
+    return sign_compact(claims, key, typ=WORKLOAD_TYPE)
+
+
+def mint_self(*, issuer: str, audience: str, subject: str, key: SigningKey, now: int, jti: str, simulated: bool) -> str:
+    """Sign the verifier's own login (the revoker's): ``sub`` ``v:<name>``, 60 s, none of a workload's claims.
+
+    A role of a workload never takes it: it has no ``tenant``, ``workload``, ``root``, ``host_excluded`` or ``dbgstat``.
+    """
+    if _SUBJECT.fullmatch(subject) is None:
+        raise ValueError(f"subject: got {subject!r}, want v:<name>")
+    claims = {
+        "iss": issuer,
+        "sub": subject,
+        "aud": audience,
+        "iat": now,
+        "nbf": now,
+        "exp": now + SELF_LIFE_S,
+        "jti": jti,
+        "simulated": "true" if simulated else "false",
+    }
+    _require_life_and_audience(claims)
+    return sign_compact(claims, key, typ=SELF_TYPE)
+
+
+def _require_life_and_audience(claims: Mapping[str, Any]) -> None:
+    if not isinstance(claims["aud"], str) or not claims["aud"]:
+        raise ValueError(f"aud: got {claims['aud']!r}, want exactly one string")
+    issued, not_before, expires = claims["iat"], claims["nbf"], claims["exp"]
+    if not all(type(moment) is int for moment in (issued, not_before, expires)):
+        raise ValueError("iat, nbf, exp: want integers")
+    if not_before != issued or not 0 < expires - issued <= TOKEN_LIFE_MAX_S:
+        raise ValueError(f"exp: got {expires - issued} s after iat, want 1 to {TOKEN_LIFE_MAX_S}")
+
+
+def sign_compact(
+    members: Mapping[str, Any], key: SigningKey, *, typ: str, header: Mapping[str, str] | None = None
+) -> str:
+    """Sign ``members`` as a compact JWS (RFC 7515 section 7.1); ``header`` adds protected members to alg, kid and typ."""
+    head = _header(key.alg, key.kid, typ) if header is None else _encode_header(key.alg, key.kid, typ, header)
+    signing_input = f"{head}.{b64url(encode_json(members))}"
+    return f"{signing_input}.{b64url(key.sign(signing_input.encode('ascii')))}"
+
+
+@lru_cache(maxsize=256)
+def _header(alg: str, kid: str, typ: str) -> str:
+    return _encode_header(alg, kid, typ, {})
+
+
+def _encode_header(alg: str, kid: str, typ: str, more: Mapping[str, str]) -> str:
+    if alg not in ALGORITHMS:
+        raise ValueError(f"alg: got {alg!r}, want one of {ALGORITHMS}")
+    return b64url(encode_json({**more, "alg": alg, "kid": kid, "typ": typ}))
