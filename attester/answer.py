@@ -1,4 +1,4 @@
-"""Open an answer and believe it, or not. Pure: the answer, our keys, what we asked, what the image pins, and now.
+"""Open an answer and believe it, or not. Pure: the answer, our keys, what we expected, what the image pins, and now.
 
 What is checked: the JWE is exactly the one that verifiers make; the pinned offline root signed the set of answer keys,
 with a ``seq`` not below the pinned one; a key of that set signed the answer; the answer and the token in it are for this
@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from verifier.core.encoding import b64url, jwk_thumbprint, unb64url
-from verifier.core.errors import EvidenceRejected, MalformedEvidence, mismatch
+from verifier.core.errors import ConfigError, EvidenceRejected, MalformedEvidence, mismatch
 from verifier.core.jose import (
     ANSWER_KEYS_TYPE,
     ANSWER_TYPE,
@@ -46,14 +46,25 @@ _SET_MEMBERS = frozenset({"issuer", "seq", "iat", "exp", "keys"})
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What the measured image holds: the offline root's public P-256 JWK and the lowest ``seq`` that it takes."""
+    """What the measured image holds: the offline root's public P-256 JWK and the lowest ``seq`` that it takes.
+
+    A root that is none is the image's own fault: ``ConfigError``. ``alg``, ``use`` and ``kid`` may stand beside the key.
+    """
 
     root: Mapping[str, str]
     lowest_seq: int
 
+    def __post_init__(self) -> None:
+        key = {name: value for name, value in self.root.items() if name not in ("alg", "use", "kid")}
+        try:
+            p256_public_key(key)
+        except ValueError as error:
+            raise ConfigError("verifier", "root", str(error), "the public P-256 JWK of the offline root") from None
+        object.__setattr__(self, "root", key)
+
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Expected:
     """This attester's own request, to compare with: nonce of 64 bytes, thumbprints of 32."""
 
     issuer: str
@@ -87,7 +98,7 @@ class Opened:
 
 
 def open_answer(
-    unverified_answer: str, *, enc_key: ec.EllipticCurvePrivateKey, asked: Asked, pin: Pin, now: int
+    unverified_answer: str, *, enc_key: ec.EllipticCurvePrivateKey, expected: Expected, pin: Pin, now: int
 ) -> Opened:
     """Decrypt, verify and compare an answer; ``now`` is Unix seconds.
 
@@ -98,15 +109,15 @@ def open_answer(
     signing_input, header, payload, signature = _split(unverified_jws, "answer.jws")
     if header.keys() != {"alg", "kid", "typ", "keys"} or header["alg"] != "ES256" or header["typ"] != ANSWER_TYPE:
         _malformed("answer.jws.header", "header", sorted(header), f"alg ES256, typ {ANSWER_TYPE}, kid and keys")
-    keys, seq = _verify_key_set(header["keys"], asked, pin, now)
+    keys, seq = _verify_key_set(header["keys"], expected, pin, now)
     kid = header["kid"]
     if not isinstance(kid, str) or kid not in keys:
         raise EvidenceRejected("answer.kid", mismatch("kid", repr(kid), "a key of the root-signed set"))
     _verify(keys[kid], signing_input, signature, "answer.signature", "an answer key of the set")
     members = _object(payload, "answer.body")
-    _compare(members, asked)
+    _compare(members, expected)
     token = _text(members, "token", "answer.body")
-    _compare_token(token, asked)
+    _compare_token(token, expected)
     return Opened(token, _vault_place(members["vault"]), seq)
 
 
@@ -131,7 +142,7 @@ def _decrypt(unverified_answer: str, enc_key: ec.EllipticCurvePrivateKey) -> byt
 
 
 def _verify_key_set(
-    unverified_set: object, asked: Asked, pin: Pin, now: int
+    unverified_set: object, expected: Expected, pin: Pin, now: int
 ) -> tuple[dict[str, ec.EllipticCurvePublicKey], int]:
     """From the pinned root down: signature, issuer, ``seq``, times, keys. Returns the keys by kid, and ``seq``."""
     if not isinstance(unverified_set, str):
@@ -146,8 +157,8 @@ def _verify_key_set(
     members = _object(payload, "answer.keys")
     if members.keys() != _SET_MEMBERS:
         _malformed("answer.keys", "members", sorted(members), ", ".join(sorted(_SET_MEMBERS)))
-    if members["issuer"] != asked.issuer:
-        raise EvidenceRejected("answer.keys.issuer", mismatch("keys.issuer", repr(members["issuer"]), asked.issuer))
+    if members["issuer"] != expected.issuer:
+        raise EvidenceRejected("answer.keys.issuer", mismatch("keys.issuer", repr(members["issuer"]), expected.issuer))
     seq, issued_at, expires_at = (_number(members, name) for name in ("seq", "iat", "exp"))
     if seq < pin.lowest_seq:
         raise EvidenceRejected("answer.seq", mismatch("keys.seq", seq, f"at least {pin.lowest_seq}"))
@@ -168,22 +179,22 @@ def _listed_keys(listed: object) -> dict[str, ec.EllipticCurvePublicKey]:
     return keys
 
 
-def _compare(members: Mapping[str, Any], asked: Asked) -> None:
+def _compare(members: Mapping[str, Any], expected: Expected) -> None:
     """Compare what the answer says of its recipient with our own request: it may be genuine and someone else's."""
     if members.keys() != _MEMBERS:
         _malformed("answer.body", "members", sorted(members), ", ".join(sorted(_MEMBERS)))
     for name, want in (
-        ("issuer", asked.issuer),
-        ("nonce", b64url(asked.nonce)),
-        ("tenant", asked.tenant),
-        ("workload", asked.workload),
+        ("issuer", expected.issuer),
+        ("nonce", b64url(expected.nonce)),
+        ("tenant", expected.tenant),
+        ("workload", expected.workload),
     ):
         _equal(_text(members, name, "answer.body"), want, f"answer.{name}", name)
-    for name, thumbprint in (("sig", asked.sig_thumbprint), ("enc", asked.enc_thumbprint)):
+    for name, thumbprint in (("sig", expected.sig_thumbprint), ("enc", expected.enc_thumbprint)):
         _equal(_text(members, name, "answer.body"), b64url(thumbprint), "answer.recipient", name)
 
 
-def _compare_token(token: str, asked: Asked) -> None:
+def _compare_token(token: str, expected: Expected) -> None:
     """Compare ``cnf.jkt`` and ``eat_nonce`` inside the token; its signature is Vault's to check."""
     fields = token.split(".")
     if len(fields) != 3:  # noqa: PLR2004 - RFC 7515 section 7.1
@@ -191,8 +202,8 @@ def _compare_token(token: str, asked: Asked) -> None:
     claims = _object(_unb64(fields[1], "answer.token"), "answer.token")
     confirmation = claims.get("cnf")
     thumbprint = confirmation.get("jkt") if isinstance(confirmation, dict) and len(confirmation) == 1 else None
-    _equal(thumbprint, b64url(asked.sig_thumbprint), "answer.token.cnf", "token.cnf.jkt")
-    _equal(claims.get("eat_nonce"), b64url(asked.nonce), "answer.token.nonce", "token.eat_nonce")
+    _equal(thumbprint, b64url(expected.sig_thumbprint), "answer.token.cnf", "token.cnf.jkt")
+    _equal(claims.get("eat_nonce"), b64url(expected.nonce), "answer.token.nonce", "token.eat_nonce")
 
 
 def _vault_place(vault: object) -> VaultPlace:
