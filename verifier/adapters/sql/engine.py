@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
@@ -73,6 +73,15 @@ class Database:
         """Lend a connection inside a transaction that may write; it is committed at the end of the block, durably."""
         with answering(), self.engine.begin() as connection:
             yield connection
+
+    def lend_driver(self) -> PoolProxiedConnection:
+        """Lend a driver's own connection, for fixed statements below SQLAlchemy; errors are those of ``driver``."""
+        return self.engine.raw_connection()
+
+    @property
+    def driver(self) -> Any:
+        """The driver's module (PEP 249), for its exceptions."""
+        return self.engine.dialect.loaded_dbapi
 
     def close(self) -> None:
         """Close every connection that is not lent out."""

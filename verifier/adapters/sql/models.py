@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text, text
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 
 metadata = MetaData()
 
@@ -155,9 +155,10 @@ CLOCK_SQL = {
 }
 
 
-class StoreClock(ColumnElement[int]):
+class StoreClock(FunctionElement[int]):
     """The store's own clock, Unix milliseconds, read when the statement runs (not when its transaction began)."""
 
+    name = "store_clock"
     inherit_cache = True
     type = BigInteger()
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -39,21 +38,33 @@ _TEXTS = (
 _NUMBERS = ("nonce_expires_ms", "now_ms", "token_expires_ms")
 _BYTES = ("nonce_hash", "policy_digest", "claims_digest", "evidence_digest")
 
-# json.dumps writes what RFC 8785 wants (at a sixth of the cost of the pure Python library) unless there is a number that
-# is no small integer, or a character beyond ASCII, which may change the order of keys. Where this matches, it may be so.
-_ODD_NUMBER = re.compile(r"[:,\[]-?(?:\d+[.eE]|\d{16}|Infinity)|[:,\[]NaN")
+# json writes what RFC 8785 wants, at a sixth of the cost of the pure Python library, as long as values are plain and text
+# is ASCII (beyond it the order of keys may differ).
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+_INTEGER_MAX = (1 << 53) - 1
 
 
 def canonical_text(value: Any) -> str:
     """Return the RFC 8785 form of JSON data as text. Raises ``ValueError`` for what is no JSON data."""
-    try:
+    if _is_plain(value):
         text = _ENCODER.encode(value)
-        if text.isascii() and _ODD_NUMBER.search(text) is None:
+        if text.isascii():
             return text
-        return canonical(value).decode("utf-8")
-    except TypeError as error:
-        raise ValueError(f"not JSON data: {error}") from error
+    return canonical(value).decode("utf-8")
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether a value holds exact JSON types only: no float, no integer beyond 2^53 - 1, no key that is no string."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return bool(-_INTEGER_MAX <= value <= _INTEGER_MAX)
+    if kind is dict:
+        return all(type(key) is str and (type(item) is str or _is_plain(item)) for key, item in value.items())
+    if kind is list or kind is tuple:
+        return all(type(item) is str or _is_plain(item) for item in value)
+    return False
 
 
 @dataclass(frozen=True, slots=True)

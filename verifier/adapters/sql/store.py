@@ -332,6 +332,7 @@ class SqlStore:
         """Close connections that nobody uses right now (before a fork)."""
         process = self._process
         if process is not None:
+            process.writer.release_idle()
             process.database.close()
 
     def forget(self) -> None:

@@ -2,7 +2,8 @@
 
 A group shares one COMMIT, hence one wait for the disk. A spent nonce or a wrong time inside a group fails its own caller
 only; each caller is answered after COMMIT has returned; when the database fails, everybody in the group gets CannotDecide
-and nothing is written. Statements are fixed texts, run below SQLAlchemy's compiler (``exec_driver_sql``).
+and nothing is written. Statements are fixed texts on a driver's cursor of the writer's own (each driver prepares them
+once): SQLAlchemy's execution layer costs 0.2 ms a transaction here, a third of a verification.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sqlalchemy import Connection
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy import PoolProxiedConnection
+from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy.exc import SQLAlchemyError
 
-from verifier.adapters.sql.engine import STORE_CHECK, Database, answering
+from verifier.adapters.sql.engine import STORE_CHECK, Database, cannot_decide
 from verifier.adapters.sql.models import CLOCK_SQL
 from verifier.adapters.sql.records import COLUMNS, Prepared, link
 from verifier.core.errors import BridgeError, CannotDecide, EvidenceRejected
@@ -103,6 +105,8 @@ class Writer:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._writing = threading.Lock()
+        self._connection: PoolProxiedConnection | None = None
 
     def commit(self, prepared: Prepared) -> CommittedRecord:
         """Hand a record to the writer and wait until it is durable, or until why it is not is known."""
@@ -127,6 +131,7 @@ class Writer:
         if thread is not None:
             self._queue.put(None)
             thread.join(_JOIN_S)
+        self.release_idle()
 
     def _start(self) -> None:
         with self._lock:
@@ -167,29 +172,58 @@ class Writer:
                 return group, False
 
     def _write(self, group: Sequence[_Waiter]) -> None:
+        driver = self._database.driver
+        outcomes: Sequence[CommittedRecord | BridgeError]
         try:
-            with answering(), self._database.engine.begin() as connection:
-                outcomes = self._append(connection, [waiter.prepared for waiter in group])
-        except CannotDecide as failure:
-            if len(group) > 1 and isinstance(failure.__cause__, IntegrityError | DataError):
+            with self._writing:
+                outcomes = self._commit([waiter.prepared for waiter in group])
+        except (driver.Error, SQLAlchemyError) as error:
+            if len(group) > 1 and isinstance(error, driver.IntegrityError | driver.DataError):
                 # One record that the database will not have (a jti used twice) must not take the others with it.
                 for waiter in group:
                     self._write([waiter])
                 return
             # One exception each: they are raised in different threads.
-            outcomes = [CannotDecide(failure.check_id, failure.detail) for _ in group]
+            outcomes = [cannot_decide(error) for _ in group]
         for waiter, outcome in zip(group, outcomes, strict=True):
             waiter.settle(outcome)
 
-    def _append(self, connection: Connection, group: Sequence[Prepared]) -> list[CommittedRecord | BridgeError]:
+    def _commit(self, group: Sequence[Prepared]) -> Sequence[CommittedRecord | BridgeError]:
+        """Run one transaction. After any failure the connection is thrown away, and its transaction with it."""
+        if self._connection is None:
+            self._connection = self._database.lend_driver()
+        connection = self._connection
+        try:
+            cursor = connection.cursor()
+            if self._database.is_sqlite:
+                cursor.execute("BEGIN IMMEDIATE")
+            outcomes = self._append(cursor, group)
+            connection.commit()
+            cursor.close()
+        except BaseException:
+            self._connection = None
+            connection.invalidate()
+            raise
+        return outcomes
+
+    def release_idle(self) -> None:
+        """Close the writer's connection between two groups (before a fork); the next group opens another."""
+        with self._writing:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _append(self, cursor: DBAPICursor, group: Sequence[Prepared]) -> list[CommittedRecord | BridgeError]:
         """Write a group inside the open transaction; what is returned becomes true with COMMIT."""
         statements = self._statements
-        run = connection.exec_driver_sql
-        head = run(statements.head).one()
-        last = CommittedRecord(head[0], bytes(head[1]))
-        latest_ms = head[2]
-        store_ms = head[3] if self._database.is_sqlite else run(statements.clock).scalar_one()
-        spent = self._find_spent(connection, group)
+        cursor.execute(statements.head)
+        seq, digest, latest_ms, *clock = cursor.fetchall()[0]
+        last = CommittedRecord(seq, bytes(digest))
+        if not clock:
+            cursor.execute(statements.clock)
+            clock = cursor.fetchall()[0]
+        store_ms = clock[0]
+        spent = self._find_spent(cursor, group)
         outcomes: list[CommittedRecord | BridgeError] = []
         rows: list[tuple[Any, ...]] = []
         nonces: list[tuple[bytes, int]] = []
@@ -209,18 +243,19 @@ class Writer:
             last = committed
             outcomes.append(committed)
         if rows:
-            run(statements.spend, nonces)
-            run(statements.insert, rows)
+            cursor.executemany(statements.spend, nonces)
+            cursor.executemany(statements.insert, rows)
             if bodies:
-                run(statements.keep, list(bodies.values()))
-            run(statements.advance, (last.seq, last.digest, latest_ms))
+                cursor.executemany(statements.keep, list(bodies.values()))
+            cursor.execute(statements.advance, (last.seq, last.digest, latest_ms))
         return outcomes
 
-    def _find_spent(self, connection: Connection, group: Sequence[Prepared]) -> set[bytes]:
+    def _find_spent(self, cursor: DBAPICursor, group: Sequence[Prepared]) -> set[bytes]:
         hashes = [prepared.nonce_hash for prepared in group]
         size = 1 << (len(hashes) - 1).bit_length()
         hashes.extend([hashes[0]] * (size - len(hashes)))
-        return {bytes(row[0]) for row in connection.exec_driver_sql(self._statements.spent[size], tuple(hashes))}
+        cursor.execute(self._statements.spent[size], tuple(hashes))
+        return {bytes(row[0]) for row in cursor.fetchall()}
 
     def _refusal(self, prepared: Prepared, store_ms: int, latest_ms: int, spent: set[bytes]) -> BridgeError | None:
         """Judge one record by the store's clock and the spent set (design.md section 5, last sentence; section 4, Nonce)."""
