@@ -20,6 +20,9 @@ from verifier.core.settings import Settings, check_settings
 
 PREFIX = "VAB_"
 _FILE_SUFFIXED = ("database_url",)
+# Variables with our prefix that are no settings: where the settings file is, and what the test-suite is told.
+_OTHER = frozenset({"VAB_CONFIG"})
+_TEST_PREFIX = "VAB_TEST_"
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 # Values from the environment are text: lax mode turns "8" and "true" into what the record says, and refuses the rest.
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(
@@ -50,6 +53,9 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             values[key] = text.split(",") if key == "tenants" else text
         elif key.endswith("_file") and key.removesuffix("_file") in _FILE_SUFFIXED:
             values[key.removesuffix("_file")] = _read_secret(name, Path(text))
+        elif name not in _OTHER and not name.startswith(_TEST_PREFIX):
+            # A setting that is misspelt would otherwise be one that is not in force.
+            raise ConfigError("environment", name, text, f"{PREFIX} and one of {', '.join(sorted(_FIELDS)).upper()}")
     return values
 
 

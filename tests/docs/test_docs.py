@@ -1,0 +1,69 @@
+"""The documents agree with the program: reference pages are up to date, links lead somewhere, commands in the README exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from openapi_spec_validator import validate
+
+from tools.docs.__main__ import FOLDER, pages
+from verifier.web.openapi import document
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "vault-config").rglob("*.md")])
+
+
+@pytest.mark.parametrize("name", ["settings.md", "verifier-cli.md", "attester-cli.md", "openapi.json"])
+def test_reference_pages_are_what_make_docs_would_write(name: str) -> None:
+    assert (FOLDER / name).read_text(encoding="utf-8") == pages()[name], "run `make docs` and commit"
+
+
+def test_openapi_document_is_valid_3_1() -> None:
+    assert document()["openapi"] == "3.1.0"
+    validate(document())
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_to_files_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def _commands() -> list[str]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    return [line[2:].split("#  ")[0].strip() for line in text.splitlines() if line.startswith(("$ verifier ", "$ attester "))]
+
+
+@pytest.mark.parametrize("line", _commands())
+def test_commands_of_the_readme_are_understood(line: str) -> None:
+    """Every option that the README shows is one that the command's ``--help`` lists."""
+    words = shlex.split(re.sub(r"\s+#.*", "", line))
+    program, rest = words[0], words[1:]
+    own = rest[: rest.index("--")] if "--" in rest else rest
+    verbs = [word for word in own if re.fullmatch(r"[a-z-]+", word) and not word.startswith("-")]
+    path: list[str] = []
+    for verb in verbs[:2]:
+        done = subprocess.run(
+            [sys.executable, "-m", f"{program}.cli", *path, verb, "--help"], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            break
+        path.append(verb)
+    assert path, f"{line}: no such command"
+    shown = subprocess.run(
+        [sys.executable, "-m", f"{program}.cli", *path, "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    for option in (word for word in own if word.startswith("--")):
+        assert option in shown, f"{' '.join([program, *path])} has no {option}"
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"`?make ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8"))):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"no make target {target}"

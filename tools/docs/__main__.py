@@ -1,0 +1,84 @@
+"""Writes ``docs/reference/``: settings, command lines, the API. With ``--check`` says what would change and leaves with 1."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from verifier.core.settings import Settings
+from verifier.web.openapi import document
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "docs" / "reference"
+_NOTE = "<!-- Made by `make docs` from the program; do not edit. -->\n\n"
+
+
+def settings_page() -> str:
+    """One row a setting, with the comment that stands beside it in the record."""
+    source = inspect.getsource(Settings)
+    comments = {
+        line.split(":")[0].strip(): line.split("#", 1)[1].strip()
+        for line in source.splitlines()
+        if ":" in line and "#" in line and not line.strip().startswith("#")
+    }
+    rows = ["| setting | environment | default | meaning |", "|---|---|---|---|"]
+    for field in dataclasses.fields(Settings):
+        default = "required" if field.default is dataclasses.MISSING else json.dumps(field.default)
+        rows.append(f"| `{field.name}` | `VAB_{field.name.upper()}` | `{default}` | {comments.get(field.name, '')} |")
+    return (
+        f"# Settings of the verifier\n\n{_NOTE}TOML file (`--config` or `VAB_CONFIG`) and environment, which wins. "
+        "`VAB_DATABASE_URL_FILE` names a file that holds the database URL.\n\n" + "\n".join(rows) + "\n"
+    )
+
+
+def _walk(command: click.Command, words: tuple[str, ...]) -> list[str]:
+    context = click.Context(command, info_name=" ".join(words), max_content_width=100, terminal_width=100)
+    pages = [f"## `{' '.join(words)}`\n\n```text\n{command.get_help(context)}\n```\n"]
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is not None:
+                pages += _walk(child, (*words, name))
+    return pages
+
+
+def cli_page(program: str) -> str:
+    """The ``--help`` of every command of a program."""
+    command = importlib.import_module(f"{program}.cli.__main__").cli
+    return f"# Commands of `{program}`\n\n{_NOTE}" + "\n".join(_walk(command, (program,)))
+
+
+def pages() -> dict[str, str]:
+    """Make every page."""
+    return {
+        "settings.md": settings_page(),
+        "verifier-cli.md": cli_page("verifier"),
+        "attester-cli.md": cli_page("attester"),
+        "openapi.json": json.dumps(document(), indent=1, sort_keys=True) + "\n",
+    }
+
+
+def main() -> int:
+    """Write the pages, or compare them."""
+    check = "--check" in sys.argv[1:]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    stale = []
+    for name, text in pages().items():
+        path = FOLDER / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if not check:
+                path.write_text(text, encoding="utf-8")
+    verb = "differ from the program" if check else "written"
+    print(f"docs/reference: {', '.join(stale) or 'nothing'} {verb}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
