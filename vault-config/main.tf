@@ -12,10 +12,13 @@ locals {
   }
 
   workloads = [for w in var.workloads : w if w.vault.mount == local.mount_path]
-  served    = { for name, _ in var.roles : name => [for w in local.workloads : w if w.vault.role == name] }
+  known     = { for name, _ in var.roles : name => [for w in local.workloads : w if w.vault.role == name] }
+  served    = { for name, ws in local.known : name => [for w in ws : w if w.state == "enabled"] }
+  # A role whose workloads are all disabled goes; one that never had any is a mistake and stays, to be refused below.
+  roles = { for name, role in var.roles : name => role if length(local.served[name]) > 0 || length(local.known[name]) == 0 }
 
   # Underscores occur in no name, so no two tenants' or workloads' policies can get the same one.
-  templated = toset([for r in values(var.roles) : r.kind if !r.static_policy])
+  templated = toset([for r in values(local.roles) : r.kind if !r.static_policy])
   policies = merge(
     {
       for kind in local.templated : "${local.mount_path}_${kind}" => templatefile("${path.module}/../policies/${kind}.hcl", {
@@ -24,7 +27,7 @@ locals {
       })
     },
     merge([
-      for name, role in var.roles : {
+      for name, role in local.roles : {
         for w in local.served[name] : "${local.mount_path}_static_${w.name}" => templatefile("${path.module}/../policies/static.hcl", {
           secrets_mount = var.secrets_mount
           tenant        = var.tenant
@@ -34,14 +37,14 @@ locals {
     ]...)
   )
   role_policies = {
-    for name, role in var.roles : name => role.static_policy ? [
+    for name, role in local.roles : name => role.static_policy ? [
       for w in local.served[name] : "${local.mount_path}_static_${w.name}"
     ] : ["${local.mount_path}_${role.kind}"]
   }
 
   # A list means any of these; the provider takes it joined by commas, which no value here can contain.
   bound_claims = {
-    for name, role in var.roles : name => merge(
+    for name, role in local.roles : name => merge(
       { for claim, accepted in role.extra_bound_claims : claim => join(",", accepted) },
       role.kind == "measurement" ? { policy = join(",", sort(distinct(local.served[name][*].policy))) } : {},
       length(role.tees) > 0 ? { tee = join(",", role.tees) } : {},
@@ -67,12 +70,17 @@ resource "vault_jwt_auth_backend" "this" {
   jwt_supported_algs = var.signing_algorithms
 
   # Vault fetches the keys while this is written, so the verifier has to be up.
-  jwks_url              = var.jwks_url
-  jwks_ca_pem           = var.jwks_url != null ? var.ca_pem : null
-  oidc_discovery_url    = var.jwks_url == null ? var.issuer : null
-  oidc_discovery_ca_pem = var.jwks_url == null ? var.ca_pem : null
+  jwks_url              = var.discovery ? null : coalesce(var.jwks_url, "${var.issuer}/.well-known/jwks.json")
+  jwks_ca_pem           = var.discovery ? null : var.ca_pem
+  oidc_discovery_url    = var.discovery ? var.issuer : null
+  oidc_discovery_ca_pem = var.discovery ? var.ca_pem : null
 
   lifecycle {
+    precondition {
+      condition     = !var.discovery || var.jwks_url == null
+      error_message = "jwks_url: got ${coalesce(var.jwks_url, "nothing")}, want none with discovery = true: a mount has one source of keys."
+    }
+
     precondition {
       condition     = endswith(var.issuer, "/t/${var.tenant}")
       error_message = "issuer: got ${var.issuer}, want one that ends in /t/${var.tenant}."
@@ -103,7 +111,7 @@ resource "vault_policy" "this" {
 }
 
 resource "vault_jwt_auth_backend_role" "this" {
-  for_each = var.roles
+  for_each = local.roles
 
   backend   = vault_jwt_auth_backend.this.path
   role_name = each.key
@@ -126,7 +134,7 @@ resource "vault_jwt_auth_backend_role" "this" {
 
   lifecycle {
     precondition {
-      condition     = length(local.served[each.key]) > 0
+      condition     = length(local.known[each.key]) > 0
       error_message = "roles: ${each.key}: no workload of mount ${local.mount_path} names it in vault.role; a role that binds no workload would serve them all."
     }
 

@@ -20,14 +20,21 @@ variable "issuer" {
   }
 }
 
+variable "discovery" {
+  description = "True: Vault finds the keys through the issuer's discovery document, so the issuer URL has to be reachable from Vault as it is written. False: Vault fetches jwks_url."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "jwks_url" {
-  description = "Where Vault fetches the tenant's keys. Null: Vault reads the issuer's discovery document instead."
+  description = "Where Vault fetches the tenant's keys. Null: {issuer}/.well-known/jwks.json, where the verifier serves them. Set it where Vault reaches the verifier by another name."
   type        = string
   default     = null
 
   validation {
     condition     = var.jwks_url == null || can(regex("^https://[^/?#[:space:]]+/[^?#[:space:]]+$", var.jwks_url))
-    error_message = "jwks_url: want https://host[:port]/path, or null for discovery."
+    error_message = "jwks_url: want https://host[:port]/path."
   }
 }
 
@@ -113,13 +120,14 @@ variable "audit_claims" {
 }
 
 variable "workloads" {
-  description = "Workload documents (policies/trust), as yamldecode reads them; further keys are ignored. Those whose vault.mount is this mount are served by the role that vault.role names."
+  description = "Workload documents (policies/trust), as yamldecode reads them; further keys are ignored. Those whose vault.mount is this mount are served by the role that vault.role names, unless their state is disabled."
   type = list(object({
     uuid     = string
     name     = string
     tenant   = string
     policy   = string
     audience = string
+    state    = optional(string, "enabled")
     vault = object({
       mount = string
       role  = string
@@ -135,10 +143,15 @@ variable "workloads" {
   validation {
     condition = alltrue(flatten([
       for w in var.workloads : [
-        for name in [w.name, w.tenant, w.policy, w.vault.role] : can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", name))
+        for name in [w.name, w.tenant, w.policy] : can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", name))
       ]
     ]))
-    error_message = "workloads[]: name, tenant, policy and vault.role want a name of a-z, 0-9 and inner hyphens, at most 63 characters. Vault folds case and expands + and * in templated paths."
+    error_message = "workloads[]: name, tenant and policy want a name of a-z, 0-9 and inner hyphens, at most 63 characters. Vault folds case and expands + and * in templated paths."
+  }
+
+  validation {
+    condition     = alltrue([for w in var.workloads : contains(["enabled", "disabled"], w.state)])
+    error_message = "workloads[].state: want enabled or disabled."
   }
 
   validation {
@@ -183,8 +196,8 @@ variable "roles" {
   nullable = false
 
   validation {
-    condition     = length(var.roles) > 0 && alltrue([for name, _ in var.roles : can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", name))])
-    error_message = "roles: want at least one, each with a name of a-z, 0-9 and inner hyphens, at most 63 characters."
+    condition     = length(var.roles) > 0 && alltrue([for name, _ in var.roles : can(regex("^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,125}[A-Za-z0-9_])?$", name))])
+    error_message = "roles: want at least one, each with a name of letters, digits, and inner dots and hyphens, as vault.role takes it."
   }
 
   validation {

@@ -29,7 +29,7 @@ from cryptography.x509.oid import NameOID
 from verifier.core.encoding import b64url, canonical, jwk_thumbprint
 
 DISCOVERY = "/.well-known/openid-configuration"
-JWKS = "/jwks.json"
+JWKS = "/.well-known/jwks.json"
 
 
 def _name(text: str) -> x509.Name:

@@ -27,8 +27,8 @@ variable "trust_dir" {
 }
 
 variable "tenants" {
-  description = "Tenants with their roles."
-  type        = map(map(any))
+  description = "Tenants by name, each with its roles as the module's `roles` takes them."
+  type        = any
 }
 
 module "trust" {
@@ -44,6 +44,7 @@ module "attestation" {
   tenant    = each.key
   issuer    = "${var.verifier_url}/t/${each.key}"
   ca_pem    = file(var.verifier_ca_file)
+  discovery = true
   audience  = "vault:${each.key}"
   workloads = module.trust.workloads
   roles     = each.value

@@ -40,7 +40,6 @@ module "attestation" {
 
   tenant    = "default"
   issuer    = "${var.verifier_url}/t/default"
-  jwks_url  = "${var.verifier_url}/t/default/jwks.json"
   ca_pem    = file(var.verifier_ca_file)
   audience  = "vault:default"
   workloads = module.trust.workloads

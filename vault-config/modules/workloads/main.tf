@@ -10,11 +10,14 @@ locals {
   files = sort(setunion(fileset(var.trust_dir, "**/*.yaml"), fileset(var.trust_dir, "**/*.yml")))
 
   # yamldecode reads one document; the files separate theirs by a line of three hyphens.
-  texts     = flatten([for name in local.files : split("\n---\n", "\n${replace(file("${var.trust_dir}/${name}"), "\r\n", "\n")}\n")])
-  documents = [for text in local.texts : yamldecode(text)]
+  texts = flatten([for name in local.files : split("\n---\n", "\n${replace(file("${var.trust_dir}/${name}"), "\r\n", "\n")}\n")])
+  # Nothing but comments is no document.
+  documents = [for text in local.texts : yamldecode(text) if trimspace(replace(text, "/(?m)^\\s*#.*$/", "")) != ""]
+
+  versions = { for d in local.documents : "${d.tenant}/${d.name}" => d... if try(d.document, "") == "workload" }
 }
 
 output "workloads" {
-  description = "All workload documents, in the order of the files' names."
-  value       = [for document in local.documents : document if try(document.kind, "") == "workload"]
+  description = "All workload documents; of one in several versions the highest."
+  value       = [for name in sort(keys(local.versions)) : [for d in local.versions[name] : d if d.version == max(local.versions[name][*].version...)][0]]
 }
