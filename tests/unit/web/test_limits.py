@@ -1,0 +1,46 @@
+"""Rate limit and log sampling, by an explicit clock."""
+
+from __future__ import annotations
+
+from verifier.web.limits import RateLimit, Sampler
+
+
+def test_a_burst_of_the_capacity_is_admitted_and_the_next_one_is_told_when() -> None:
+    limit = RateLimit(60)
+    assert [limit.admit("a", 0) for _ in range(60)] == [0] * 60
+
+    assert limit.admit("a", 0) >= 1
+
+
+def test_tokens_come_back_with_time_and_never_beyond_the_capacity() -> None:
+    limit = RateLimit(60)
+    for _ in range(60):
+        limit.admit("a", 0)
+
+    assert limit.admit("a", 999) > 0
+    assert limit.admit("a", 2_000) == 0
+    assert sum(limit.admit("a", 10_000_000) == 0 for _ in range(100)) == 60
+
+
+def test_one_source_does_not_use_up_another_s_share() -> None:
+    limit = RateLimit(1)
+    assert limit.admit("a", 0) == 0
+    assert limit.admit("a", 0) > 0
+
+    assert limit.admit("b", 0) == 0
+
+
+def test_a_clock_that_goes_back_gives_nothing_away() -> None:
+    limit = RateLimit(1)
+    assert limit.admit("a", 1_000_000) == 0
+
+    assert limit.admit("a", 0) > 0
+
+
+def test_sampler_lets_one_a_second_through_and_counts_the_rest() -> None:
+    sampler = Sampler()
+    assert sampler.admit("x", 0) == 0
+    assert [sampler.admit("x", 10), sampler.admit("x", 999)] == [None, None]
+
+    assert sampler.admit("x", 1000) == 2
+    assert sampler.admit("y", 10) == 0

@@ -1,0 +1,1 @@
+"""``make demo``: the whole way once, on real parts, with embedded defaults and no Docker; then the attacks."""
