@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from verifier.core.errors import CannotDecide, ConfigError, MalformedEvidence
+from verifier.core.errors import CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
 
 MAX_ANSWER = 4 * 1024 * 1024
 TIMEOUT_S = 20.0
@@ -55,9 +55,9 @@ def tls_context(ca_pem: str, where: str) -> ssl.SSLContext:
 
 
 class Client:
-    """A client of one base URL. ``unreachable`` is the check id of everything that keeps the server from answering."""
+    """A client of one base URL; ``name`` (verifier, vault) stands in the check ids ``attester.<name>.…`` and in messages."""
 
-    def __init__(self, base_url: str, ca_pem: str, *, where: str, unreachable: str) -> None:
+    def __init__(self, base_url: str, ca_pem: str, *, name: str) -> None:
         url = urlsplit(base_url)
         try:
             port = url.port or 443
@@ -65,33 +65,37 @@ class Client:
             port = 0
         plain = not (url.username or url.password or url.query or url.fragment)
         if url.scheme != "https" or not url.hostname or not port or not plain:
-            raise ConfigError(where, "url", base_url, "https://host[:port][/path]")
+            raise ConfigError(name, "url", base_url, "https://host[:port][/path]")
         self._base = url.path.rstrip("/")
         self._host = url.hostname
         self._port = port
-        self._context = tls_context(ca_pem, where)
-        self._where = where
-        self._unreachable = unreachable
+        self._context = tls_context(ca_pem, name)
+        self._name = name
 
     def call(
         self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
-        """Send one request on a connection of its own. Network and TLS trouble is ``CannotDecide``."""
+        """Send one request on a connection of its own; what keeps the server from answering is ``CannotDecide``.
+
+        A certificate that the CA did not sign, or for another host, is ``EvidenceRejected('attester.<name>.untrusted')``.
+        """
         connection = http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_S, context=self._context)
         try:
             connection.request(method, self._base + path, body=body, headers=dict(headers or {}))
             answer = connection.getresponse()
             content = answer.read(MAX_ANSWER + 1)
         except ssl.SSLCertVerificationError as error:
-            reason = f"{self._where}: certificate not trusted: {error.verify_message}"
-            raise CannotDecide(self._unreachable, reason) from None
+            reason = f"{self._name} at {self._host}:{self._port}: certificate not trusted: {error.verify_message}"
+            raise EvidenceRejected(f"attester.{self._name}.untrusted", reason) from None
         except (OSError, http.client.HTTPException) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-            raise CannotDecide(self._unreachable, f"{self._where}: {self._host}:{self._port}: {reason}") from None
+            where = f"{self._name} at {self._host}:{self._port}: {reason}"
+            raise CannotDecide(f"attester.{self._name}.unreachable", where, retry_after=1) from None
         finally:
             connection.close()
         if len(content) > MAX_ANSWER:
-            raise MalformedEvidence(self._unreachable, f"{self._where}: answer larger than {MAX_ANSWER} bytes")
+            detail = f"{self._name}: answer: got more than {MAX_ANSWER} bytes, want at most that"
+            raise MalformedEvidence(f"attester.{self._name}.answer", detail)
         return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, content)
 
     def post_json(self, path: str, value: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> Reply:

@@ -17,7 +17,7 @@ from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEviden
 _CHECK_ID = re.compile(r"[a-z0-9-]{1,40}(?:\.[a-z0-9-]{1,60}){1,5}", re.ASCII)
 _DETAIL_MAX = 400
 _RETRY_MAX_S = 120
-_TOO_MANY, _UNAVAILABLE = 429, 503
+_TOO_MANY, _SERVER_ERROR, _UNAVAILABLE = 429, 500, 503
 _MALFORMED = frozenset({400, 411, 413, 415, 422})
 _REFUSED = frozenset({401, 403})
 
@@ -59,8 +59,10 @@ def raise_problem(reply: Reply) -> NoReturn:
         raise EvidenceRejected(check_id, detail)
     if reply.status in (_TOO_MANY, _UNAVAILABLE):
         raise CannotDecide(check_id, detail, retry_after=retry_after(reply))
-    # 404, a redirect, a proxy's 502: whatever stands at this URL is not the verifier's API, or not now.
-    raise CannotDecide(VERIFIER_ANSWER, f"{detail} (is verifier.url right?)")
+    if reply.status >= _SERVER_ERROR:
+        raise CannotDecide("attester.verifier.failed", detail, retry_after=retry_after(reply, 2))
+    # 404 or a redirect: whatever stands at this URL is not the verifier's API.
+    raise MalformedEvidence(VERIFIER_ANSWER, detail)
 
 
 def raise_vault_problem(reply: Reply, check_id: str, what: str, secrets: Iterable[str]) -> NoReturn:
@@ -85,14 +87,16 @@ _HINTS = {
     "wire": "verifier and attester may be of different versions",
     "tpm2.endorsement": "this TPM's attestation key is not enrolled with the tenant: run `attester enrol`",
     "tpm2.enrolment": "ask the operator to list this TPM (`attester enrol --show-identity`) or for a new ticket",
-    "attester.answer": "the answer is not from the verifier whose root this image pins, or was made for somebody else",
+    "answer": "the answer is not from the verifier whose root this image pins, or was made for somebody else",
     "attester.config.measured": (
         "the configuration is not the one that this boot was measured with; boot anew with it, or make it part of the image "
         "(--config-in-image)"
     ),
-    "attester.verifier.unreachable": "check verifier.url, the network and that verifier.ca signed its certificate",
+    "attester.verifier.unreachable": "check verifier.url and the network",
+    "attester.verifier.untrusted": "verifier.ca did not sign the certificate at verifier.url, or it names another host",
     "attester.verifier": "check that verifier.url leads to the verifier's API",
-    "attester.vault.unreachable": "Vault's address and CA come from the workload's record; check them there",
+    "attester.vault.unreachable": "Vault's address comes from the workload's record; check it there",
+    "attester.vault.untrusted": "Vault's address and CA come from the workload's record; check them there",
     "attester.vault.login": "the role's bound claims or audience do not fit this token; see the workload's record and the role",
     "attester.vault.denied": "the token's Vault policies do not grant this path",
     "attester.provider": "this machine shows no such source of evidence; name another with --provider",

@@ -24,7 +24,6 @@ _RESETTABLE = range(
 )  # PC Client Platform TPM Profile, "PCR attributes": 16 and 23 by anyone, 17-22 by localities
 _CONFIG_MAX = 256 * 1024
 _AUDIENCE_MAX = 512
-_JWK_MEMBERS = frozenset({"kty", "crv", "x", "y", "n", "e", "alg", "use", "kid"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +72,13 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_jwk(value: Any) -> bool:
-    if not isinstance(value, dict) or not set(value) <= _JWK_MEMBERS:
+    from verifier.core.jose import p256_public_key
+
+    try:
+        p256_public_key(value if isinstance(value, dict) else {})
+    except ValueError:
         return False
-    return value.get("kty") in ("EC", "OKP", "RSA") and all(isinstance(member, str) for member in value.values())
+    return True
 
 
 _URL_WANT = "https://host[:port][/path] without query, fragment or trailing slash"
@@ -84,7 +87,7 @@ _TRUST = (
     _Key("verifier", "url", _URL_WANT, _is_https),
     _Key("verifier", "ca", "certificates in PEM", _is_text),
     _Key("verifier", "issuer", _URL_WANT, _is_https),
-    _Key("verifier", "root", "a public JWK of kty EC, OKP or RSA, without private members", _is_jwk),
+    _Key("verifier", "root", "a public P-256 JWK of exactly kty, crv, x and y", _is_jwk),
     _Key("verifier", "root_lowest_seq", "a whole number from 0", _is_count),
     _Key("workload", "tenant", _NAME_WANT, _is_named),
     _Key("workload", "name", _NAME_WANT, _is_named),

@@ -1,0 +1,75 @@
+"""``attester enrol``: make this machine's TPM known to the verifier."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from attester.cli.shared import attester_options, machine_of, run_command, session
+from verifier.core.console import Answer
+from verifier.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from attester.providers.tpm2 import EnrolmentIdentity
+
+_TICKET_MAX = 128
+
+
+@click.command()
+@attester_options
+@click.option("--ticket-file", metavar="FILE", help="Single-use enrolment ticket; - for standard input.")
+@click.option("--ek-chain", metavar="FILE", default="", help="EK certificates that the TPM does not hold (PEM).")
+@click.option("--show-identity", is_flag=True, help="Only print what names this TPM, for the tenant's list.")
+def command(
+    options: dict[str, Any], ticket_file: str | None, ek_chain: str, *, show_identity: bool, output_format: str
+) -> None:
+    """Enrol this TPM's attestation key: prove that it lives in the TPM that the endorsement key names.
+
+    The verifier takes it if the operator listed the endorsement key, or with a single-use ticket.
+    """
+
+    def body() -> Answer:
+        if show_identity:
+            from attester.providers.tpm2 import open_provider
+
+            tpm = open_provider(machine_of(options))
+            try:
+                return _answer(tpm.enrolment_identity(ek_chain), "identity")
+            finally:
+                tpm.close()
+        from attester.enrol import enrol
+        from attester.flow import verifier_client
+        from attester.providers.tpm2 import Tpm2
+
+        ticket = _ticket(ticket_file)
+        with session(options) as here:
+            if not isinstance(here.provider, Tpm2):
+                raise ConfigError("settings", "provider", here.provider.scheme, "tpm2: only a TPM is enrolled")
+            client = verifier_client(here.trust)
+            done = enrol(client, here.trust, here.provider, ticket=ticket, chain_file=ek_chain)
+        return _answer(done, "enrolled")
+
+    run_command(output_format, body)
+
+
+def _ticket(name: str | None) -> str:
+    """Read the ticket from a file or a pipe: a command line can be read by every process of the machine."""
+    if name is None:
+        return ""
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("command line", "--ticket-file", name, f"a readable file: {type(error).__name__}") from None
+    ticket = text.strip()
+    if not 0 < len(ticket) <= _TICKET_MAX:
+        raise ConfigError("command line", "--ticket-file", f"{len(ticket)} characters", f"1 to {_TICKET_MAX}")
+    return ticket
+
+
+def _answer(identity: EnrolmentIdentity, outcome: str) -> Answer:
+    facts = {"ak_name": identity.ak_name.hex(), "ek_digest": identity.ek_digest.hex()}
+    text = f"{outcome}: AK {facts['ak_name']} of EK {facts['ek_digest']}"
+    return Answer({**facts, "outcome": outcome, "ek_certificates": len(identity.ek_chain)}, text)

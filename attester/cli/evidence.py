@@ -1,0 +1,92 @@
+"""``attester evidence``: fresh evidence to look at, or to write an identity from. It asks nobody and proves nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from attester.cli.shared import attester_options, machine_of, run_command, session
+from verifier.core.console import Answer
+from verifier.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from attester.envelope import Envelope
+    from attester.providers import Provider
+
+_SIZES = {"whole": 64, "short": 32}
+
+
+@click.command()
+@attester_options
+@click.option("--report-data", metavar="HEX", help="What the evidence carries: 64 bytes, 32 for a TPM.")
+@click.option(
+    "--nonce", help="A nonce (base64url): bind it and the configured workload with keys that are then forgotten."
+)
+@click.option("--out-dir", type=click.Path(path_type=Path), help="Write each part to PART.bin in this folder instead.")
+def command(
+    options: dict[str, Any], report_data: str | None, nonce: str | None, out_dir: Path | None, output_format: str
+) -> None:
+    """Print an evidence envelope (JSON). Nothing in it is secret, and it cannot log in."""
+
+    def body() -> Answer:
+        if (report_data is None) == (nonce is None):
+            raise ConfigError("command line", "--report-data, --nonce", None, "one of them")
+        if report_data is not None:
+            from attester.providers import opened
+
+            with opened(machine_of(options)) as provider:
+                return _answer(_with_report_data(provider, report_data), out_dir)
+        with session(options) as here:
+            from attester.flow import bind
+            from attester.keys import RequestKeys
+
+            digest = bind(here.trust, RequestKeys.fresh(), _nonce(nonce or ""))
+            return _answer(here.provider.collect(digest), out_dir)
+
+    run_command(output_format, body)
+
+
+def _with_report_data(provider: Provider, text: str) -> Envelope:
+    from verifier.core.binding import BindingDigest
+
+    size = _SIZES[provider.size]
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(value) != size:
+        raise ConfigError("command line", "--report-data", text, f"{2 * size} hex digits for {provider.scheme}")
+    # The provider takes the one of its size; the other is never looked at.
+    return provider.collect(BindingDigest(whole=value, short=value))
+
+
+def _nonce(text: str) -> bytes:
+    from verifier.core.binding import NONCE_SIZE
+    from verifier.core.encoding import unb64url
+
+    try:
+        nonce = unb64url(text)
+    except ValueError:
+        nonce = b""
+    if len(nonce) != NONCE_SIZE:
+        raise ConfigError("command line", "--nonce", text, f"{NONCE_SIZE} bytes in base64url")
+    return nonce
+
+
+def _answer(evidence: Envelope, out_dir: Path | None) -> Answer:
+    envelope = evidence.as_json()
+    if out_dir is None:
+        return Answer(envelope, json.dumps(envelope, indent=2))
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        files = []
+        for name, content in {**evidence.parts, **evidence.endorsements}.items():
+            file = out_dir / f"{name}.bin"
+            file.write_bytes(content)
+            files.append(str(file))
+    except OSError as error:
+        raise ConfigError("command line", "--out-dir", str(out_dir), f"a writable folder: {error.strerror}") from None
+    return Answer({"scheme": evidence.scheme, "files": files}, f"{evidence.scheme}: {' '.join(files)}")

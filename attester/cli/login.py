@@ -1,0 +1,29 @@
+"""``attester login``: attest and log in to Vault, and leave the Vault token where only this user can read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from attester.cli.shared import attester_options, deliver, output_path, run_command, session
+from verifier.core.console import Answer
+
+
+@click.command()
+@attester_options
+@click.option("--out", default="", help="Memory-backed file; - for standard output.  [default: a folder of our own]")
+def command(options: dict[str, Any], out: str, output_format: str) -> None:
+    """Attest, log in to Vault and write the Vault token to a memory-backed file, 0600. It is not printed."""
+
+    def body() -> Answer:
+        from attester.vault import Vault
+
+        path = None if out == "-" else output_path(out, "vault-token")
+        with session(options) as here:
+            opened = here.attest()
+        token = Vault(opened.vault).login(opened.token)
+        facts = {"vault": opened.vault.address, "lease_s": token.lease_s}
+        return deliver(token.value.encode(), path, "Vault token", facts)
+
+    run_command(output_format, body)

@@ -1,0 +1,232 @@
+"""What the commands share: the options, the order in which a configuration is measured and obeyed, and hints.
+
+The order is the security of it: (1) options that say which machine this is, (2) the provider is opened, (3) the exact
+bytes of the configuration are measured, (4) only then are they read and obeyed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from verifier.core.console import FORMAT_OPTION, Answer, failure, run
+from verifier.core.errors import BridgeError, ConfigError
+
+if TYPE_CHECKING:
+    from attester.answer import Opened
+    from attester.memfile import MemoryFile
+    from attester.providers import Machine, Provider
+    from attester.settings import Trust
+
+# option -> (section, key) of the configuration
+_TRUST_OPTIONS = {
+    "verifier_url": ("verifier", "url"),
+    "verifier_ca": ("verifier", "ca_file"),
+    "issuer": ("verifier", "issuer"),
+    "root": ("verifier", "root_file"),
+    "root_lowest_seq": ("verifier", "root_lowest_seq"),
+    "tenant": ("workload", "tenant"),
+    "workload": ("workload", "name"),
+    "audience": ("workload", "audience"),
+}
+_MACHINE_OPTIONS = (
+    "provider",
+    "tcti",
+    "ak_kind",
+    "ak_handle",
+    "ek_handle",
+    "pcrs",
+    "event_log",
+    "config_pcr",
+    "configfs",
+    "privlevel",
+    "simulated_scheme",
+    "simulated_host_data",
+)
+
+
+def _handle(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Read a handle such as 0x81010001."""
+    del context
+    if value is None:
+        return None
+    try:
+        return int(value, 0)
+    except ValueError:
+        raise click.BadParameter(f"got {value!r}, want a number such as 0x81010001", param=parameter) from None
+
+
+_OPTIONS = (
+    click.option(
+        "--config", type=click.Path(path_type=Path), help="Configuration (TOML). Measured before it is obeyed."
+    ),
+    click.option(
+        "--config-in-image",
+        is_flag=True,
+        help="Configuration and options are part of the measured image: nothing outside it can change them.",
+    ),
+    click.option("--verifier-url", help="Base URL of the verifier."),
+    click.option("--verifier-ca", metavar="FILE", help="CA of the verifier's certificate (PEM)."),
+    click.option("--issuer", help="Issuer URL of the tenant."),
+    click.option("--root", metavar="FILE", help="Offline root of answer keys (public JWK)."),
+    click.option("--root-lowest-seq", type=int, help="Lowest number of a set of answer keys that is believed."),
+    click.option("--tenant", help="Tenant."),
+    click.option("--workload", help="Workload."),
+    click.option("--audience", help="The workload's audience: the Vault mount that the token is for."),
+)
+MACHINE_OPTIONS = (
+    click.option("--provider", help="auto, configfs-tsm, tpm2 or simulated.  [default: auto]"),
+    click.option("--tcti", help="How the TSS reaches the TPM.  [default: device:/dev/tpmrm0]"),
+    click.option("--ak-kind", type=click.Choice(["ecc", "rsa"]), help="Attestation key to make.  [default: ecc]"),
+    click.option("--ak-handle", callback=_handle, help="Persistent handle of an attestation key to use instead."),
+    click.option("--ek-handle", callback=_handle, help="Persistent handle of the endorsement key."),
+    click.option("--pcrs", help="PCRs to quote.  [default: 0-9,11-15]"),
+    click.option("--event-log", metavar="FILE", help='Measured boot log, "" for none.'),
+    click.option("--config-pcr", type=int, help="PCR that the configuration is measured into.  [default: 15]"),
+    click.option("--configfs", metavar="DIR", help="Report folder of configfs-tsm."),
+    click.option("--privlevel", type=int, help="VMPL that the SNP report is asked for."),
+    click.option("--simulated-scheme", type=click.Choice(["sev-snp", "tpm2"]), help="What to forge."),
+    click.option("--simulated-host-data", metavar="HEX", help="HOST_DATA of the forged report."),
+)
+
+
+def attester_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all options; they arrive as ``options`` (a dict) and ``output_format``."""
+
+    @functools.wraps(function)  # click keeps the options that are declared below on the function itself
+    def gather(**values: Any) -> None:
+        names = {"config", "config_in_image", "wait", *_TRUST_OPTIONS, *_MACHINE_OPTIONS}
+        options = {name: values.pop(name) for name in list(values) if name in names}
+        function(options=options, **values)
+
+    decorated: Callable[..., None] = gather
+    wait = click.option("--wait", type=float, default=90.0, show_default=True, help="Seconds to go on trying.")
+    for option in reversed((*_OPTIONS, *MACHINE_OPTIONS, wait, FORMAT_OPTION)):
+        decorated = option(decorated)
+    return decorated
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open machine and, where the command needs it, the obeyed configuration."""
+
+    provider: Provider
+    trust: Trust
+    wait_s: float
+
+    def attest(self) -> Opened:
+        """Attest, patiently."""
+        from attester.flow import attest_once, patiently, verifier_client
+
+        client = verifier_client(self.trust)
+        return patiently(
+            lambda: attest_once(client, self.trust, self.provider, lambda: int(time.time())), wait_s=self.wait_s
+        )
+
+
+def machine_of(options: dict[str, Any], document: dict[str, dict[str, Any]] | None = None, where: str = "") -> Machine:
+    """Build the machine from a configuration of the image and from options; options win."""
+    from attester.settings import machine_from
+
+    values = dict((document or {}).get("machine", {}))
+    values |= {name: options[name] for name in _MACHINE_OPTIONS if options[name] is not None}
+    return machine_from(values, where or "command line")
+
+
+@contextlib.contextmanager
+def session(options: dict[str, Any]) -> Iterator[Session]:
+    """Open the machine, measure the configuration, obey it: in this order (see the module)."""
+    from attester.providers import opened
+    from attester.settings import parse_config, read_config, trust_from
+
+    path: Path | None = options["config"]
+    given = [name for name in _TRUST_OPTIONS if options[name] is not None]
+    in_image: bool = options["config_in_image"]
+    if given and not in_image:
+        option = f"--{given[0].replace('_', '-')}"
+        want = (
+            "no such option: whom to trust stands in the measured --config; where the command line itself is part of the "
+            "measured image, say --config-in-image"
+        )
+        raise ConfigError("command line", option, options[given[0]], want)
+    if path is None and not in_image:
+        raise ConfigError("command line", "--config", None, "a configuration, or --config-in-image and options")
+    where = str(path) if path else "command line"
+    content = read_config(path) if path else b"version = 1\n"
+    if in_image:
+        document = parse_config(content, where, in_image=True)
+        for name in given:
+            section, key = _TRUST_OPTIONS[name]
+            table = document.setdefault(section, {})
+            table.pop(key.removesuffix("_file"), None)
+            table[key] = options[name]
+        with opened(machine_of(options, document, where)) as provider:
+            yield Session(provider, trust_from(document, where), options["wait"])
+        return
+    with opened(machine_of(options)) as provider:
+        provider.measure_config(content)
+        trust = trust_from(parse_config(content, where, in_image=False), where)
+        yield Session(provider, trust, options["wait"])
+
+
+def explained(error: BridgeError | ConfigError) -> Answer:
+    """Word an error, with what to do next."""
+    answer = failure(error)
+    if isinstance(error, ConfigError):
+        return answer
+    from attester.problems import hint_for
+
+    hint = hint_for(error.check_id)
+    data = {**answer.data, **({"hint": hint} if hint else {})}
+    return replace(answer, data=data, hints=(hint,) if hint else ())
+
+
+def run_command(output_format: str, command: Callable[[], Answer]) -> None:
+    """Run a command body as ``console.run`` does, with hints beside every no."""
+
+    def body() -> Answer:
+        try:
+            return command()
+        except (BridgeError, ConfigError) as error:
+            return explained(error)
+
+    run(output_format, body)
+
+
+def output_path(out: str, name: str) -> Path:
+    """Return where a secret goes: the named file, or one of ours in memory. Refused now, before anything is asked for."""
+    from attester.memfile import default_folder, require_memory_folder
+
+    path = Path(out) if out else default_folder(os.environ) / name
+    require_memory_folder(path.parent)
+    return path
+
+
+def swap_hint() -> tuple[str, ...]:
+    """Warn where memory may reach a disk: tmpfs is swapped out like any other memory."""
+    with contextlib.suppress(OSError):
+        devices = Path("/proc/swaps").read_text(encoding="utf-8").splitlines()[1:]
+        if any(not line.startswith("/dev/zram") for line in devices):
+            return ("swap is on: the kernel may write tmpfs to disk; turn it off or use encrypted swap",)
+    return ()
+
+
+def deliver(value: bytes, path: Path | None, what: str, facts: dict[str, Any]) -> Answer:
+    """Write a secret to memory and answer where it is; ``None`` means that standard output was asked for by ``-``."""
+    if path is None:
+        sys.stdout.buffer.write(value)
+        sys.stdout.buffer.flush()
+        raise SystemExit(0)
+    from attester.memfile import write
+
+    file: MemoryFile = write(path, value)
+    return Answer({**facts, "outcome": "done", "file": str(file.path)}, f"{what}: {file.path}", hints=swap_hint())

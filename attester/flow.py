@@ -1,0 +1,121 @@
+"""The way of one attestation: ask, bind, collect, send, open. A retry starts at the first step, with new keys.
+
+Only what may pass is tried again: ``CannotDecide`` with the time that the server asked for, and a challenge that was
+spent or grew old. Everything else is an answer. Source: design.md sections 2 and 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
+
+from attester.answer import Expected, Opened, Pin, open_answer
+from attester.envelope import Envelope
+from attester.https import Client
+from attester.keys import REQUEST_MEDIA_TYPE, RequestKeys, sign_request
+from attester.problems import VERIFIER_ANSWER, raise_problem
+from attester.providers import Provider
+from attester.settings import Trust
+from verifier.core.binding import NONCE_SIZE, BindingDigest, Context, binding_digest
+from verifier.core.encoding import b64url, unb64url
+from verifier.core.errors import BridgeError, CannotDecide, MalformedEvidence
+
+TRIES = 6
+WAIT_S = 90.0
+_OK = 200
+# A challenge that somebody else's restart, a slow TPM or a lost answer used up: the way out is a new one.
+_NEW_CHALLENGE = frozenset({"service.nonce.spent", "service.nonce.expired", "service.nonce.epoch"})
+# A device of this machine that does not answer has been asked often enough by its provider.
+_LOCAL = ("attester.provider.", "attester.tpm2.", "attester.configfs.")
+
+
+def verifier_client(trust: Trust) -> Client:
+    """Return the client of the verifier, under the CA that the configuration names and no other."""
+    return Client(trust.url, trust.ca, name="verifier")
+
+
+def challenge(client: Client, trust: Trust) -> bytes:
+    """Ask for a nonce of 64 bytes."""
+    reply = client.post_json("/v1/challenges", {"tenant": trust.tenant, "workload": trust.workload})
+    if reply.status != _OK:
+        raise_problem(reply)
+    text = reply.json(VERIFIER_ANSWER).get("nonce")
+    try:
+        nonce = unb64url(text) if isinstance(text, str) else b""
+    except ValueError:
+        nonce = b""
+    if len(nonce) != NONCE_SIZE:
+        raise MalformedEvidence(VERIFIER_ANSWER, f"nonce: got {len(nonce)} bytes, want {NONCE_SIZE}")
+    return nonce
+
+
+def bind(trust: Trust, keys: RequestKeys, nonce: bytes) -> BindingDigest:
+    """Return the digest that ties evidence to this nonce, these keys and this workload."""
+    context = Context(trust.issuer, trust.tenant, trust.workload, trust.audience)
+    return binding_digest(nonce, keys.sig_thumbprint, keys.enc_thumbprint, context)
+
+
+def request_body(trust: Trust, keys: RequestKeys, nonce: bytes, evidence: Envelope) -> bytes:
+    """Return the signed request (``verifier.core.wire.AttestationClaims``)."""
+    claims: dict[str, Any] = {
+        "tenant": trust.tenant,
+        "workload": trust.workload,
+        "audience": trust.audience,
+        "nonce": b64url(nonce),
+        "keys": keys.public(),
+        "user_data": "",
+        "evidence": evidence.as_json(),
+    }
+    return sign_request(claims, keys.sig)
+
+
+def attest_once(client: Client, trust: Trust, provider: Provider, now: Callable[[], int]) -> Opened:
+    """Walk the whole way once, with keys that nobody has seen before."""
+    nonce = challenge(client, trust)
+    keys = RequestKeys.fresh()
+    body = request_body(trust, keys, nonce, provider.collect(bind(trust, keys, nonce)))
+    headers = {"Content-Type": REQUEST_MEDIA_TYPE, "Accept": "application/json"}
+    reply = client.call("POST", "/v1/attestations", body=body, headers=headers)
+    if reply.status != _OK:
+        raise_problem(reply)
+    sealed = reply.json(VERIFIER_ANSWER).get("answer")
+    if not isinstance(sealed, str):
+        raise MalformedEvidence(VERIFIER_ANSWER, "answer: got none, want a compact JWE")
+    expected = Expected(
+        issuer=trust.issuer,
+        tenant=trust.tenant,
+        workload=trust.workload,
+        nonce=nonce,
+        sig_thumbprint=keys.sig_thumbprint,
+        enc_thumbprint=keys.enc_thumbprint,
+    )
+    pin = Pin(trust.root, trust.root_lowest_seq)
+    return open_answer(sealed, enc_key=keys.enc, expected=expected, pin=pin, now=now())
+
+
+def _may_pass(error: BaseException) -> bool:
+    if not isinstance(error, BridgeError):
+        return False
+    if isinstance(error, CannotDecide):
+        return not error.check_id.startswith(_LOCAL)
+    return error.check_id in _NEW_CHALLENGE
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    wanted = error.retry_after if isinstance(error, CannotDecide) else 0
+    # At least a little longer each time, whatever the server asks for.
+    return float(max(wanted, 0.2 * state.attempt_number))
+
+
+def patiently(step: Callable[[], Opened], *, wait_s: float = WAIT_S) -> Opened:
+    """Repeat a step while it may pass: at most ``TRIES`` times, and never beyond ``wait_s`` seconds."""
+    retrying = Retrying(
+        retry=retry_if_exception(_may_pass),
+        wait=_wait,
+        stop=stop_after_attempt(TRIES) | stop_before_delay(wait_s),
+        reraise=True,
+    )
+    return retrying(step)
