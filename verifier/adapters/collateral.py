@@ -11,11 +11,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from verifier.core.encoding import b64url, canonical
 from verifier.core.errors import CannotDecide, MalformedEvidence
 from verifier.core.ports import Store
 from verifier.core.x509 import parse_crl, pem_blocks
 from verifier.tee.base import Need
+from verifier.tee.tpm2.collateral import encode_enrolled_ak, encode_not_enrolled
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
 _SUFFIXES = ("der", "pem", "json")
@@ -47,18 +47,13 @@ class FolderCollateral:
                 )
         return found
 
-    def _enrolled(self, tenant: str, key: str) -> bytes | None:
+    def _enrolled(self, tenant: str, key: str) -> bytes:
+        """The store's answer about an AK; "not enrolled" is an answer too, and the scheme's to refuse."""
         ak = self._store.find_ak(tenant, bytes.fromhex(key))
         if ak is None:
-            return None
-        return canonical(
-            {
-                "ak_name": ak.ak_name.hex(),
-                "ak_public": b64url(ak.ak_public),
-                "ek_digest": ak.ek_public_digest.hex(),
-                "ek_name": ak.ek_name.hex(),
-                "root": ak.root,
-            }
+            return encode_not_enrolled()
+        return encode_enrolled_ak(
+            ak_name=ak.ak_name, ak_public=ak.ak_public, ek_name=ak.ek_name, ek_digest=ak.ek_public_digest, root=ak.root
         )
 
     def _file(self, scheme: str, need: Need) -> bytes | None:
