@@ -1,0 +1,219 @@
+"""The appraisal engine: runs every rule, keeps every finding. Pure (design.md section 2, step 6).
+
+Starts contraindicated. Service rules first, then each class of identities: all of ``workload``, any of the others, where the
+first identity for which everything holds is picked and otherwise the findings of every candidate are kept. The AR4SI vector
+(draft-ietf-rats-ar4si) is worked out from what the evidence says, never from what a policy lets pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from verifier.appraise.identities import Candidate, PreparedRule
+from verifier.appraise.policy import CompiledClass, CompiledPolicy
+from verifier.appraise.result import Appraisal, EarStatus
+from verifier.core.rules import TRUST_CLAIMS, Finding, Judgement, Scope, TrustClaim
+from verifier.tee.base import Matched, Verified
+
+CONTRAINDICATED = 96
+WARNING = 32
+AFFIRMING = 2
+NO_CLAIM = 0
+
+SCHEME_RULE = "policy.scheme"
+WINDOW_RULE = "policy.identity.window"
+NOTHING_RULE = "policy.nothing"
+
+_WINDOW_CLAIM: dict[Scope, TrustClaim] = {"platform": "hardware", "config": "configuration"}
+
+
+def appraise(verified: Verified[Any, Any], policy: CompiledPolicy, now: int) -> Appraisal:
+    """Appraise genuine evidence. ``now`` is Unix seconds. A no is a finding, never an exception."""
+    if verified.scheme.name != policy.scheme.name:
+        return _result(verified, policy, (_wrong_scheme(verified, policy),), (), {}, contraindicated=True)
+    vector: dict[TrustClaim, int] = {}
+    findings = [_judge(prepared, verified) for prepared in policy.service]
+    _lower(vector, findings)
+    matched: list[Matched] = []
+    for one in policy.classes:
+        kept, counted, held = _all_of(one, verified, now) if one.all_of else _any_of(one, verified, now)
+        findings += kept
+        _lower(vector, counted)
+        matched += held
+    if not findings:
+        findings.append(Finding(NOTHING_RULE, "service", "policy", ok=False, expected="a rule", seen=None))
+        _lower(vector, findings)
+    return _result(verified, policy, tuple(findings), tuple(matched), vector)
+
+
+def _judge(prepared: PreparedRule, verified: Verified[Any, Any]) -> Finding:
+    rule = prepared.rule
+    judgement = rule.judge(verified, prepared.expected)
+    if prepared.excepted:
+        return _excepted(prepared, judgement, verified)
+    seen = judgement.seen
+    for last in prepared.memo:
+        if (
+            last.ok is judgement.ok
+            and last.seen == seen
+            and type(last.seen) is type(seen)
+            and last.detail == judgement.detail
+        ):
+            return last
+    finding = _finding(prepared, judgement, rule.holds_as if judgement.ok else rule.fails_as)
+    prepared.memo[:] = (finding,)
+    return finding
+
+
+def _excepted(prepared: PreparedRule, judgement: Judgement, verified: Verified[Any, Any]) -> Finding:
+    """Judge by the default as well: what an exception lets pass keeps its effect on the vector."""
+    rule = prepared.rule
+    by_default = rule.judge(verified, prepared.default)
+    value = rule.holds_as if judgement.ok and by_default.ok else rule.fails_as
+    if judgement.ok and not by_default.ok and not judgement.detail:
+        said = "let pass by an exception of the policy; the trust vector says what it is"
+        judgement = Judgement(ok=True, seen=judgement.seen, detail=said)
+    return _finding(prepared, judgement, value)
+
+
+def _finding(prepared: PreparedRule, judgement: Judgement, value: int) -> Finding:
+    rule = prepared.rule
+    return Finding(
+        rule.id,
+        rule.scope,
+        rule.field,
+        judgement.ok,
+        prepared.expected,
+        judgement.seen,
+        prepared.identity,
+        judgement.detail,
+        "" if judgement.ok else rule.remedy,
+        rule.trust_claim,
+        value,
+    )
+
+
+def _try_candidate(candidate: Candidate, verified: Verified[Any, Any], now: int) -> tuple[list[Finding], int]:
+    """Judge all of an identity's rules; returns the findings and how many failed."""
+    findings = [_judge(prepared, verified) for prepared in candidate.rules]
+    if not candidate.valid_from <= now < candidate.valid_until:
+        scope = candidate.matched.scope
+        window = {"from": max(candidate.valid_from, 0), "until": candidate.valid_until}
+        findings.insert(
+            0,
+            Finding(
+                WINDOW_RULE,
+                scope,
+                "window",
+                ok=False,
+                expected=window,
+                seen=now,
+                identity=candidate.reference,
+                detail=f"{candidate.reference} may not be used now",
+                remedy="pin a version whose window is open, or have the trust owner publish one",
+                trust_claim=_WINDOW_CLAIM.get(scope, "executables"),
+                value=WARNING,
+            ),
+        )
+    return findings, sum([not finding.ok for finding in findings])
+
+
+def _any_of(
+    one: CompiledClass, verified: Verified[Any, Any], now: int
+) -> tuple[list[Finding], list[Finding], tuple[Matched, ...]]:
+    """Pick the first identity that holds whole. Otherwise keep every candidate's findings, the one with fewest noes first."""
+    tried: list[tuple[int, list[Finding]]] = []
+    for candidate in one.candidates:
+        findings, failed = _try_candidate(candidate, verified, now)
+        if not failed:
+            return findings, findings, (candidate.matched,)
+        tried.append((failed, findings))
+    tried.sort(key=lambda pair: pair[0])
+    return [finding for _failed, findings in tried for finding in findings], tried[0][1], ()
+
+
+def _all_of(
+    one: CompiledClass, verified: Verified[Any, Any], now: int
+) -> tuple[list[Finding], list[Finding], tuple[Matched, ...]]:
+    kept: list[Finding] = []
+    held: list[Matched] = []
+    for candidate in one.candidates:
+        findings, failed = _try_candidate(candidate, verified, now)
+        kept += findings
+        if not failed:
+            held.append(candidate.matched)
+    return kept, kept, tuple(held)
+
+
+def _lower(vector: dict[TrustClaim, int], findings: list[Finding]) -> None:
+    """Keep the worst value of each claim; AR4SI's positive values grow worse as they grow."""
+    for finding in findings:
+        claim = finding.trust_claim
+        if finding.value > vector.get(claim, -1):
+            vector[claim] = finding.value
+
+
+def _status(vector: dict[TrustClaim, int], *, contraindicated: bool, essential: frozenset[TrustClaim]) -> EarStatus:
+    worst = max(vector.values(), default=CONTRAINDICATED)
+    if contraindicated or worst >= CONTRAINDICATED:
+        return "contraindicated"
+    if worst >= WARNING:
+        return "warning"
+    if worst < AFFIRMING or any(vector.get(claim, NO_CLAIM) < AFFIRMING for claim in essential):
+        return "none"
+    return "affirming"
+
+
+def _wrong_scheme(verified: Verified[Any, Any], policy: CompiledPolicy) -> Finding:
+    return Finding(
+        SCHEME_RULE,
+        "service",
+        "scheme",
+        ok=False,
+        expected=policy.scheme.name,
+        seen=verified.scheme.name,
+        detail=f"scheme: got {verified.scheme.name}, want {policy.scheme.name}",
+        trust_claim="hardware",
+    )
+
+
+def _result(
+    verified: Verified[Any, Any],
+    policy: CompiledPolicy,
+    findings: tuple[Finding, ...],
+    matched: tuple[Matched, ...],
+    vector: dict[TrustClaim, int],
+    *,
+    contraindicated: bool = False,
+) -> Appraisal:
+    scheme = verified.scheme
+    evidence = verified.evidence
+    failed = next((finding for finding in findings if not finding.ok), None)
+    for claim in policy.unclaimed:  # what a policy does not look at is not affirmed
+        if vector.get(claim, NO_CLAIM) < WARNING:
+            vector[claim] = NO_CLAIM
+    whole: dict[TrustClaim, int] = {
+        claim: CONTRAINDICATED if contraindicated else vector.get(claim, NO_CLAIM) for claim in TRUST_CLAIMS
+    }
+    kind, instance = scheme.instance(verified)
+    return Appraisal(
+        accepted=failed is None,
+        check_id="" if failed is None else failed.rule,
+        findings=findings,
+        matched=matched,
+        vector=whole,
+        ear_status=_status(vector, contraindicated=contraindicated, essential=policy.essential),
+        scheme=scheme.name,
+        policy=policy.name,
+        policy_digest=policy.digest,
+        root=verified.root,
+        host_excluded=scheme.host_excluded,
+        bound=verified.bound,
+        measurement=scheme.measurement(verified, matched),
+        instance_kind=kind,
+        instance_id=instance,
+        debug_status=scheme.debug_status(evidence),
+        tcb_status=scheme.tcb_status(verified),
+        unchecked_classes=policy.unchecked_classes,
+        evidence_claims=scheme.evidence_claims(evidence),
+    )
