@@ -29,7 +29,7 @@ from verifier.adapters.key_store import (
     restock,
     unpack,
 )
-from verifier.adapters.sealed_file import About, SealedFile
+from verifier.adapters.sealed_file import About, SealedFile, read_passphrase
 from verifier.adapters.signer_file import KeyFile
 from verifier.core.encoding import b64url, is_name
 from verifier.core.errors import ConfigError
@@ -87,6 +87,9 @@ def create_key_file(
             raise ConfigError(str(paths.file), kind, "a file", "no file: existing keys are never overwritten")
     if keys.file.resolve() == root.file.resolve():
         raise ConfigError(str(root.file), "root file", "the key file", "a file of its own, kept offline")
+    if read_passphrase(keys.passphrase_file) == read_passphrase(root.passphrase_file):
+        want = "a passphrase of its own: the key file's is on the verifier's machine"
+        raise ConfigError(str(root.passphrase_file), "root passphrase", "the key file's", want)
     root_private = generate_key(ANSWER_ALG)
     root_key = signing_key(root_private, ANSWER_ALG)
     signed = _Signed(root_key, 1, now, life_s)
@@ -97,6 +100,8 @@ def create_key_file(
         tenants={name: _new_tenant(f"{base_url}/t/{name}", signed, algorithm) for name in names},
     )
     root_store = RootStore(private=pack_private(root_private), last_seq=signed.seq)
+    for paths in (root, keys):
+        paths.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with root.open().lock(), keys.open().lock():
         # The root first: a key file without its root would be of no use in half a year.
         root.open().write(About(kind=ROOT_FILE_KIND, base_url=base_url, simulated=simulated), root_store.body())
@@ -149,9 +154,9 @@ def _root_hand(root: SealedPaths, key_file: KeyFile, *, now: int, life_s: int) -
 
 
 def _new_tenant(issuer: str, signed: _Signed, algorithm: SigningAlgorithm) -> TenantKeys:
-    pantry = Pantry(algorithm)
+    pantry = Pantry()
     rules = RotationRules(algorithm, lead_s=0, life_s=0)
-    ring = first_key(Keyring(), signed.now, rules, pantry.new_kid())
+    ring = first_key(Keyring(), signed.now, rules, pantry.new_kid)
     return TenantKeys(
         signing=restock((), ring, pantry.made, signed.now),
         used_kids=tuple(sorted(ring.used_kids)),

@@ -114,14 +114,13 @@ def unpack(private: str, alg: str) -> SigningKey:
 class Pantry:
     """New keys by kid, so that the pure keyring may ask for one and never see it."""
 
-    def __init__(self, alg: str) -> None:
-        self._alg = alg
+    def __init__(self) -> None:
         self.made: dict[str, PrivateKey] = {}
 
-    def new_kid(self) -> str:
+    def new_kid(self, alg: str) -> str:
         """Make a key, keep it, return its kid."""
-        private = generate_key(self._alg)
-        kid = signing_key(private, self._alg).kid
+        private = generate_key(alg)
+        kid = signing_key(private, alg).kid
         self.made[kid] = private
         return kid
 

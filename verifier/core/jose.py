@@ -25,6 +25,7 @@ JWE_KEY_BITS = 256
 JWE_IV_SIZE = 12
 JWE_TAG_SIZE = 16
 
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 _P256 = ec.SECP256R1()
 _COORDINATE = 32
 
@@ -35,7 +36,7 @@ def encode_json(value: Mapping[str, Any]) -> bytes:
     Equal to ``encoding.canonical`` (a test compares them) because keys are ASCII and values are strings, booleans,
     integers below 2^53, arrays and objects of these: ``json`` then sorts, escapes and spaces as RFC 8785 does.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODE(value).encode()
 
 
 def concat_kdf(shared: bytes, *, algorithm: str, bits: int, apu: bytes = b"", apv: bytes = b"") -> bytes:

@@ -85,7 +85,7 @@ def sign_answer(members: Mapping[str, Any], key: SigningKey, key_set: str) -> by
     """Sign the members under an answer key; the set that names it travels in the protected header."""
     if key.alg != ANSWER_ALG:
         raise ValueError(f"answer key: got {key.alg}, want {ANSWER_ALG}")
-    return sign_compact(members, key, typ=ANSWER_TYPE, header={KEY_SET_MEMBER: key_set}).encode("ascii")
+    return sign_compact(members, key, typ=ANSWER_TYPE, more=(KEY_SET_MEMBER, key_set)).encode("ascii")
 
 
 def encrypt_answer(plaintext: bytes, enc: Mapping[str, str], random: RandomSource) -> str:

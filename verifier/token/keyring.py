@@ -17,6 +17,8 @@ from typing import Final, Literal
 from verifier.core.errors import CannotDecide
 from verifier.core.settings import SKEW_MS, TOKEN_LIFE_MAX_S
 
+# Makes a key of an algorithm and returns its kid; the key itself stays with whoever handed the function in.
+NewKid = Callable[[str], str]
 State = Literal["next", "active", "retired", "dead"]
 
 # Vault's leeway where a role forgets to set clock_skew_leeway = 5.
@@ -38,7 +40,7 @@ class KeyTimes:
 
 @dataclass(frozen=True, slots=True)
 class RotationRules:
-    """How keys follow each other: seconds, and the algorithm of new ones."""
+    """How keys follow each other: seconds, and the algorithm of new ones ("" for the newest key's own)."""
 
     algorithm: str
     lead_s: int
@@ -78,38 +80,52 @@ class Keyring:
         return self.keys[position + 1].signs_from if position + 1 < len(self.keys) else None
 
 
-def first_key(ring: Keyring, now: int, rules: RotationRules, kid: str) -> Keyring:
+def first_key(ring: Keyring, now: int, rules: RotationRules, new_kid: NewKid) -> Keyring:
     """Add the first key of a new issuer: nobody has cached anything yet, so it signs at once."""
     if ring.keys:
         raise ValueError("keyring: has keys already")
-    return _append(ring, KeyTimes(kid, rules.algorithm, now, now))
+    alg = _algorithm(ring, rules)
+    return _append(ring, KeyTimes(new_kid(alg), alg, now, now))
 
 
-def rotate(ring: Keyring, now: int, rules: RotationRules, new_kid: Callable[[], str]) -> Keyring:
+def bury(ring: Keyring, now: int) -> Keyring:
+    """Let go of keys whose last token is dead; their kids stay known, since none is ever used again."""
+    return replace(ring, keys=tuple(key for key in ring.keys if ring.state(key, now) != "dead"))
+
+
+def rotate(ring: Keyring, now: int, rules: RotationRules, new_kid: NewKid) -> Keyring:
     """Rotate on demand: publish a new key now, let it sign ``lead_s`` later.
 
     While a rotation is under way the ring is returned as it is; ``new_kid`` makes a key and is called only if one is wanted.
     """
+    ring = bury(ring, now)
     if not ring.keys:
-        return first_key(ring, now, rules, new_kid())
+        return first_key(ring, now, rules, new_kid)
     if ring.keys[-1].signs_from > now:
         return ring
-    return _append(ring, KeyTimes(new_kid(), rules.algorithm, now, now + rules.lead_s))
+    alg = _algorithm(ring, rules)
+    return _append(ring, KeyTimes(new_kid(alg), alg, now, now + rules.lead_s))
 
 
-def plan(ring: Keyring, now: int, rules: RotationRules, new_kid: Callable[[], str]) -> Keyring:
+def plan(ring: Keyring, now: int, rules: RotationRules, new_kid: NewKid) -> Keyring:
     """Do what is due by the clock: bury dead keys, and publish a successor ``lead_s`` before the newest key's life ends.
 
     A newest key of another algorithm than the rules' is due at once. Returns an equal ring where nothing is due.
     """
-    alive = tuple(key for key in ring.keys if ring.state(key, now) != "dead")
-    ring = replace(ring, keys=alive)
-    if not alive:
-        return first_key(ring, now, rules, new_kid())
-    newest = alive[-1]
-    if now >= newest.signs_from + rules.life_s - rules.lead_s or newest.alg != rules.algorithm:
+    ring = bury(ring, now)
+    newest = ring.keys[-1] if ring.keys else None
+    is_due = newest is None or now >= newest.signs_from + rules.life_s - rules.lead_s
+    if is_due or (newest is not None and newest.alg != _algorithm(ring, rules)):
         return rotate(ring, now, rules, new_kid)
     return ring
+
+
+def _algorithm(ring: Keyring, rules: RotationRules) -> str:
+    if rules.algorithm:
+        return rules.algorithm
+    if not ring.keys:
+        raise ValueError("algorithm: want one, there is no key to go by")
+    return ring.keys[-1].alg
 
 
 def _append(ring: Keyring, key: KeyTimes) -> Keyring:

@@ -81,21 +81,15 @@ def _require_life_and_audience(claims: Mapping[str, Any]) -> None:
         raise ValueError(f"exp: got {expires - issued} s after iat, want 1 to {TOKEN_LIFE_MAX_S}")
 
 
-def sign_compact(
-    members: Mapping[str, Any], key: SigningKey, *, typ: str, header: Mapping[str, str] | None = None
-) -> str:
-    """Sign ``members`` as a compact JWS (RFC 7515 section 7.1); ``header`` adds protected members to alg, kid and typ."""
-    head = _header(key.alg, key.kid, typ) if header is None else _encode_header(key.alg, key.kid, typ, header)
-    signing_input = f"{head}.{b64url(encode_json(members))}"
+def sign_compact(members: Mapping[str, Any], key: SigningKey, *, typ: str, more: tuple[str, str] | None = None) -> str:
+    """Sign ``members`` as a compact JWS (RFC 7515 section 7.1); ``more`` is one more protected header member."""
+    signing_input = f"{_header(key.alg, key.kid, typ, more)}.{b64url(encode_json(members))}"
     return f"{signing_input}.{b64url(key.sign(signing_input.encode('ascii')))}"
 
 
 @lru_cache(maxsize=256)
-def _header(alg: str, kid: str, typ: str) -> str:
-    return _encode_header(alg, kid, typ, {})
-
-
-def _encode_header(alg: str, kid: str, typ: str, more: Mapping[str, str]) -> str:
+def _header(alg: str, kid: str, typ: str, more: tuple[str, str] | None) -> str:
+    """Encode a protected header; the same few are asked for all day."""
     if alg not in ALGORITHMS:
         raise ValueError(f"alg: got {alg!r}, want one of {ALGORITHMS}")
-    return b64url(encode_json({**more, "alg": alg, "kid": kid, "typ": typ}))
+    return b64url(encode_json({**dict([more] if more else []), "alg": alg, "kid": kid, "typ": typ}))

@@ -1,0 +1,240 @@
+"""``verifier keys``: make, show and rotate signing keys, and let the offline root sign answer keys. Shows nothing private."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from verifier.adapters.clock import SystemClock
+from verifier.adapters.key_ceremony import SealedPaths, add_tenant, create_key_file, renew_answer_keys
+from verifier.adapters.signer_file import KeyFile, KeyInfo
+from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.core.encoding import b64url, jwk_thumbprint
+from verifier.core.errors import ConfigError
+from verifier.core.settings import ALGORITHMS, Settings, SigningAlgorithm, check_settings
+
+F = TypeVar("F", bound=Callable[..., None])
+_DAY_S: Final = 86_400
+_PATH = click.Path(dir_okay=False, path_type=Path)
+_PIN_HINT = "keep the root file and its passphrase offline: whoever has both can pose as the verifier to every workload"
+
+
+@click.group("keys")
+def command() -> None:
+    """Make, show and rotate keys. Private keys stay in their files."""
+
+
+def _key_options(function: F) -> F:
+    """Add the two options that name a key file; their environment is the settings' own."""
+    for option in (
+        click.option("--passphrase-file", required=True, type=_PATH, envvar="VAB_KEY_PASSPHRASE_FILE"),
+        click.option("--key-file", default="var/keys.json", show_default=True, type=_PATH, envvar="VAB_KEY_FILE"),
+    ):
+        function = option(function)
+    return function
+
+
+def _root_options(function: F) -> F:
+    """Add the two options that name the offline root's file."""
+    for option in (
+        click.option("--root-passphrase-file", required=True, type=_PATH, help="Its passphrase, not the key file's."),
+        click.option("--root-file", required=True, type=_PATH, help="The offline root."),
+    ):
+        function = option(function)
+    return function
+
+
+_ALGORITHM = click.Choice(ALGORITHMS)
+
+
+@command.command("init")
+@click.option("--base-url", required=True, envvar="VAB_BASE_URL", help="Issuers are {base_url}/t/{tenant}.")
+@click.option("--tenants", default="default", show_default=True, envvar="VAB_TENANTS", help="Names, by commas.")
+@_key_options
+@_root_options
+@click.option("--algorithm", default="ES256", show_default=True, type=_ALGORITHM, envvar="VAB_SIGNING_ALGORITHM")
+@click.option(
+    "--simulated", is_flag=True, envvar="VAB_SIMULATED", help="Keys for forged TEEs; no other process takes them."
+)
+@FORMAT_OPTION
+def init(
+    base_url: str,
+    tenants: str,
+    key_file: Path,
+    passphrase_file: Path,
+    root_file: Path,
+    root_passphrase_file: Path,
+    algorithm: SigningAlgorithm,
+    simulated: bool,
+    output_format: str,
+) -> None:
+    """Make the key file and its offline root, and print what images pin. Existing files are never overwritten."""
+
+    def body() -> Answer:
+        names = tuple(tenants.split(","))
+        check_settings(
+            Settings(
+                base_url=base_url,
+                tenants=names,
+                simulated=simulated,
+                signing_algorithm=algorithm,
+                key_passphrase_file=str(passphrase_file),
+                behind_tls_proxy=True,
+            )
+        )
+        root = create_key_file(
+            SealedPaths(key_file, passphrase_file),
+            SealedPaths(root_file, root_passphrase_file),
+            base_url=base_url,
+            tenants=names,
+            simulated=simulated,
+            algorithm=algorithm,
+            now=_now(),
+        )
+        made = {"key_file": str(key_file), "root_file": str(root_file), "tenants": list(names), "simulated": simulated}
+        lines = [f"made {key_file} for {', '.join(names)}, and its root {root_file}", *_pin_lines(root, 1)]
+        return Answer({"outcome": "made", **made, **_pin(root, 1)}, "\n".join(lines), hints=(_PIN_HINT,))
+
+    run(output_format, body)
+
+
+@command.command("list")
+@_key_options
+@FORMAT_OPTION
+def list_keys(key_file: Path, passphrase_file: Path, output_format: str) -> None:
+    """Show every key with its state: next, active, retired; answer keys: active, expired."""
+
+    def body() -> Answer:
+        keys = KeyFile.for_operator(key_file, passphrase_file)
+        found = keys.describe(_now())
+        about = {"base_url": keys.base_url, "simulated": keys.simulated}
+        lines = [f"{keys.base_url}{' (simulated)' if keys.simulated else ''}", *(_line(key) for key in found)]
+        return Answer({"outcome": "listed", **about, "keys": [asdict(key) for key in found]}, "\n".join(lines))
+
+    run(output_format, body)
+
+
+@command.command("rotate")
+@_key_options
+@click.option("--tenant", help="One tenant; without it, all.")
+@click.option("--algorithm", type=_ALGORITHM, help="Of the new key; without it, that of the newest.")
+@click.option(
+    "--lead", "lead_s", default=600, show_default=True, type=click.IntRange(60), help="Seconds before it signs."
+)
+@FORMAT_OPTION
+def rotate(
+    key_file: Path, passphrase_file: Path, tenant: str | None, algorithm: str | None, lead_s: int, output_format: str
+) -> None:
+    """Publish a successor now; it signs when the lead is over. A rotation under way is left as it is."""
+
+    def body() -> Answer:
+        keys = KeyFile.for_operator(key_file, passphrase_file, algorithm=algorithm or "", lead_s=lead_s)
+        if tenant is not None and tenant not in keys.tenants():
+            raise ConfigError("--tenant", "tenant", tenant, f"one of {', '.join(keys.tenants())}")
+        before = {key.kid for key in keys.describe(_now())}
+        keys.rotate_now(_now(), tenant)
+        published = [key for key in keys.describe(_now()) if key.kid not in before]
+        lines = [_line(key) for key in published] or ["nothing to do: a successor is published already"]
+        return Answer({"outcome": "rotated", "published": [asdict(key) for key in published]}, "\n".join(lines))
+
+    run(output_format, body)
+
+
+@command.command("sign-answer-keys")
+@_key_options
+@_root_options
+@click.option(
+    "--life-days", default=180, show_default=True, type=click.IntRange(1, 3650), help="Until the set expires."
+)
+@FORMAT_OPTION
+def sign_answer_keys(
+    key_file: Path,
+    passphrase_file: Path,
+    root_file: Path,
+    root_passphrase_file: Path,
+    life_days: int,
+    output_format: str,
+) -> None:
+    """Make fresh answer keys for every tenant and let the offline root sign them, with a higher seq."""
+
+    def body() -> Answer:
+        keys = KeyFile.for_operator(key_file, passphrase_file)
+        root = SealedPaths(root_file, root_passphrase_file)
+        seq = renew_answer_keys(keys, root, now=_now(), life_s=life_days * _DAY_S)
+        text = f"signed seq {seq} for {', '.join(keys.tenants())}, good for {life_days} days"
+        return Answer({"outcome": "signed", "seq": seq, "tenants": list(keys.tenants())}, text)
+
+    run(output_format, body)
+
+
+@command.command("add-tenant")
+@click.argument("tenant")
+@_key_options
+@_root_options
+@click.option("--algorithm", default="ES256", show_default=True, type=_ALGORITHM, envvar="VAB_SIGNING_ALGORITHM")
+@FORMAT_OPTION
+def add(
+    tenant: str,
+    key_file: Path,
+    passphrase_file: Path,
+    root_file: Path,
+    root_passphrase_file: Path,
+    algorithm: SigningAlgorithm,
+    output_format: str,
+) -> None:
+    """Make the keys of one more tenant."""
+
+    def body() -> Answer:
+        keys = KeyFile.for_operator(key_file, passphrase_file)
+        add_tenant(keys, SealedPaths(root_file, root_passphrase_file), tenant, algorithm=algorithm, now=_now())
+        return Answer(
+            {"outcome": "added", "tenant": tenant, "issuer": keys.issuer(tenant)}, f"added {keys.issuer(tenant)}"
+        )
+
+    run(output_format, body)
+
+
+@command.command("show-root")
+@_key_options
+@FORMAT_OPTION
+def show_root(key_file: Path, passphrase_file: Path, output_format: str) -> None:
+    """Print the public root key and the current seq: what a measured image pins."""
+
+    def body() -> Answer:
+        keys = KeyFile.for_operator(key_file, passphrase_file)
+        seq = min(keys.answer_seq(tenant) for tenant in keys.tenants())
+        return Answer({"outcome": "shown", **_pin(keys.root_jwk(), seq)}, "\n".join(_pin_lines(keys.root_jwk(), seq)))
+
+    run(output_format, body)
+
+
+def _now() -> int:
+    return SystemClock().now_ms() // 1000
+
+
+def _pin(root: dict[str, str], seq: int) -> dict[str, Any]:
+    return {"root": root, "root_thumbprint": b64url(jwk_thumbprint(root)), "lowest_seq": seq}
+
+
+def _pin_lines(root: dict[str, str], seq: int) -> list[str]:
+    members = ", ".join(f'{name} = "{value}"' for name, value in root.items())
+    return [
+        "pin in every image (attester configuration, section [verifier]):",
+        f"  root = {{ {members} }}",
+        f"  root_lowest_seq = {seq}",
+        f"root thumbprint: {b64url(jwk_thumbprint(root))}",
+    ]
+
+
+def _line(key: KeyInfo) -> str:
+    until = "" if key.until is None else f", until {_time(key.until)}"
+    return f"{key.tenant} {key.use} {key.state} {key.alg} {key.kid} from {_time(key.signs_from)}{until}"
+
+
+def _time(moment: int) -> str:
+    return datetime.fromtimestamp(moment, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
