@@ -86,6 +86,7 @@ class Certificate:
     not_after: int
     spki: bytes = field(repr=False)
     extensions: Mapping[str, Extension]
+    critical: frozenset[str]  # which of the extensions are
     is_ca: bool
     path_length: int | None
     key_usage: frozenset[int] | None  # None: no such extension
@@ -312,6 +313,7 @@ def _read_certificate(der: bytes) -> Certificate:
         not_after=_seconds(read.validity.not_after),
         spki=_raw(read.spki),
         extensions=extensions,
+        critical=frozenset(oid for oid, extension in extensions.items() if extension.critical),
         is_ca=is_ca,
         path_length=path_length,
         key_usage=_usage(extensions),

@@ -52,13 +52,17 @@ Root = Literal["vendor", "private", "simulated", "case-given"]
 MAX_CHAIN = 6  # certificates, the anchor counted
 RSA_BITS: Final = (2048, 8192)
 _RSA_EXPONENT_BITS = 64
+_KNOWN_CRITICAL: Final = frozenset({OID_BASIC_CONSTRAINTS, OID_KEY_USAGE})
 _CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 _HASHES: Final = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Anchor:
-    """A pinned trust anchor: the certificate, and whose word it is. Issuers are selected by key, never by name alone."""
+    """A pinned trust anchor: the certificate, and whose word it is. Issuers are selected by key, never by name alone.
+
+    Made once, at start; compares by identity, so that a tuple of them is a cheap key.
+    """
 
     name: str
     certificate_der: bytes
@@ -86,8 +90,8 @@ class ChainIds:
 class Profile:
     """What a chain may look like."""
 
-    # Names of ``SignatureAlgorithm``; empty means every one on the allow-list of ``core.x509``.
-    algorithms: frozenset[str] = frozenset()
+    # Empty means every one on the allow-list of ``core.x509``.
+    algorithms: frozenset[SignatureAlgorithm] = frozenset()
     # Critical extensions that the scheme itself judges, beside basicConstraints and keyUsage.
     tolerated: frozenset[str] = frozenset()
     max_length: int = MAX_CHAIN
@@ -206,22 +210,22 @@ def check_constraints(path: Path, ids: ChainIds, profile: Profile = ANY_PROFILE)
     if len(path.certificates) > profile.max_length:
         got = len(path.certificates)
         raise EvidenceRejected(ids.constraints, f"chain: got {got} certificates, want at most {profile.max_length}")
-    known = {OID_BASIC_CONSTRAINTS, OID_KEY_USAGE} | profile.tolerated
     depth = len(path.certificates) - 1
     for place, certificate in enumerate(path.certificates):
-        where = f"chain[{depth - place}]"
-        for oid, extension in certificate.extensions.items():
-            if extension.critical and oid not in known:
-                raise EvidenceRejected(ids.constraints, f"{where}: got critical extension {oid}, want none unknown")
+        unknown = certificate.critical - _KNOWN_CRITICAL - profile.tolerated
+        if unknown:
+            where = f"chain[{depth - place}]"
+            raise EvidenceRejected(ids.constraints, f"{where}: got critical {sorted(unknown)}, want none unknown")
         if place < depth:
-            _check_issuer(certificate, depth - place - 1, where, ids)
-        if place and profile.algorithms:
-            name = certificate.algorithm.name if certificate.algorithm else "another"
-            if name not in profile.algorithms:
-                raise EvidenceRejected(ids.constraints, f"{where}: got {name}, want {sorted(profile.algorithms)}")
+            _check_issuer(certificate, depth - place - 1, ids)
+        if place and profile.algorithms and certificate.algorithm not in profile.algorithms:
+            name = certificate.algorithm.name if certificate.algorithm else "another algorithm"
+            want = sorted(algorithm.name for algorithm in profile.algorithms)
+            raise EvidenceRejected(ids.constraints, f"chain[{depth - place}]: got {name}, want {want}")
 
 
-def _check_issuer(certificate: Certificate, below: int, where: str, ids: ChainIds) -> None:
+def _check_issuer(certificate: Certificate, below: int, ids: ChainIds) -> None:
+    where = f"issuer {below + 1} above the leaf"
     if not certificate.is_ca:
         raise EvidenceRejected(ids.constraints, f"{where}: got no CA, want basicConstraints CA")
     if certificate.key_usage is not None and USAGE_CERT_SIGN not in certificate.key_usage:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from verifier.tee import sev_snp
 from verifier.tee.base import Scheme
 from verifier.tee.case import CaseForm
 
@@ -28,5 +29,5 @@ def _by_platform(forms: Iterable[CaseForm]) -> Mapping[str, CaseForm]:
     return MappingProxyType(table)
 
 
-SCHEMES: Mapping[str, Scheme[Any, Any]] = _by_name(())
-CASES: Mapping[str, CaseForm] = _by_platform(())
+SCHEMES: Mapping[str, Scheme[Any, Any]] = _by_name((sev_snp.SCHEME,))
+CASES: Mapping[str, CaseForm] = _by_platform((sev_snp.CASE,))

@@ -1,0 +1,27 @@
+"""AMD SEV-SNP attestation reports (``sev-snp``): versions 2 to 5, signed by a VCEK or VLEK of Milan, Genoa or Turin.
+
+``SCHEME`` and ``CASE`` are loaded when asked for, so that an attester that needs only ``layout`` does not pay for the rules.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from verifier.tee.sev_snp.case import CASE
+    from verifier.tee.sev_snp.scheme import SCHEME
+
+__all__ = ["CASE", "SCHEME"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the scheme or its case form (PEP 562)."""
+    if name == "SCHEME":
+        from verifier.tee.sev_snp.scheme import SCHEME
+
+        return SCHEME
+    if name == "CASE":
+        from verifier.tee.sev_snp.case import CASE
+
+        return CASE
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,359 @@
+"""Is the report wanted? Rules of design.md section 5, one id each; docs/tee/sev-snp.md says what each means."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+from verifier.core.rules import Judgement, Rule
+from verifier.tee.base import Bin, Verified
+from verifier.tee.sev_snp import layout
+from verifier.tee.sev_snp.decode import Report, tcb_parts
+from verifier.tee.sev_snp.verify import SnpCollateral, product_of
+
+SnpVerified: TypeAlias = Verified[Report, SnpCollateral]
+SnpRule: TypeAlias = Rule[SnpVerified]
+Judge: TypeAlias = Callable[[SnpVerified, Any], Judgement]
+
+
+def _unless_allowed(name: str, is_set: Callable[[Report], bool]) -> Judge:
+    """Judge a state that is refused unless the policy's exception (a boolean) allows it."""
+
+    def judge(verified: SnpVerified, allowed: Any) -> Judgement:
+        seen = is_set(verified.evidence)
+        return Judgement(not seen or allowed is True, {name: seen})
+
+    return judge
+
+
+def _policy_is_odd(report: Report) -> bool:
+    return not report.policy_bit(layout.POLICY_ONE) or report.policy > layout.POLICY_KNOWN
+
+
+def _chip_is_masked(report: Report) -> bool:
+    return report.signing_key == layout.SIGNING_VCEK and not any(report.chip_id)
+
+
+def _equals(name: str) -> Judge:
+    """Judge a field of bytes against exact hex."""
+
+    def judge(verified: SnpVerified, expected: Any) -> Judgement:
+        seen = getattr(verified.evidence, name).hex()
+        return Judgement(hmac.compare_digest(seen, str(expected)), seen)
+
+    return judge
+
+
+def _minimum_tcb(name: str) -> Judge:
+    """Judge one of the four TCBs against the product's floor, component by component; an unlisted product is refused."""
+
+    def judge(verified: SnpVerified, expected: Any) -> Judgement:
+        product = product_of(verified.evidence, verified.collateral)
+        seen = tcb_parts(getattr(verified.evidence, name), product)
+        floor = expected.get(product) if isinstance(expected, Mapping) else None
+        if not floor:
+            return Judgement(ok=False, seen={"product": product, **seen}, detail=f"no minimum TCB for {product}")
+        low = sorted(part for part, least in floor.items() if seen.get(part, -1) < least)
+        return Judgement(not low, seen, f"{name}: below the minimum in {', '.join(low)}" if low else "")
+
+    return judge
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _committed_version(verified: SnpVerified, expected: Any) -> Judgement:
+    report = verified.evidence
+    seen = (report.committed_major, report.committed_minor, report.committed_build)
+    return Judgement(seen >= _numbers(expected), ".".join(map(str, seen)))
+
+
+def _abi(verified: SnpVerified, expected: Any) -> Judgement:
+    """The guest policy's own minimum: firmware older than it cannot launch or import the guest."""
+    policy = verified.evidence.policy
+    seen = (policy >> 8 & 0xFF, policy & 0xFF)
+    return Judgement(seen >= _numbers(expected), ".".join(map(str, seen)))
+
+
+def _signing_key(verified: SnpVerified, expected: Any) -> Judgement:
+    vek = verified.collateral.vek
+    if vek is None or not isinstance(expected, Mapping):
+        return Judgement(ok=False, seen=None)
+    seen = {"kind": "VCEK"} if vek.csp_id is None else {"kind": "VLEK", "csp_id": vek.csp_id}
+    return Judgement(dict(expected) == seen, seen)
+
+
+def _bits(seen: Mapping[str, bool], expected: Any) -> Judgement:
+    """Compare every bit that is named; none named is a failure."""
+    if not isinstance(expected, Mapping) or not expected:
+        return Judgement(ok=False, seen=dict(seen), detail="nothing to compare")
+    off = sorted(name for name, value in expected.items() if seen.get(name) is not value)
+    return Judgement(not off, dict(seen), f"differs in {', '.join(off)}" if off else "")
+
+
+def _platform_info(verified: SnpVerified, expected: Any) -> Judgement:
+    word = verified.evidence.platform_info
+    return _bits({name: bool(word >> bit & 1) for name, bit in layout.PLATFORM_INFO_BITS.items()}, expected)
+
+
+_GUEST_POLICY: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "smt_allowed": layout.POLICY_SMT,
+        "single_socket": layout.POLICY_SINGLE_SOCKET,
+        "cxl_allowed": layout.POLICY_CXL_ALLOW,
+        "mem_aes_256_xts": layout.POLICY_MEM_AES_256_XTS,
+        "rapl_disabled": layout.POLICY_RAPL_DIS,
+        "ciphertext_hiding": layout.POLICY_CIPHERTEXT_HIDING,
+        "page_swap_disabled": layout.POLICY_PAGE_SWAP_DISABLE,
+    }
+)
+
+
+def _guest_policy(verified: SnpVerified, expected: Any) -> Judgement:
+    return _bits({name: verified.evidence.policy_bit(bit) for name, bit in _GUEST_POLICY.items()}, expected)
+
+
+def _mitigations(name: str) -> Judge:
+    """Judge a mitigation vector: every bit asked for is set. Reports before version 5 have none."""
+
+    def judge(verified: SnpVerified, expected: Any) -> Judgement:
+        report = verified.evidence
+        if not report.has_mitigations():
+            return Judgement(ok=False, seen=None, detail=f"version {report.version} has no mitigation vectors")
+        seen = getattr(report, name)
+        mask = int(expected, 16)
+        return Judgement(seen & mask == mask, hex(seen))
+
+    return judge
+
+
+def _chip(verified: SnpVerified) -> str | None:
+    """Name the chip by its certificate (also where CHIP_ID is masked), in the 64 bytes that CHIP_ID has; a VLEK names none."""
+    vek = verified.collateral.vek
+    if vek is None or vek.hwid is None:
+        return None
+    return (vek.hwid + bytes(64 - len(vek.hwid))).hex()
+
+
+def _chip_allow(verified: SnpVerified, expected: Any) -> Judgement:
+    chip = _chip(verified)
+    return Judgement(chip is not None and chip in expected, chip)
+
+
+def _chip_deny(verified: SnpVerified, expected: Any) -> Judgement:
+    chip = _chip(verified)
+    return Judgement(chip is not None and chip not in expected, chip)
+
+
+def _minimum_svn(verified: SnpVerified, expected: Any) -> Judgement:
+    return Judgement(verified.evidence.guest_svn >= expected, verified.evidence.guest_svn)
+
+
+def _vmpl(verified: SnpVerified, expected: Any) -> Judgement:
+    return Judgement(verified.evidence.vmpl == expected, verified.evidence.vmpl)
+
+
+def _tcb_rule(which: str) -> SnpRule:
+    return Rule(
+        id=f"sev-snp.tcb.minimum.{which}",
+        scope="platform",
+        field="minimum_tcb",
+        judge=_minimum_tcb(f"{which}_tcb"),
+        layout_fields=(f"{which}_tcb", "cpuid_family", "cpuid_model"),
+        trust_claim="hardware",
+        remedy="update the host's firmware, or lower the platform identity's minimum_tcb",
+    )
+
+
+_SERVICE: Final[tuple[SnpRule, ...]] = (
+    Rule(
+        id="sev-snp.policy.debug",
+        scope="service",
+        field="allow_debug",
+        judge=_unless_allowed("debug", lambda report: report.is_debug),
+        layout_fields=("policy",),
+        default=False,
+        trust_claim="runtime-opaque",
+        remedy="launch the guest without the DEBUG bit in its guest policy",
+    ),
+    Rule(
+        id="sev-snp.policy.migrate-ma",
+        scope="service",
+        field="allow_migrate_ma",
+        judge=_unless_allowed("migrate_ma", lambda report: report.policy_bit(layout.POLICY_MIGRATE_MA)),
+        layout_fields=("policy",),
+        default=False,
+        trust_claim="runtime-opaque",
+        remedy="launch the guest without MIGRATE_MA in its guest policy",
+    ),
+    Rule(
+        id="sev-snp.policy.unknown-bits",
+        scope="service",
+        field="allow_unknown_policy_bits",
+        judge=_unless_allowed("unknown_policy_bits", _policy_is_odd),
+        layout_fields=("policy",),
+        default=False,
+        trust_claim="configuration",
+        remedy="launch the guest with bit 17 set and without bits above 25 in its guest policy",
+    ),
+    Rule(
+        id="sev-snp.migration-agent",
+        scope="service",
+        field="allow_migration_agent",
+        judge=_unless_allowed("migration_agent", lambda report: report.report_id_ma != layout.NO_MIGRATION_AGENT),
+        layout_fields=("report_id_ma",),
+        default=False,
+        trust_claim="runtime-opaque",
+        remedy="launch the guest without a migration agent",
+    ),
+    Rule(
+        id="sev-snp.chip-id.masked",
+        scope="service",
+        field="allow_masked_chip_id",
+        judge=_unless_allowed("masked_chip_id", _chip_is_masked),
+        layout_fields=("chip_id", "key_info"),
+        default=False,
+        trust_claim="instance-identity",
+        remedy="have the host switch MASK_CHIP_ID off",
+    ),
+)
+
+_PLATFORM: Final[tuple[SnpRule, ...]] = (
+    Rule(
+        id="sev-snp.signing-key.kind",
+        scope="platform",
+        field="signing_key",
+        judge=_signing_key,
+        layout_fields=("key_info",),
+        trust_claim="instance-identity",
+        remedy="name the kind of key, and a VLEK's provider, in the platform identity",
+        mandatory=True,
+    ),
+    _tcb_rule("reported"),
+    _tcb_rule("launch"),
+    _tcb_rule("committed"),
+    Rule(
+        id="sev-snp.firmware-version",
+        scope="platform",
+        field="minimum_committed_version",
+        judge=_committed_version,
+        layout_fields=("committed_major", "committed_minor", "committed_build"),
+        trust_claim="hardware",
+        remedy="update and commit the host's SEV firmware",
+    ),
+    Rule(
+        id="sev-snp.platform-info",
+        scope="platform",
+        field="platform_info",
+        judge=_platform_info,
+        layout_fields=("platform_info",),
+        trust_claim="hardware",
+    ),
+    Rule(
+        id="sev-snp.mitigations.launch",
+        scope="platform",
+        field="launch_mitigations",
+        judge=_mitigations("launch_mit_vector"),
+        layout_fields=("launch_mit_vector",),
+        trust_claim="hardware",
+    ),
+    Rule(
+        id="sev-snp.mitigations.current",
+        scope="platform",
+        field="current_mitigations",
+        judge=_mitigations("current_mit_vector"),
+        layout_fields=("current_mit_vector",),
+        trust_claim="hardware",
+    ),
+    Rule(
+        id="sev-snp.chip.allow",
+        scope="platform",
+        field="chip_allow",
+        judge=_chip_allow,
+        layout_fields=("chip_id",),
+        trust_claim="instance-identity",
+    ),
+    Rule(
+        id="sev-snp.chip.deny",
+        scope="platform",
+        field="chip_deny",
+        judge=_chip_deny,
+        layout_fields=("chip_id",),
+        trust_claim="instance-identity",
+    ),
+)
+
+
+def _exact(rule_id: str, name: str) -> SnpRule:
+    return Rule(id=rule_id, scope="firmware", field=name, judge=_equals(name), layout_fields=(name,))
+
+
+_FIRMWARE: Final[tuple[SnpRule, ...]] = (
+    _exact("sev-snp.measurement", "measurement"),
+    Rule(id="sev-snp.vmpl", scope="firmware", field="vmpl", judge=_vmpl, layout_fields=("vmpl",)),
+    Rule(
+        id="sev-snp.guest-policy",
+        scope="firmware",
+        field="guest_policy",
+        judge=_guest_policy,
+        layout_fields=("policy",),
+        trust_claim="configuration",
+    ),
+    Rule(
+        id="sev-snp.guest-policy.abi",
+        scope="firmware",
+        field="minimum_abi",
+        judge=_abi,
+        layout_fields=("policy",),
+        trust_claim="configuration",
+    ),
+    Rule(
+        id="sev-snp.guest-svn",
+        scope="firmware",
+        field="minimum_guest_svn",
+        judge=_minimum_svn,
+        layout_fields=("guest_svn",),
+    ),
+    _exact("sev-snp.family-id", "family_id"),
+    _exact("sev-snp.image-id", "image_id"),
+    _exact("sev-snp.id-key-digest", "id_key_digest"),
+    _exact("sev-snp.author-key-digest", "author_key_digest"),
+)
+
+_CONFIG: Final[tuple[SnpRule, ...]] = (
+    Rule(
+        id="sev-snp.host-data",
+        scope="config",
+        field="host_data",
+        judge=_equals("host_data"),
+        layout_fields=("host_data",),
+        trust_claim="configuration",
+        remedy="launch the guest with the SHA-256 of the attester's configuration as HOST_DATA",
+    ),
+)
+
+RULES: Final[tuple[SnpRule, ...]] = (*_SERVICE, *_PLATFORM, *_FIRMWARE, *_CONFIG)
+
+# What checks tie to the certificate or the challenge, and what is told and judged by nobody; all else is the rules'.
+_BOUND: Final = frozenset({"version", "signature_algo", "signature_r", "signature_s", "report_data"})
+_REPORTED: Final = frozenset(
+    {"current_tcb", "current_build", "current_minor", "current_major", "cpuid_stepping", "report_id"}
+)
+
+
+def _bin(name: str) -> Bin:
+    if name in _BOUND:
+        return "bound"
+    return "reported" if name in _REPORTED else "rules"
+
+
+BINS: Final[Mapping[str, Bin]] = MappingProxyType({name: _bin(name) for name in layout.FIELDS})
+
+
+def instance(verified: SnpVerified) -> tuple[str, str]:
+    """Name the machine by its chip. Under a VLEK nothing names the chip: the guest's own REPORT_ID stands in, new at each launch."""
+    chip = _chip(verified)
+    return ("sev-snp.chip", chip) if chip is not None else ("sev-snp.report-id", verified.evidence.report_id.hex())

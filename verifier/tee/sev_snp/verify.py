@@ -1,0 +1,337 @@
+"""Is the report genuine? Chain from AMD's pinned root, signature, and every tie between report and certificate.
+
+What each check means, and what is not checked, stands in docs/tee/sev-snp.md. The signature comes right after the chain:
+nothing that the report says is compared before AMD's key has vouched for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence, mismatch
+from verifier.core.x509 import (
+    Certificate,
+    Crl,
+    SignatureAlgorithm,
+    common_name,
+    parse_certificate,
+    parse_crl,
+    pem_blocks,
+)
+from verifier.core.x509chain import (
+    Anchor,
+    ChainIds,
+    Path,
+    Profile,
+    Root,
+    check_constraints,
+    check_crls,
+    check_revocation,
+    check_signatures,
+    check_validity,
+    find_path,
+    require_path,
+)
+from verifier.tee.base import Check, Need, Subject
+from verifier.tee.sev_snp import layout
+from verifier.tee.sev_snp.decode import Report, Vek, read_vek, tcb_parts
+from verifier.tee.sev_snp.layout import Product
+
+NAME: Final = "sev-snp"
+ENDORSEMENTS: Final = frozenset({"vcek", "vlek", "ask", "ark"})
+IDS: Final = ChainIds(
+    root="sev-snp.chain.root",
+    signature="sev-snp.chain.signature",
+    validity="sev-snp.chain.validity",
+    constraints="sev-snp.chain.constraints",
+    revoked="sev-snp.chain.revoked",
+    crl="sev-snp.endorsement.crl",
+)
+# Steps after the first name a missing anchor by what they could not do: there is no trusted key to start the walk from.
+_WALK: Final = replace(IDS, root=IDS.signature)
+# VCEK, ASK or ASVK, ARK: each signed by RSASSA-PSS with SHA-384 and a salt of 48 bytes (57230).
+PROFILE: Final = Profile(algorithms=frozenset({SignatureAlgorithm("rsa-pss", "sha384")}), max_length=3)
+_ECDSA = ec.ECDSA(hashes.SHA384())
+
+
+_CRLS: Final = ("crl", "genoa_crl")
+_NAMES: Final = ("vcek", "vlek", "ask", "ark", *_CRLS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SnpCollateral:
+    """Certificates as they came, leaf first, and CRLs from the verifier's own source; all unverified.
+
+    ``crl_required`` is false only where a published case brings no CRL (``case.py``); the service always requires it.
+    """
+
+    vek: Vek | None
+    chain: tuple[Certificate, ...]
+    crls: tuple[Crl, ...] = ()
+    crl_required: bool = True
+
+
+Snp: TypeAlias = Subject[Report, SnpCollateral]
+
+
+def vek_name(report: Report) -> str:
+    """Return which endorsement the report's SIGNING_KEY names: ``vlek``, or ``vcek`` for all else."""
+    return "vlek" if report.signing_key == layout.SIGNING_VLEK else "vcek"
+
+
+def needs(report: Report, have: frozenset[str]) -> tuple[Need, ...]:
+    """Ask for what did not come with the evidence, and for the ARK's CRL, which never may.
+
+    A version 2 report does not name its product: both CRLs that it could fall under are asked for, and the check demands
+    the right one.
+    """
+    kind = vek_name(report)
+    product = report.product or "unknown"
+    asked: list[Need] = []
+    if kind not in have:
+        chip = report.chip_id.hex() if kind == "vcek" else "vlek"
+        asked.append(Need(kind, f"sev-snp.{kind}", f"{product}-{chip}-{report.reported_tcb.hex()}"))
+    if "ask" not in have:
+        asked.append(Need("ask", "sev-snp.ask", f"{product}-{kind}"))
+    if report.product is not None:
+        asked.append(Need("crl", "sev-snp.crl", report.product))
+    else:
+        asked.append(Need("crl", "sev-snp.crl", "Milan", required=False))
+        asked.append(Need("genoa_crl", "sev-snp.crl", "Genoa", required=False))
+    return tuple(asked)
+
+
+def _der(data: bytes, label: str, check_id: str, what: str) -> bytes:
+    """Accept DER, or PEM with exactly one block of that label."""
+    if data[:1] == b"\x30" or b"-----BEGIN" not in data:
+        return data
+    try:
+        blocks = pem_blocks(data, label)
+    except ValueError as error:
+        raise MalformedEvidence(check_id, f"{what}: {error}") from None
+    if len(blocks) != 1:
+        raise MalformedEvidence(check_id, f"{what}: got {len(blocks)} PEM blocks {label}, want 1")
+    return blocks[0]
+
+
+def collate(report: Report, given: Mapping[str, bytes]) -> SnpCollateral:
+    """Read certificates and CRLs, DER or PEM; ``MalformedEvidence('sev-snp.endorsement.<name>')``. Cached by their bytes."""
+    return _collate(vek_name(report), *(given.get(name) for name in _NAMES))
+
+
+@lru_cache(maxsize=1024)
+def _collate(kind: str, *data: bytes | None) -> SnpCollateral:
+    read: dict[str, Certificate] = {}
+    veks: dict[str, Vek] = {}
+    crls: list[Crl] = []
+    for name, raw in zip(_NAMES, data, strict=True):
+        if raw is None:
+            continue
+        if name in _CRLS:
+            crls.append(parse_crl(_der(raw, "X509 CRL", IDS.crl, name), IDS.crl, name))
+            continue
+        check_id = f"{NAME}.endorsement.{name}"
+        read[name] = parse_certificate(_der(raw, "CERTIFICATE", check_id, name), check_id, name)
+        if name in ("vcek", "vlek"):
+            veks[name] = read_vek(read[name], check_id)
+    chain = tuple(read[name] for name in (kind, "ask", "ark") if name in read)
+    return SnpCollateral(vek=veks.get(kind), chain=chain if kind in read else (), crls=tuple(crls))
+
+
+def _vek(subject: Snp) -> Vek:
+    vek = subject.collateral.vek
+    if vek is None:
+        name = vek_name(subject.evidence)
+        raise CannotDecide(
+            f"{NAME}.endorsement.{name}", f"{name}: got nothing, want the certificate of this report's key"
+        )
+    return vek
+
+
+def _path(subject: Snp) -> Path:
+    """Find the anchor; every check of the chain starts with it."""
+    path = _find(subject.collateral, subject.anchors)
+    return require_path(subject.collateral.chain, subject.anchors, _WALK) if path is None else path
+
+
+@lru_cache(maxsize=1024)
+def _find(collateral: SnpCollateral, anchors: tuple[Anchor, ...]) -> Path | None:
+    """Remember the path of certificates and anchors, both known by identity."""
+    return find_path(collateral.chain, anchors)
+
+
+def _crls(subject: Snp, path: Path) -> tuple[Crl, ...]:
+    """Pick the anchor's own list; a list of another product's root says nothing of this chain."""
+    name = path.certificates[0].subject
+    return tuple(crl for crl in subject.collateral.crls if crl.issuer == name)
+
+
+def _check_signature_algo(subject: Snp) -> None:
+    got = subject.evidence.signature_algo
+    if got != layout.SIGNATURE_ECDSA_P384:
+        raise EvidenceRejected(
+            "sev-snp.report.signature-algo", mismatch("report.signature_algo", got, "1 (ECDSA P-384 with SHA-384)")
+        )
+
+
+def _check_signing_key(subject: Snp) -> None:
+    got = subject.evidence.signing_key
+    if got not in (layout.SIGNING_VCEK, layout.SIGNING_VLEK):
+        raise EvidenceRejected("sev-snp.signing-key", mismatch("report.signing_key", got, "0 (VCEK) or 1 (VLEK)"))
+    vek = _vek(subject)
+    want_vlek = got == layout.SIGNING_VLEK
+    if (vek.csp_id is not None) != want_vlek:
+        seen = "VCEK" if vek.csp_id is None else "VLEK"
+        raise EvidenceRejected("sev-snp.signing-key", mismatch("certificate", seen, "VLEK" if want_vlek else "VCEK"))
+
+
+def _check_root(subject: Snp) -> None:
+    _vek(subject)
+    require_path(subject.collateral.chain, subject.anchors, IDS)
+
+
+def _check_constraints(subject: Snp) -> None:
+    check_constraints(_path(subject), IDS, PROFILE)
+
+
+def _check_chain_signature(subject: Snp) -> None:
+    check_signatures(_path(subject), IDS, subject.chains, subject.now)
+
+
+def _check_validity(subject: Snp) -> None:
+    check_validity(_path(subject), IDS, subject.now)
+
+
+def _check_crl(subject: Snp) -> None:
+    path = _path(subject)
+    required = (0,) if subject.collateral.crl_required else ()
+    check_crls(path, _crls(subject, path), IDS, subject.chains, subject.now, required=required)
+
+
+def _check_revoked(subject: Snp) -> None:
+    path = _path(subject)
+    check_revocation(path, _crls(subject, path), IDS)
+
+
+def _check_report_signature(subject: Snp) -> None:
+    report = subject.evidence
+    key = _path(subject).leaf_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
+        raise EvidenceRejected("sev-snp.report.signature", mismatch("certificate key", type(key).__name__, "P-384"))
+    try:
+        key.verify(encode_dss_signature(report.signature_r, report.signature_s), report.signed, _ECDSA)
+    except InvalidSignature:
+        raise EvidenceRejected(
+            "sev-snp.report.signature", f"report.signature: does not verify with the {vek_name(report).upper()}'s key"
+        ) from None
+
+
+def anchor_product(path: Path) -> str:
+    """Return the product that the root stands for (``ARK-Milan``), "" for a root of another form."""
+    name = common_name(path.certificates[0].subject) or ""
+    return name.removeprefix("ARK-") if name.startswith("ARK-") else ""
+
+
+def _check_product(subject: Snp) -> None:
+    report, vek = subject.evidence, _vek(subject)
+    if report.version > 2 and report.product is None:  # noqa: PLR2004 - version 2 has no CPUID
+        got = f"family {report.cpuid_family:#x}, model {report.cpuid_model:#x}"
+        raise EvidenceRejected("sev-snp.product", mismatch("report.cpuid", got, "Milan, Genoa or Turin"))
+    # Turin never made version 2; its TCB would be read wrongly.
+    want = report.product or (vek.product if vek.product != "Turin" else "Milan or Genoa")
+    root = anchor_product(_path(subject))
+    if vek.product != want or root != want:
+        raise EvidenceRejected(
+            "sev-snp.product", mismatch("product", f"certificate {vek.product}, root {root or 'unnamed'}", want)
+        )
+
+
+def _check_mask(subject: Snp) -> None:
+    report = subject.evidence
+    if report.signing_key == layout.SIGNING_VCEK and report.key_info >> layout.KEY_MASK_CHIP_KEY & 1:
+        raise EvidenceRejected(
+            "sev-snp.mask-chip-key", mismatch("report.mask_chip_key", 1, "0: a masked chip key cannot have signed")
+        )
+
+
+def _check_chip(subject: Snp) -> None:
+    chip, hwid = subject.evidence.chip_id, _vek(subject).hwid
+    # All zero is a masked CHIP_ID: genuine, judged by the rule ``sev-snp.chip-id.masked``. A VLEK names no chip.
+    if hwid is None or not any(chip):
+        return
+    if chip != hwid + bytes(len(chip) - len(hwid)):
+        raise EvidenceRejected(
+            "sev-snp.chip-id", mismatch("report.chip_id", chip.hex(), f"the certificate's {hwid.hex()}")
+        )
+
+
+def _check_tcb(subject: Snp) -> None:
+    report, vek = subject.evidence, _vek(subject)
+    if report.reported_tcb != vek.tcb:
+        got, want = tcb_parts(report.reported_tcb, vek.product), tcb_parts(vek.tcb, vek.product)
+        raise EvidenceRejected(
+            "sev-snp.tcb.reported", mismatch("report.reported_tcb", got, f"the certificate's {want}")
+        )
+
+
+def _check_committed(subject: Snp) -> None:
+    """CURRENT is never below COMMITTED (56860, "Firmware Updates"); all places count, so the layout does not matter."""
+    report = subject.evidence
+    current = (report.current_major, report.current_minor, report.current_build)
+    committed = (report.committed_major, report.committed_minor, report.committed_build)
+    if current < committed or any(c < m for c, m in zip(report.current_tcb, report.committed_tcb, strict=True)):
+        got = f"{report.current_tcb.hex()} version {current}"
+        want = f"at least committed {report.committed_tcb.hex()} version {committed}"
+        raise EvidenceRejected("sev-snp.tcb.committed", mismatch("report.current_tcb", got, want))
+
+
+def _check_vmpl(subject: Snp) -> None:
+    got = subject.evidence.vmpl
+    if got > layout.HIGHEST_VMPL:
+        raise EvidenceRejected(
+            "sev-snp.report.vmpl", mismatch("report.vmpl", f"{got:#x}", "0 to 3: asked for by the guest")
+        )
+
+
+CHECKS: Final[tuple[Check[Report, SnpCollateral], ...]] = (
+    Check("sev-snp.report.signature-algo", _check_signature_algo),
+    Check("sev-snp.signing-key", _check_signing_key),
+    Check(
+        "sev-snp.chain.root",
+        _check_root,
+        redundant_with="sev-snp.chain.signature",
+        why="the walk starts from the pinned anchor's key and has none to start with; this one says first which root was wrong",
+    ),
+    Check("sev-snp.chain.constraints", _check_constraints),
+    Check("sev-snp.chain.signature", _check_chain_signature),
+    Check("sev-snp.chain.validity", _check_validity),
+    Check("sev-snp.endorsement.crl", _check_crl),
+    Check("sev-snp.chain.revoked", _check_revoked),
+    Check("sev-snp.report.signature", _check_report_signature),
+    Check("sev-snp.report.vmpl", _check_vmpl),
+    Check("sev-snp.product", _check_product),
+    Check("sev-snp.mask-chip-key", _check_mask),
+    Check("sev-snp.chip-id", _check_chip),
+    Check("sev-snp.tcb.reported", _check_tcb),
+    Check("sev-snp.tcb.committed", _check_committed),
+)
+
+
+def root_of(subject: Snp) -> Root:
+    """Return whose anchor the chain ended in."""
+    return _path(subject).anchor.root
+
+
+def product_of(report: Report, collateral: SnpCollateral) -> Product | None:
+    """Return the verified report's product: CPUID's, or the certificate's for version 2."""
+    if report.product is not None:
+        return report.product
+    return collateral.vek.product if collateral.vek is not None else None
