@@ -51,18 +51,19 @@ def migrate(url: str, *, migrations: Path = MIGRATIONS) -> str:
     return head
 
 
-def check_durable(url: URL) -> None:
-    """Refuse a PostgreSQL server that answers before it has written (fsync off). Raises ``ConfigError``."""
+def check_server(url: URL) -> None:
+    """Refuse a PostgreSQL server that answers before it has written (fsync off), or cannot hold all text. ``ConfigError``."""
     if url.get_backend_name() != "postgresql":
         return
     database = Database(url)
     try:
         with database.read() as connection:
-            seen = connection.exec_driver_sql("SHOW fsync").scalar_one()
+            for key, want in (("fsync", "on"), ("full_page_writes", "on"), ("server_encoding", "UTF8")):
+                seen = connection.exec_driver_sql(f"SHOW {key}").scalar_one()
+                if seen != want:
+                    raise ConfigError(database.shown, key, seen, want)
     finally:
         database.close()
-    if seen != "on":
-        raise ConfigError(database.shown, "fsync", seen, "on: a verdict that was answered must survive a power loss")
 
 
 def _config(migrations: Path) -> Config:

@@ -32,7 +32,7 @@ from verifier.adapters.sql.models import (
     trust_documents,
 )
 from verifier.adapters.sql.records import CHAIN_CHECK, COLUMNS, GENESIS, prepare, stored, verify_links
-from verifier.adapters.sql.schema import check_durable, migrate
+from verifier.adapters.sql.schema import check_server, migrate
 from verifier.adapters.sql.writer import Writer
 from verifier.core.errors import EvidenceRejected, mismatch
 from verifier.core.ports import CommittedRecord, EnrolledAk, Standing, StoredRecord, TrustRow, VerdictRecord
@@ -101,7 +101,7 @@ def open_store(url: str, *, skew_ms: int = SKEW_MS, keep_evidence: bool = True) 
     kept. Raises ``ConfigError`` for a URL, file or server that will not do, ``CannotDecide`` when it does not answer.
     """
     parsed = read_url(url)
-    check_durable(parsed)
+    check_server(parsed)
     migrate(url)
     return SqlStore(parsed, skew_ms=skew_ms, keep_evidence=keep_evidence)
 
@@ -157,7 +157,7 @@ class SqlStore:
         Raises ``CannotDecide('service.clock')`` for a time that is off the store's clock, or before the last record, by
         more than the skew; ``EvidenceRejected`` under ``service.nonce.spent`` or ``service.nonce.expired``;
         ``CannotDecide('service.store')``: then nothing was written, unless the connection broke within COMMIT itself or
-        the wait ended first (30 s), where a nonce may be spent without a token. ``ValueError`` for what no database holds.
+        the wait ended first (10 s), where a nonce may be spent without a token. ``ValueError`` for what no database holds.
         """
         return self._here().writer.commit(prepare(record))
 

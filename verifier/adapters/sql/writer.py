@@ -29,7 +29,7 @@ SPENT_CHECK = "service.nonce.spent"
 EXPIRED_CHECK = "service.nonce.expired"
 
 GROUP_MAX = 64
-_WAIT_S = 30.0
+_WAIT_S = 10.0  # a record that is older than the skew would be refused for its time anyway
 _JOIN_S = 10.0
 
 
@@ -175,9 +175,9 @@ class Writer:
         driver = self._database.driver
         outcomes: Sequence[CommittedRecord | BridgeError]
         try:
-            with self._writing:
+            with self._writing, self._database.turn:
                 outcomes = self._commit([waiter.prepared for waiter in group])
-        except (driver.Error, SQLAlchemyError) as error:
+        except (driver.Error, SQLAlchemyError, OSError) as error:
             if len(group) > 1 and isinstance(error, driver.IntegrityError | driver.DataError):
                 # One record that the database will not have (a jti used twice) must not take the others with it.
                 for waiter in group:
@@ -212,6 +212,7 @@ class Writer:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+            self._database.turn.close()
 
     def _append(self, cursor: DBAPICursor, group: Sequence[Prepared]) -> list[CommittedRecord | BridgeError]:
         """Write a group inside the open transaction; what is returned becomes true with COMMIT."""
