@@ -7,7 +7,7 @@ does not exist; nothing is skipped silently.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ class CompiledPolicy:
 
     ``digest``: SHA-256 over the RFC 8785 form of the policy and every identity it resolves to, signatures left out.
     ``unchecked_classes``: classes left unchecked as a whole, or a software class of which no rule about executables is left.
-    ``unclaimed``: trust claims that some class bears on and that this policy does not look at in that class.
+    ``unclaimed``: trust claims that are not affirmed, since what bears on them is not looked at.
     ``essential``: claims that must be affirmed before the whole is.
     ``allows_debug``: the policy excepts the debug rule; it may mint in a simulated process only (design.md section 4).
     """
@@ -102,7 +102,7 @@ def compile_policy(parsed: Parsed, resolve: Resolve, schemes: Schemes) -> Compil
         classes=classes,
         unchecked=frozenset(policy.unchecked),
         unchecked_classes=frozenset(scope for scope in scheme.identity_models if scope not in named) | unmeasured,
-        unclaimed=_unclaimed(scheme, classes),
+        unclaimed=_unclaimed(scheme, named, unmeasured),
         essential=_ESSENTIAL & {rule.trust_claim for rule in scheme.rules},
         exceptions=exceptions,
         allows_debug=exceptions.get("allow_debug") not in (None, False),
@@ -242,9 +242,11 @@ def _has_claim(classes: tuple[CompiledClass, ...], scope: Scope, claim: TrustCla
     return False
 
 
-def _unclaimed(scheme: Scheme[Any, Any], classes: tuple[CompiledClass, ...]) -> frozenset[TrustClaim]:
-    groups = {(rule.scope, rule.trust_claim) for rule in scheme.rules if rule.scope != "service"}
-    return frozenset(claim for scope, claim in groups if not _has_claim(classes, scope, claim))
+def _unclaimed(scheme: Scheme[Any, Any], named: Iterable[Scope], unmeasured: frozenset[Scope]) -> frozenset[TrustClaim]:
+    """Return the claims that a class bears on which is not looked at, and "executables" where software is not measured."""
+    left = scheme.identity_models.keys() - set(named)
+    claims = {rule.trust_claim for rule in scheme.rules if rule.scope in left}
+    return frozenset(claims | {"executables"} if unmeasured else claims)
 
 
 def _digest(policy: Parsed, identities: list[Parsed]) -> bytes:

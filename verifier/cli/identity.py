@@ -1,0 +1,42 @@
+"""``verifier identity``: the reference values of a folder of trust documents."""
+
+from __future__ import annotations
+
+import click
+
+from verifier.adapters.trust import load_documents
+from verifier.appraise.documents import Identity
+from verifier.core.console import FORMAT_OPTION, Answer, run
+
+
+@click.group("identity")
+def command() -> None:
+    """Identities: reference values with their origin."""
+
+
+@command.command("list")
+@click.argument("folder", type=click.Path())
+@click.option("--tenant", help="Only this tenant's.")
+@FORMAT_OPTION
+def list_command(folder: str, tenant: str | None, output_format: str) -> None:
+    """List the identities of FOLDER, every version."""
+
+    def body() -> Answer:
+        documents = load_documents(folder)
+        found = [
+            parsed.model
+            for _key, versions in sorted(documents.identities.items())
+            for _version, parsed in sorted(versions.items())
+            if isinstance(parsed.model, Identity) and tenant in (None, parsed.model.tenant)
+        ]
+        rows = [one.model_dump(mode="json", by_alias=True, exclude={"signature"}, exclude_none=True) for one in found]
+        lines = [f"{one.tenant}/{one.name}@{one.version}  {one.scheme} {one.kind}{_window(one)}" for one in found]
+        return Answer({"identities": rows}, "\n".join(lines) or "no identities")
+
+    run(output_format, body)
+
+
+def _window(identity: Identity) -> str:
+    if identity.window is None:
+        return ""
+    return f"  from {identity.window.from_ or 'ever'} until {identity.window.until or 'ever'}"

@@ -1,0 +1,211 @@
+"""``verifier policy``: check, show and sign trust documents, and print their JSON Schema."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from verifier.adapters.trust import NO_DEMANDS, load_documents, read_file
+from verifier.appraise.bundle import compile_all
+from verifier.appraise.documents import instant, parse_document
+from verifier.appraise.lint import lint
+from verifier.appraise.policy import CompiledPolicy
+from verifier.appraise.schema import schema_text, schemas
+from verifier.appraise.signatures import Demands, PrivateKey, read_demands, sign_document
+from verifier.appraise.text import read_documents
+from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.core.errors import ConfigError
+from verifier.core.exits import Exit
+from verifier.tee.registry import SCHEMES
+
+FOLDER = click.argument("folder", type=click.Path())
+KEYS_OPTION = click.option(
+    "--keys",
+    type=click.Path(),
+    help="JSON: tenants that demand signatures, with their keys: {tenant: {name: public JWK}}.",
+)
+
+
+def demands_from(path: str | None) -> Demands:
+    """Read the file that says which tenants demand signatures."""
+    if path is None:
+        return NO_DEMANDS
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(path, "file", str(error), "a readable JSON file") from None
+    return read_demands(path, text)
+
+
+@click.group("policy")
+def command() -> None:
+    """Trust documents: identities, appraisal policies, workloads."""
+
+
+@command.command("check")
+@FOLDER
+@KEYS_OPTION
+@click.option("--at", help="Judge windows as of this moment (2026-01-31T00:00:00Z); now by default.")
+@click.option("--strict", is_flag=True, help="Leave with 1 where there is a warning.")
+@FORMAT_OPTION
+def check(folder: str, keys: str | None, at: str | None, strict: bool, output_format: str) -> None:
+    """Validate every document of FOLDER, compile every policy, and lint."""
+
+    def body() -> Answer:
+        now = int(time.time()) if at is None else _moment(at)
+        documents = load_documents(folder, demands=demands_from(keys))
+        warned = lint(documents, compile_all(documents, SCHEMES), now)
+        counts = {
+            "identities": sum(map(len, documents.identities.values())),
+            "policies": len(documents.policies),
+            "workloads": len(documents.workloads),
+        }
+        warnings = [{"id": one.id, "where": one.where, "detail": one.detail} for one in warned]
+        lines = [f"{one.id}: {one.where}: {one.detail}" for one in warned]
+        lines.append(", ".join(f"{count} {name}" for name, count in counts.items()) + f", {len(warned)} warnings")
+        code = Exit.NO if strict and warned else Exit.DONE
+        return Answer({"outcome": "ok", **counts, "warnings": warnings}, "\n".join(lines), code)
+
+    run(output_format, body)
+
+
+def _moment(text: str) -> int:
+    try:
+        return instant(text)
+    except ValueError:
+        raise ConfigError("command line", "--at", text, "a moment such as 2026-01-31T00:00:00Z") from None
+
+
+@command.command("schema")
+@click.option("--document", type=click.Choice(["identity", "policy", "workload"]), help="One of them; all by default.")
+@click.option("--write", type=click.Path(), help="Write {document}.json into this folder instead of printing.")
+def schema(document: str | None, write: str | None) -> None:
+    """Print the JSON Schema of the documents, composed from the registered schemes."""
+
+    def body() -> Answer:
+        chosen = {name: one for name, one in schemas(SCHEMES).items() if document in (None, name)}
+        if write is None:
+            printed: Any = chosen[document] if document is not None else chosen
+            return Answer(printed, schema_text(printed).rstrip("\n"))
+        try:
+            Path(write).mkdir(parents=True, exist_ok=True)
+            for name, one in chosen.items():
+                Path(write, f"{name}.json").write_text(schema_text(one), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(write, "folder", error.strerror, "a folder that can be written") from None
+        return Answer({"outcome": "ok"}, "\n".join(str(Path(write, f"{name}.json")) for name in chosen))
+
+    run("text", body)
+
+
+@command.command("show")
+@FOLDER
+@click.argument("name", required=False)
+@click.option("--tenant", help="Only this tenant's.")
+@FORMAT_OPTION
+def show(folder: str, name: str | None, tenant: str | None, output_format: str) -> None:
+    """Show policies as they compile: every rule with what it expects, and the digest that tokens name."""
+
+    def body() -> Answer:
+        documents = load_documents(folder)
+        compiled = compile_all(documents, SCHEMES)
+        chosen = [
+            policy for key, policy in sorted(compiled.items()) if name in (None, key[1]) and tenant in (None, key[0])
+        ]
+        if not chosen:
+            raise ConfigError(
+                folder, "policy", name or tenant, f"one of {', '.join(key[1] for key in sorted(compiled))}"
+            )
+        return Answer({"policies": [_shown(one) for one in chosen]}, "\n\n".join(map(_worded, chosen)))
+
+    run(output_format, body)
+
+
+def _shown(policy: CompiledPolicy) -> dict[str, Any]:
+    return {
+        "tenant": policy.tenant,
+        "name": policy.name,
+        "version": policy.version,
+        "scheme": policy.scheme.name,
+        "digest": policy.digest.hex(),
+        "unchecked": sorted(policy.unchecked),
+        "unchecked_classes": sorted(policy.unchecked_classes),
+        "service": [
+            {"rule": one.rule.id, "expected": one.expected, "excepted": one.excepted} for one in policy.service
+        ],
+        "classes": [
+            {
+                "class": one.scope,
+                "of": "all" if one.all_of else "any",
+                "identities": [
+                    {
+                        "identity": candidate.reference,
+                        "rules": [{"rule": rule.rule.id, "expected": rule.expected} for rule in candidate.rules],
+                    }
+                    for candidate in one.candidates
+                ],
+            }
+            for one in policy.classes
+        ],
+    }
+
+
+def _worded(policy: CompiledPolicy) -> str:
+    lines = [f"{policy.tenant}/{policy.name}@{policy.version} ({policy.scheme.name}), digest {policy.digest.hex()}"]
+    lines += [
+        f"  {rule.rule.id}: {_json(rule.expected)}{' (exception)' if rule.excepted else ''}" for rule in policy.service
+    ]
+    for one in policy.classes:
+        lines.append(f"  {'all' if one.all_of else 'any'} of {one.scope}:")
+        for candidate in one.candidates:
+            lines.append(f"    {candidate.reference}")
+            lines += [f"      {rule.rule.id}: {_json(rule.expected)}" for rule in candidate.rules]
+    if policy.unchecked:
+        lines.append(f"  unchecked: {', '.join(sorted(policy.unchecked))}")
+    return "\n".join(lines)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+@command.command("sign")
+@click.argument("file", type=click.Path())
+@click.option(
+    "--key", "key_file", type=click.Path(), required=True, help="Private key, PEM (PKCS #8): Ed25519 or P-256."
+)
+@click.option("--signer", required=True, help="The key's name, as the verifier knows it.")
+def sign(file: str, key_file: str, signer: str) -> None:
+    """Sign every document of FILE; prints them as JSON, one array, fit to be written to a .json file."""
+
+    def body() -> Answer:
+        key = _private_key(key_file)
+        source = read_file(Path(file), file)
+        signed = []
+        for plain in read_documents(file, source.data, json_form=source.json_form):
+            one = sign_document(plain.value, signer, key)
+            parse_document(type(plain)(plain.where, one), SCHEMES)
+            signed.append(one)
+        return Answer({"documents": signed}, json.dumps(signed, indent=2, ensure_ascii=False))
+
+    run("text", body)
+
+
+def _private_key(path: str) -> PrivateKey:
+    want = "an unencrypted PEM private key: Ed25519 or P-256"
+    try:
+        key = load_pem_private_key(Path(path).read_bytes(), password=None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+        raise ConfigError(path, "--key", "no such key", want) from None
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+        return key
+    raise ConfigError(path, "--key", "another kind of key", want)

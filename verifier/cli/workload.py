@@ -1,0 +1,103 @@
+"""``verifier workload``: what attesters name."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+import click
+
+from verifier.adapters.trust import load_documents
+from verifier.appraise.documents import WorkloadDocument, parse_document
+from verifier.appraise.text import PlainDocument
+from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.core.errors import ConfigError
+from verifier.tee.registry import SCHEMES
+
+
+@click.group("workload")
+def command() -> None:
+    """Workloads: a policy to satisfy, and the Vault where the token may be redeemed."""
+
+
+@command.command("list")
+@click.argument("folder", type=click.Path())
+@click.option("--tenant", help="Only this tenant's.")
+@FORMAT_OPTION
+def list_command(folder: str, tenant: str | None, output_format: str) -> None:
+    """List the workloads of FOLDER."""
+
+    def body() -> Answer:
+        documents = load_documents(folder)
+        found = [
+            parsed.model
+            for _key, parsed in sorted(documents.workloads.items())
+            if isinstance(parsed.model, WorkloadDocument) and tenant in (None, parsed.model.tenant)
+        ]
+        rows = [one.model_dump(mode="json", exclude={"signature"}, exclude_none=True) for one in found]
+        lines = [
+            f"{one.tenant}/{one.name}@{one.version}  {one.uuid}  policy {one.policy}  {one.state}" for one in found
+        ]
+        return Answer({"workloads": rows}, "\n".join(lines) or "no workloads")
+
+    run(output_format, body)
+
+
+@command.command("new")
+@click.argument("name")
+@click.option("--tenant", required=True, help="Whose it is.")
+@click.option("--policy", required=True, help="The appraisal policy that it must satisfy.")
+@click.option("--audience", required=True, help="What its tokens are for: exactly one Vault mount.")
+@click.option("--vault", "address", required=True, help="Vault's address, https://host[:port].")
+@click.option("--vault-ca", type=click.Path(), required=True, help="PEM file: what Vault's TLS must chain to.")
+@click.option("--mount", required=True, help="Path of Vault's JWT auth mount.")
+@click.option("--role", required=True, help="Role on that mount.")
+@FORMAT_OPTION
+def new(
+    name: str,
+    tenant: str,
+    policy: str,
+    audience: str,
+    address: str,
+    vault_ca: str,
+    mount: str,
+    role: str,
+    output_format: str,
+) -> None:
+    """Print a workload document with a fresh uuid, which is its subject in Vault for good."""
+
+    def body() -> Answer:
+        try:
+            ca_pem = Path(vault_ca).read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(vault_ca, "--vault-ca", str(error), "a readable PEM file") from None
+        document = {
+            "document": "workload",
+            "uuid": str(uuid.uuid4()),
+            "name": name,
+            "tenant": tenant,
+            "version": 1,
+            "policy": policy,
+            "audience": audience,
+            "vault": {"address": address, "ca_pem": ca_pem, "mount": mount, "role": role},
+            "labels": {},
+            "state": "enabled",
+        }
+        parse_document(PlainDocument("command line", document), SCHEMES)
+        return Answer(document, _yaml(document))
+
+    run(output_format, body)
+
+
+def _yaml(document: dict[str, object]) -> str:
+    """Write YAML with JSON's scalar forms: every text in quotes, certificates as a block."""
+    lines = []
+    for key, value in document.items():
+        if key == "vault" and isinstance(value, dict):
+            lines.append("vault:")
+            lines += [f"  {name}: {json.dumps(item)}" for name, item in value.items() if name != "ca_pem"]
+            lines += ["  ca_pem: |", *(f"    {line}" for line in value["ca_pem"].splitlines())]
+        else:
+            lines.append(f"{key}: {json.dumps(value)}")
+    return "\n".join(lines)
