@@ -9,6 +9,9 @@ from typing import Any
 from verifier.tee import sev_snp
 from verifier.tee.base import Scheme
 from verifier.tee.case import CaseForm
+from verifier.tee.tcg.case import CASE as TCG_EVENTLOG_CASE
+from verifier.tee.tpm2.case import CASE as TPM2_CASE
+from verifier.tee.tpm2.scheme import SCHEME as TPM2
 
 
 def _by_name(schemes: Iterable[Scheme[Any, Any]]) -> Mapping[str, Scheme[Any, Any]]:
@@ -29,5 +32,5 @@ def _by_platform(forms: Iterable[CaseForm]) -> Mapping[str, CaseForm]:
     return MappingProxyType(table)
 
 
-SCHEMES: Mapping[str, Scheme[Any, Any]] = _by_name((sev_snp.SCHEME,))
-CASES: Mapping[str, CaseForm] = _by_platform((sev_snp.CASE,))
+SCHEMES: Mapping[str, Scheme[Any, Any]] = _by_name((sev_snp.SCHEME, TPM2))
+CASES: Mapping[str, CaseForm] = _by_platform((sev_snp.CASE, TPM2_CASE, TCG_EVENTLOG_CASE))

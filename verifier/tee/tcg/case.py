@@ -6,14 +6,11 @@ What is checked: every register of ``expected_registers.json``, in every bank it
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
-from verifier.core.errors import MalformedEvidence
 from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.tcg.banks import Banks, decode_banks
 from verifier.tee.tcg.data import require_data, secure_boot_claim
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import HASHES, HASHES_BY_NAME, EventLog, type_name
@@ -26,43 +23,7 @@ DATA = "tcg-eventlog.data"
 
 _LOG_FILE = "eventlog.bin"
 _REGISTERS_FILE = "expected_registers.json"
-_INDEX = re.compile(r"0|[1-9][0-9]?", re.ASCII)
-_HEX = re.compile(r"[0-9a-f]+", re.ASCII)
 _ALL_REGISTERS = frozenset(range(24))
-
-Banks = Mapping[str, Mapping[int, bytes]]
-
-
-def decode_banks(data: bytes, check_id: str, what: str) -> dict[str, dict[int, bytes]]:
-    """Read ``{bank: {index: hex}}``; any whitespace and order, nothing else. Raises ``MalformedEvidence(check_id)``."""
-    try:
-        document = json.loads(data, object_pairs_hook=_no_duplicates)
-    except (ValueError, RecursionError):
-        raise MalformedEvidence(check_id, f"{what}: not JSON, or a key twice") from None
-    if not isinstance(document, dict) or not document:
-        raise MalformedEvidence(check_id, f"{what}: want an object of banks, not empty")
-    banks: dict[str, dict[int, bytes]] = {}
-    for name, registers in document.items():
-        algorithm = HASHES_BY_NAME.get(name)
-        if algorithm is None or not isinstance(registers, dict) or not registers:
-            raise MalformedEvidence(check_id, f"{what}.{name}: want a known bank with at least one register")
-        banks[name] = {}
-        for index, value in registers.items():
-            if _INDEX.fullmatch(index) is None or int(index) not in _ALL_REGISTERS:
-                raise MalformedEvidence(check_id, f"{what}.{name}: got index {index!r}, want 0 to 23")
-            if not isinstance(value, str) or len(value) != 2 * algorithm.size or _HEX.fullmatch(value) is None:
-                raise MalformedEvidence(
-                    check_id, f"{what}.{name}.{index}: want {algorithm.size} bytes in lower-case hex"
-                )
-            banks[name][int(index)] = bytes.fromhex(value)
-    return banks
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("a key twice")
-    return document
 
 
 def log_claims(log: EventLog, *, secure_boot_register: int = 7) -> dict[str, Any]:
@@ -79,7 +40,7 @@ def log_claims(log: EventLog, *, secure_boot_register: int = 7) -> dict[str, Any
     }
 
 
-def _registers(files: CaseFiles) -> dict[str, dict[int, bytes]]:
+def _registers(files: CaseFiles) -> Banks:
     data = files.collateral.get(_REGISTERS_FILE, files.evidence.get(_REGISTERS_FILE))
     if data is None:
         raise CaseError(f"{_REGISTERS_FILE}: got nothing, want the registers that the log has to replay to")

@@ -1,0 +1,51 @@
+"""Register values as JSON: ``{bank: {index: hex}}``, the form of the cases and of ``tpm2``'s ``pcrs`` part. Untrusted until hashed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from verifier.core.errors import MalformedEvidence
+from verifier.tee.tcg.layout import HASHES_BY_NAME
+
+MAX_BYTES = 64 * 1024
+
+_INDEX = re.compile(r"0|[1-9]|1[0-9]|2[0-3]", re.ASCII)
+_HEX = re.compile(r"[0-9a-f]+", re.ASCII)
+
+Banks = Mapping[str, Mapping[int, bytes]]
+
+
+def decode_banks(data: bytes, check_id: str, what: str) -> Banks:
+    """Read it strictly: known banks, indexes 0 to 23, each key once, lower-case hex of the bank's size, nothing empty."""
+    if len(data) > MAX_BYTES:
+        raise MalformedEvidence(check_id, f"{what}: got {len(data)} bytes, want at most {MAX_BYTES}")
+    try:
+        document = json.loads(data.decode("utf-8"), object_pairs_hook=_each_key_once)
+    except (ValueError, RecursionError):
+        raise MalformedEvidence(check_id, f"{what}: not JSON, or a key stands twice") from None
+    if not isinstance(document, dict) or not document:
+        raise MalformedEvidence(check_id, f"{what}: want an object of banks, not empty")
+    return MappingProxyType({bank: _bank(bank, values, check_id, what) for bank, values in document.items()})
+
+
+def _bank(bank: str, values: Any, check_id: str, what: str) -> Mapping[int, bytes]:
+    algorithm = HASHES_BY_NAME.get(bank)
+    if algorithm is None or not isinstance(values, dict) or not values:
+        raise MalformedEvidence(check_id, f"{what}.{bank[:16]}: want a known bank with at least one register")
+    for index, value in values.items():
+        if _INDEX.fullmatch(index) is None:
+            raise MalformedEvidence(check_id, f"{what}.{bank}: got index {index[:16]!r}, want 0 to 23")
+        if not isinstance(value, str) or len(value) != 2 * algorithm.size or _HEX.fullmatch(value) is None:
+            raise MalformedEvidence(check_id, f"{what}.{bank}.{index}: want {algorithm.size} bytes in lower-case hex")
+    return MappingProxyType({int(index): bytes.fromhex(value) for index, value in values.items()})
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key stands twice")
+    return document

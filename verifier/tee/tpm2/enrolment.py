@@ -1,0 +1,196 @@
+"""TPM enrolment, the pure part: which EK may vouch for which AK (design.md section 4, "TPM enrolment").
+
+Checked: the EK's public area is its certificate's key, the chain ends in an operator's own root, the key carries no ROCA
+fingerprint and is a storage key that never leaves its TPM; the AK is restricted, signs only, was born in its TPM and stays there.
+Not checked: whether EK and AK live in one TPM (only the activated credential proves that), whether the EK may enrol at all
+(list or ticket: the service). Sources: TCG EK Credential Profile 2.5; TPM 2.0 Library Part 2, section 8.3 (TPMA_OBJECT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from verifier.core.errors import EvidenceRejected, MalformedEvidence
+from verifier.core.ports import RandomSource
+from verifier.core.x509 import (
+    OID_EXTENDED_KEY_USAGE,
+    OID_SUBJECT_ALT_NAME,
+    USAGE_KEY_AGREEMENT,
+    USAGE_KEY_ENCIPHERMENT,
+    Certificate,
+    parse_certificate,
+)
+from verifier.core.x509chain import Anchor, ChainCache, ChainIds, Profile, verify_chain
+from verifier.tee.tcg.layout import STRONG_HASHES
+from verifier.tee.tpm2.credential import EK_PUBLIC_ID, protect
+from verifier.tee.tpm2.keys import Key, load_public, spki, spki_digest
+from verifier.tee.tpm2.layout import (
+    ADMIN_WITH_POLICY,
+    ALG_ECC,
+    ALG_ECDSA,
+    ALG_RSAPSS,
+    ALG_RSASSA,
+    DECRYPT,
+    FIXED_PARENT,
+    FIXED_TPM,
+    RESTRICTED,
+    SENSITIVE_DATA_ORIGIN,
+    SIGN,
+    USER_WITH_AUTH,
+    Public,
+    decode_public,
+    name_of,
+)
+from verifier.tee.tpm2.roca import is_roca
+
+EK_CHAIN_ID = "tpm2.enrolment.ek-chain"
+EK_ROOT_ID = "tpm2.enrolment.ek-root"
+EK_SIGNATURE_ID = "tpm2.enrolment.ek-signature"
+EK_VALIDITY_ID = "tpm2.enrolment.ek-validity"
+EK_CONSTRAINTS_ID = "tpm2.enrolment.ek-constraints"
+EK_REVOKED_ID = "tpm2.enrolment.ek-revoked"
+EK_CRL_ID = "tpm2.enrolment.ek-crl"
+EK_USAGE_ID = "tpm2.enrolment.ek-usage"
+EK_KEY_ID = "tpm2.enrolment.ek-key"
+EK_ATTRIBUTES_ID = "tpm2.enrolment.ek-attributes"
+EK_ROCA_ID = "tpm2.enrolment.ek-roca"
+AK_PUBLIC_ID = "tpm2.enrolment.ak-public"
+AK_ATTRIBUTES_ID = "tpm2.enrolment.ak-attributes"
+
+_IDS = ChainIds(
+    root=EK_ROOT_ID,
+    signature=EK_SIGNATURE_ID,
+    validity=EK_VALIDITY_ID,
+    constraints=EK_CONSTRAINTS_ID,
+    revoked=EK_REVOKED_ID,
+    crl=EK_CRL_ID,
+)
+# EK certificates name TPM and platform in a subjectAltName, critical where the subject is empty (RFC 5280 section 4.2.1.6), and
+# some mark their purpose critical (swtpm_localca does). Neither says anything that is judged here.
+_PROFILE = Profile(tolerated=frozenset({OID_SUBJECT_ALT_NAME, OID_EXTENDED_KEY_USAGE}))
+_OID_EK_CERTIFICATE = bytes.fromhex("06056781050801")  # 2.23.133.8.1, tcg-kp-EKCertificate, in DER
+_OID_ANY_PURPOSE = bytes.fromhex("0604551d2500")  # 2.5.29.37.0
+
+_AK_MUST = {
+    "restricted": RESTRICTED,
+    "sign": SIGN,
+    "fixedTPM": FIXED_TPM,
+    "fixedParent": FIXED_PARENT,
+    "sensitiveDataOrigin": SENSITIVE_DATA_ORIGIN,
+}
+_EK_MUST = {
+    "restricted": RESTRICTED,
+    "decrypt": DECRYPT,
+    "fixedTPM": FIXED_TPM,
+    "fixedParent": FIXED_PARENT,
+    "sensitiveDataOrigin": SENSITIVE_DATA_ORIGIN,
+}
+_SIGNING = {ALG_ECC: (ALG_ECDSA,)}
+
+
+@dataclass(frozen=True, slots=True)
+class EkIdentity:
+    """An endorsement key: SHA-256 of its SubjectPublicKeyInfo, the Name of its public area, both as raw bytes."""
+
+    digest: bytes
+    name: bytes
+    public: Public
+
+
+@dataclass(frozen=True, slots=True)
+class AkIdentity:
+    """An attestation key: its Name, recomputed from the public area."""
+
+    name: bytes
+    public: Public
+
+
+def ak_faults(public: Public) -> list[str]:
+    """Say what keeps a key from being an attestation key; empty for a good one."""
+    faults = [f"{name} is clear, want it set" for name, bit in _AK_MUST.items() if not public.attributes & bit]
+    if public.attributes & DECRYPT:
+        faults.append("decrypt is set, want it clear")
+    wanted = _SIGNING.get(public.type, (ALG_RSASSA, ALG_RSAPSS))
+    if public.scheme is None or public.scheme[0] not in wanted or public.scheme[1] not in STRONG_HASHES:
+        faults.append(f"scheme: got {public.scheme}, want a signing scheme with SHA-256 or stronger")
+    if public.name_algorithm not in STRONG_HASHES:
+        faults.append(f"nameAlg: got {public.name_algorithm:#06x}, want SHA-256 or stronger")
+    return faults
+
+
+def check_ak(ak_public: bytes) -> AkIdentity:
+    """Judge an AK by its TPMT_PUBLIC: an unrestricted key would pass activation and then sign any forged quote."""
+    public = decode_public(ak_public, check_id=AK_PUBLIC_ID)
+    load_public(public, AK_PUBLIC_ID)
+    faults = ak_faults(public)
+    if faults:
+        raise EvidenceRejected(AK_ATTRIBUTES_ID, f"AK: {'; '.join(faults)}")
+    return AkIdentity(name_of(public), public)
+
+
+def describe_ek(ek_public: bytes) -> EkIdentity:
+    """Read an EK's TPMT_PUBLIC; says how it is named, not whether it is to be trusted."""
+    public, key = _read_ek(ek_public)
+    return EkIdentity(spki_digest(key), name_of(public), public)
+
+
+def _read_ek(ek_public: bytes) -> tuple[Public, Key]:
+    public = decode_public(ek_public, check_id=EK_PUBLIC_ID)
+    return public, load_public(public, EK_PUBLIC_ID)
+
+
+def check_ek(
+    ek_chain: Sequence[bytes], ek_public: bytes, anchors: Sequence[Anchor], now: int, chains: ChainCache
+) -> EkIdentity:
+    """Judge an EK: ``ek_chain`` is DER certificates, leaf first; ``anchors`` the operator's own; ``now`` in Unix seconds."""
+    if not ek_chain:
+        raise MalformedEvidence(EK_CHAIN_ID, "ek_chain: got nothing, want the EK certificate")
+    certificates = tuple(parse_certificate(der, EK_CHAIN_ID, f"ek_chain[{i}]") for i, der in enumerate(ek_chain))
+    public, key = _read_ek(ek_public)
+    path = verify_chain(certificates, anchors, now=now, ids=_IDS, cache=chains, profile=_PROFILE)
+    _check_usage(path.leaf)
+    if spki(key) != path.leaf.spki:
+        raise EvidenceRejected(EK_KEY_ID, "ek_public: another key than the EK certificate's")
+    _check_ek_attributes(public)
+    if isinstance(key, rsa.RSAPublicKey) and is_roca(key.public_numbers().n):
+        raise EvidenceRejected(
+            EK_ROCA_ID, "EK: its modulus carries the ROCA fingerprint (CVE-2017-15361), want a sound key"
+        )
+    return EkIdentity(spki_digest(key), name_of(public), public)
+
+
+def _check_usage(leaf: Certificate) -> None:
+    """An EK certificate is no CA, and where it states a usage, that is encryption or key agreement."""
+    if leaf.is_ca:
+        raise EvidenceRejected(EK_USAGE_ID, "EK certificate: got a CA, want none")
+    if leaf.key_usage is not None and not leaf.key_usage & {USAGE_KEY_ENCIPHERMENT, USAGE_KEY_AGREEMENT}:
+        raise EvidenceRejected(
+            EK_USAGE_ID,
+            f"EK certificate keyUsage: got bits {sorted(leaf.key_usage)}, want keyEncipherment or keyAgreement",
+        )
+    purpose = leaf.extensions.get(OID_EXTENDED_KEY_USAGE)
+    if purpose is not None and _OID_EK_CERTIFICATE not in purpose.value and _OID_ANY_PURPOSE not in purpose.value:
+        raise EvidenceRejected(EK_USAGE_ID, "EK certificate extendedKeyUsage: want tcg-kp-EKCertificate")
+
+
+def _check_ek_attributes(public: Public) -> None:
+    faults = [f"{name} is clear, want it set" for name, bit in _EK_MUST.items() if not public.attributes & bit]
+    if public.attributes & SIGN:
+        faults.append("sign is set, want it clear")
+    if not public.attributes & (ADMIN_WITH_POLICY | USER_WITH_AUTH):
+        faults.append("adminWithPolicy and userWithAuth are clear, want one set")
+    if public.name_algorithm not in STRONG_HASHES:
+        faults.append(f"nameAlg: got {public.name_algorithm:#06x}, want SHA-256 or stronger")
+    if faults:
+        raise EvidenceRejected(EK_ATTRIBUTES_ID, f"EK: {'; '.join(faults)}")
+
+
+def make_credential(ek_public: bytes, ak_name: bytes, secret: bytes, random: RandomSource) -> tuple[bytes, bytes]:
+    """Protect ``secret`` for the TPM of ``ek_public`` and the object ``ak_name``.
+
+    Returns the contents of TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET (without their outer sizes).
+    """
+    return protect(decode_public(ek_public, check_id=EK_PUBLIC_ID), ak_name, secret, random)

@@ -1,0 +1,85 @@
+"""The scheme ``tpm2``: a bare TPM 2.0 that was enrolled. The host is *not* excluded: who holds the machine holds its bus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from verifier.core.x509chain import Root
+from verifier.tee.base import Need, Scheme
+from verifier.tee.tcg.case import log_claims
+from verifier.tee.tcg.layout import HASHES
+from verifier.tee.tpm2.collateral import AK_KIND, AK_NEED, decode_enrolled_ak
+from verifier.tee.tpm2.decode import OPTIONAL_PARTS, REQUIRED_PARTS, Evidence, decode, encode
+from verifier.tee.tpm2.layout import FIELDS, Quote
+from verifier.tee.tpm2.reference import Config, Exceptions, Firmware, Platform, Workload
+from verifier.tee.tpm2.rules import BINS, RULES, Tpm2Verified, measurement
+from verifier.tee.tpm2.verify import CHECKS, Collateral, Tpm2Subject
+
+
+def quote_claims(quote: Quote) -> dict[str, Any]:
+    """Say what a quote holds, in the notation of the cases."""
+    return {
+        "qualified_signer": quote.qualified_signer.hex(),
+        "extra_data": quote.extra_data.hex(),
+        "clock": quote.clock,
+        "reset_count": quote.reset_count,
+        "restart_count": quote.restart_count,
+        "safe": quote.safe,
+        "firmware": f"0x{quote.firmware_version:x}",
+        "pcr_select": [[HASHES[s.algorithm].name, list(s.pcrs)] for s in quote.selections],
+        "pcr_digest": quote.pcr_digest.hex(),
+    }
+
+
+def _evidence_claims(evidence: Evidence) -> dict[str, Any]:
+    claims = {"ak_name": evidence.ak_name.hex(), **quote_claims(evidence.quote)}
+    claims["pcrs"] = {bank: {str(i): v.hex() for i, v in values.items()} for bank, values in evidence.banks.items()}
+    return claims if evidence.log is None else {**claims, "log": log_claims(evidence.log)}
+
+
+def _needs(evidence: Evidence, _given: frozenset[str]) -> tuple[Need, ...]:
+    return (Need(name=AK_NEED, kind=AK_KIND, key=evidence.ak_name.hex()),)
+
+
+def _collate(_evidence: Evidence, unverified: Mapping[str, bytes]) -> Collateral:
+    return Collateral(decode_enrolled_ak(unverified[AK_NEED]))
+
+
+def _root(subject: Tpm2Subject) -> Root:
+    # run_checks asks only after ``tpm2.ak.enrolled`` held.
+    return "simulated" if subject.collateral.ak is None else subject.collateral.ak.root
+
+
+def _instance(verified: Tpm2Verified) -> tuple[str, str]:
+    return "tpm2-ak", verified.evidence.ak_name.hex()
+
+
+SCHEME: Scheme[Evidence, Collateral] = Scheme(
+    name="tpm2",
+    host_excluded=False,
+    required_parts=REQUIRED_PARTS,
+    optional_parts=OPTIONAL_PARTS,
+    endorsement_names=frozenset(),
+    binding_size="short",
+    decode=decode,
+    encode=encode,
+    bound_value=lambda evidence: evidence.quote.extra_data,
+    needs=_needs,
+    collate=_collate,
+    checks=CHECKS,
+    anchors=(),
+    rules=RULES,
+    identity_models={"platform": Platform, "firmware": Firmware, "workload": Workload, "config": Config},
+    exceptions_model=Exceptions,
+    layout_fields=FIELDS,
+    bins=BINS,
+    evidence_claims=_evidence_claims,
+    root=_root,
+    measurement=measurement,
+    instance=_instance,
+    # A TPM has no debug mode of its own; what the machine allows is for firmware identities to say.
+    debug_status=lambda _evidence: "disabled",
+    mandatory_rules=frozenset({"tpm2.config.extended"}),
+    software_classes=frozenset({"firmware", "workload"}),
+)
