@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 from flask import Flask, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from verifier.core.encoding import b64url
 from verifier.core.errors import CannotDecide, MalformedEvidence
@@ -23,6 +24,8 @@ from verifier.web.problems import RateLimited, UnsupportedMedia
 
 JSON_TYPE = "application/json"
 JOSE_TYPE = "application/jose"
+_DRAIN_BYTES = 2 * MAX_REQUEST_BYTES
+_CHUNK_BYTES = 64 * 1024
 _log = structlog.get_logger("verifier.web")
 
 
@@ -60,8 +63,21 @@ def _harden(response: Response) -> Response:
 
 def _body(media_type: str) -> bytes:
     if request.mimetype != media_type:
+        _drain()
         raise UnsupportedMedia(request.content_type or "", media_type)
-    return request.get_data(cache=False)
+    try:
+        return request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        _drain()
+        raise
+
+
+def _drain() -> None:
+    """Read away a body that is refused, up to a bound: a client still sending would see a broken pipe and not the answer."""
+    source = request.environ["wsgi.input"]
+    left = _DRAIN_BYTES
+    while left > 0 and (chunk := source.read(min(left, _CHUNK_BYTES))):
+        left -= len(chunk)
 
 
 def _source() -> str:
