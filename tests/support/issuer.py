@@ -73,22 +73,32 @@ def make_tls(folder: Path, *, label: str = "issuer") -> tuple[Path, Path, Path]:
     return ca_file, cert_file, key_file
 
 
+_CURVES = {"secp256r1": ("P-256", "ES256", 32), "secp384r1": ("P-384", "ES384", 48)}
+
+
 @dataclass(frozen=True, slots=True)
 class TokenKey:
-    """A P-256 signing key and its public JWK; ``kid`` is the thumbprint."""
+    """A signing key (P-256, or P-384 if made so) and its public JWK; ``kid`` is the thumbprint."""
 
     private: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
     @property
     def jwk(self) -> dict[str, str]:
         """The public key as it stands in a JWKS."""
+        curve, algorithm, size = _CURVES[self.private.curve.name]
         numbers = self.private.public_key().public_numbers()
-        jwk = {"kty": "EC", "crv": "P-256", "x": b64url(numbers.x.to_bytes(32)), "y": b64url(numbers.y.to_bytes(32))}
-        return jwk | {"kid": b64url(jwk_thumbprint(jwk)), "alg": "ES256", "use": "sig"}
+        jwk = {
+            "kty": "EC",
+            "crv": curve,
+            "x": b64url(numbers.x.to_bytes(size)),
+            "y": b64url(numbers.y.to_bytes(size)),
+        }
+        return jwk | {"kid": b64url(jwk_thumbprint(jwk)), "alg": algorithm, "use": "sig"}
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Sign whatever it is given."""
-        return jwt.encode(dict(claims), self.private, algorithm="ES256", headers={"kid": self.jwk["kid"]})
+        jwk = self.jwk
+        return jwt.encode(dict(claims), self.private, algorithm=jwk["alg"], headers={"kid": jwk["kid"]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,8 @@ class Issuer:
     base_url: str
     ca_file: Path
     keys: Mapping[str, TokenKey]
+    # In every tenant's JWKS as well: a genuine key of an algorithm that the mounts do not accept.
+    p384: TokenKey = field(default_factory=lambda: TokenKey(ec.generate_private_key(ec.SECP384R1())))
 
     def issuer(self, tenant: str) -> str:
         """Return the tenant's issuer URL."""
@@ -136,7 +148,7 @@ def claims_for(
         "eat_profile": "https://example.test/eat/v1",
         "eat_nonce": "A" * 86,
         "cnf": {"jkt": "B" * 43},
-        "submods": {"sev-snp": {"dbgstat": "disabled-permanently", "ear.status": "affirming"}},
+        "submods": {"sev-snp": {"dbgstat": "disabled-permanently", "ear_status": "affirming"}},
         "dbgstat": "disabled-permanently",
         "tenant": tenant,
         "workload": workload,
@@ -186,7 +198,7 @@ def running_issuer(folder: Path, tenants: tuple[str, ...], *, label: str = "issu
     for tenant, key in issuer.keys.items():
         discovery = {"issuer": issuer.issuer(tenant), "jwks_uri": issuer.jwks_url(tenant)}
         documents[f"/t/{tenant}{DISCOVERY}"] = json.dumps(discovery).encode()
-        documents[f"/t/{tenant}{JWKS}"] = json.dumps({"keys": [key.jwk]}).encode()
+        documents[f"/t/{tenant}{JWKS}"] = json.dumps({"keys": [key.jwk, issuer.p384.jwk]}).encode()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
     try:

@@ -1,8 +1,9 @@
 # Vault Agent beside the attester: the attester writes a JWT, the agent logs in with it and keeps templates filled.
 # Where `attester get` or `attester exec` will do, use those: the agent checks neither the answer nor whom it is for.
 #
-# The attester's `token` command writes a fresh JWT to the path below before the Vault token ends. Every place
-# here is on a memory-backed file system (/run is tmpfs on systemd machines): a JWT and a Vault token are secrets.
+# A timer runs `attester token --config … --out /run/attestation/token.jwt` before the Vault token ends (300 s unless the
+# role says otherwise). Every place here is on a memory-backed file system (/run is tmpfs on systemd machines): a JWT
+# and a Vault token are secrets.
 
 pid_file = "/run/attestation/agent.pid"
 

@@ -9,6 +9,7 @@ import jwt
 import pytest
 
 from tests.support.issuer import TokenKey
+from tests.support.vault import ROOT
 from verifier.core.encoding import b64url
 
 BOUND = ("root", "simulated", "host_excluded", "dbgstat", "tenant", "workload", "sub", "iss", "aud")
@@ -132,6 +133,13 @@ def test_a_foreign_key_under_a_known_kid_is_refused(house: Any) -> None:
     refused(house.vault.login("attestation-acme", "shared", token), why="failed to verify")
 
 
+def test_a_known_key_of_another_algorithm_is_refused(house: Any) -> None:
+    """The JWKS holds an ES384 key too; the mount takes ES256."""
+    token = house.issuer.p384.sign(house.claims("web"))
+
+    refused(house.vault.login("attestation-acme", "shared", token), why="unexpected algorithm")
+
+
 def test_an_unsigned_token_is_refused(house: Any) -> None:
     refused(
         house.vault.login("attestation-acme", "shared", jwt.encode(house.claims("web"), None, algorithm="none")),
@@ -180,3 +188,27 @@ def test_the_same_token_logs_in_twice(house: Any) -> None:
     token = house.issuer.mint("acme", house.claims("web"))
 
     assert [house.vault.login("attestation-acme", "shared", token).status for _ in range(2)] == [200, 200]
+
+
+def test_the_document_tells_what_vault_says(house: Any) -> None:
+    """Each row of the table in docs/vault.md, made to happen."""
+    document = (ROOT / "docs" / "vault.md").read_text(encoding="utf-8")
+    web, now = house.claims("web"), int(time.time())
+    without_root = {name: value for name, value in web.items() if name != "root"}
+    box = {name: value for name, value in house.claims("box").items() if name != "instance"}
+    happened = {
+        'claim "root" does not match any associated bound claim values': ("shared", web | {"root": "private"}),
+        'claim "root" is missing': ("shared", without_root),
+        'claim "instance" not found in token': ("machine", box),
+        "invalid audience (aud) claim": ("shared", web | {"aud": "vault:rival"}),
+        "invalid issuer (iss) claim": ("shared", web | {"iss": "https://other.example/t/acme"}),
+        "token is expired": ("shared", web | {"exp": now - 30}),
+        "token not yet valid": ("shared", web | {"nbf": now + 30}),
+        "token issued in the future": ("shared", web | {"iat": now + 40}),
+        "could not be found": ("no-such-role", web),
+    }
+    for words, (role, claims) in happened.items():
+        assert words in document, words
+        assert words in house.present(role, claims).errors
+    for words in ("failed to verify id token signature", "token signed with unexpected algorithm", "permission denied"):
+        assert words in document, words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_an_example_applies_and_plans_clean(
     variables, places = EXAMPLES[example]
     verifier = {"verifier_url": house.issuer.base_url, "verifier_ca_file": str(house.issuer.ca_file)}
     if example == "demo":
-        mounts = {mount: verifier | {"tenant": tenant, "audience": f"vault:{tenant}"} for tenant, mount, _ in places}
+        mounts = {mount: verifier | {"tenant": tenant, "audience": f"vault/{mount}"} for tenant, mount, _ in places}
         mounts["simulated"]["roles"] = {"production": {"kind": "workload"}}
         variables = variables | {"mounts": mounts}
     else:
@@ -108,7 +109,7 @@ def write_trust(folder: Path, places: list[tuple[str, str, str]]) -> None:
     for number, (tenant, mount, role) in enumerate(places):
         documents += [
             f"document: workload\nname: work-{number}\ntenant: {tenant}\nversion: {version}\n"
-            f"uuid: {workload_uuid(tenant, f'work-{number}')}\npolicy: policy-{version}\naudience: vault:{tenant}\n"
+            f"uuid: {workload_uuid(tenant, f'work-{number}')}\npolicy: policy-{version}\naudience: vault/{mount}\n"
             f"vault:\n  address: https://vault.example\n  mount: {mount}\n  role: {role}\n"
             "  ca_pem: |\n    -----BEGIN CERTIFICATE-----\n    AA==\n    -----END CERTIFICATE-----\n"
             "state: enabled"
@@ -116,6 +117,26 @@ def write_trust(folder: Path, places: list[tuple[str, str, str]]) -> None:
         ]
     folder.mkdir()
     (folder / "all.yaml").write_text("\n---\n".join(documents) + "\n")
+
+
+def test_terraform_needs_no_more_than_the_policy_that_compose_gives_it(
+    house: Any, empty_vault: VaultServer, module_copy: Path, tmp_path: Path
+) -> None:
+    """It writes the mount, its roles and policies, and reads no secret (docs/vault.md, "Running the module")."""
+    policy = (ROOT / "deploy" / "compose" / "terraform-policy.hcl").read_text()
+    empty_vault.as_root("PUT", "sys/policies/acl/terraform", {"policy": policy})
+    made = empty_vault.as_root("POST", "auth/token/create", {"policies": ["terraform"], "no_default_policy": True})
+    limited = replace(empty_vault, root_token=made.body["auth"]["client_token"])
+    write_trust(tmp_path / "trust", EXAMPLES["jwks"][1])
+    verifier = {"verifier_url": house.issuer.base_url, "verifier_ca_file": str(house.issuer.ca_file)}
+    root = terraform(limited, module_copy / "examples" / "jwks", verifier | {"trust_dir": str(tmp_path / "trust")})
+    root.init()
+
+    root.apply()
+
+    assert root.has_no_drift().status == 0
+    empty_vault.put_secret("default/web/db", {"at": "default/web/db"})
+    assert limited.call("GET", "secret/data/default/web/db", token=limited.root_token).status == 403
 
 
 def test_every_variable_and_output_says_what_it_is() -> None:

@@ -6,6 +6,8 @@ never attacked anything would be green.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,3 +119,21 @@ def test_the_token_keeps_its_own_jti_for_the_audit(house: Any) -> None:
     looked_up = house.vault.call("GET", "auth/token/lookup-self", token=first)
 
     assert looked_up.body["data"]["meta"]["jti"] == "the-first"
+
+
+def test_the_audit_log_names_what_was_mapped_and_holds_no_token(house: Any, tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    house.vault.as_root("PUT", "sys/audit/test", {"type": "file", "options": {"file_path": str(log), "mode": "0600"}})
+    claims = house.claims("gold") | {"jti": "for-the-audit"}
+    jwt = house.issuer.mint("acme", claims)
+    try:
+        token = house.vault.login("attestation-acme", "state", jwt).body["auth"]["client_token"]
+    finally:
+        house.vault.as_root("DELETE", "sys/audit/test")
+
+    logins = [json.loads(line) for line in log.read_text().splitlines()]
+    metadata = [entry["auth"]["metadata"] for entry in logins if entry.get("auth", {}).get("metadata")]
+    named = {name: claims[name] for name in ("jti", "policy_digest", "tenant", "tee", "policy", "measurement_id")}
+    assert named | {"role": "state"} in metadata
+    assert jwt not in log.read_text()
+    assert token not in log.read_text()

@@ -45,7 +45,7 @@ module "attestation" {
   issuer    = "${var.verifier_url}/t/${each.key}"
   ca_pem    = file(var.verifier_ca_file)
   discovery = true
-  audience  = "vault:${each.key}"
+  audience  = "vault/attestation-${each.key}"
   workloads = module.trust.workloads
   roles     = each.value
 }

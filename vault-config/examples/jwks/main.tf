@@ -41,7 +41,7 @@ module "attestation" {
   tenant    = "default"
   issuer    = "${var.verifier_url}/t/default"
   ca_pem    = file(var.verifier_ca_file)
-  audience  = "vault:default"
+  audience  = "vault/attestation-default"
   workloads = module.trust.workloads
 
   roles = {
