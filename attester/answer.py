@@ -127,11 +127,11 @@ def _decrypt(unverified_answer: str, enc_key: ec.EllipticCurvePrivateKey) -> byt
     if len(fields) != 5 or fields[1]:  # noqa: PLR2004 - RFC 7516 section 7.1; direct agreement has no encrypted key
         _malformed("answer.jwe", "answer", f"{len(fields)} fields", "a compact JWE of five, the second empty")
     head, iv, sealed, tag = (_unb64(fields[i], "answer.jwe") for i in (0, 2, 3, 4))
-    if len(iv) != JWE_IV_SIZE or len(tag) != JWE_TAG_SIZE:
-        _malformed("answer.jwe", "iv and tag", f"{len(iv)} and {len(tag)} bytes", "12 and 16")
     header = _object(head, "answer.jwe")
     if header.keys() != {"alg", "enc", "epk"} or header["alg"] != JWE_ALG or header["enc"] != JWE_ENC:
         _malformed("answer.jwe.header", "header", sorted(header), f"exactly alg {JWE_ALG}, enc {JWE_ENC} and epk")
+    if len(iv) != JWE_IV_SIZE or len(tag) != JWE_TAG_SIZE:
+        _malformed("answer.jwe", "iv and tag", f"{len(iv)} and {len(tag)} bytes", "12 and 16")
     ephemeral = _public_key(header["epk"], "answer.jwe.header")
     shared = enc_key.exchange(ec.ECDH(), ephemeral)
     content_key = concat_kdf(shared, algorithm=JWE_ENC, bits=JWE_KEY_BITS)
