@@ -16,7 +16,7 @@ from verifier.core.x509chain import Anchor
 from verifier.tee.base import Scheme
 
 # What the forged vendors write into their roots' names. Their keys are public: no other process may trust them.
-FORGED_MARK = b"SIMULATED"
+FORGED_MARK = b"(simulated)"
 
 
 def load_anchors(

@@ -1,6 +1,6 @@
 """Endorsements and collateral from what is at hand: a folder, and the store's enrolled attestation keys.
 
-``{endorsement_dir}/{scheme}/{name}/{key}.{der,pem}`` holds one thing each (``sev-snp/crl/Milan.pem``). CRLs are held to a
+``{endorsement_dir}/{scheme}/{kind}/{key}.{der,pem}`` holds one thing each (``sev-snp/crl/Milan.pem``). CRLs are held to a
 never-falling high-water mark per issuer: an older one than was ever seen is not used. Fetching from vendors is not here.
 """
 
@@ -23,6 +23,10 @@ _MAX_BYTES = 1024 * 1024
 AK_KIND = "tpm2.ak"
 
 
+def _subfolder(need: Need) -> str:
+    return need.kind.rpartition(".")[2]
+
+
 class FolderCollateral:
     """Answers needs from the folder and the store. Files are re-read when they change; safe for threads and forks."""
 
@@ -42,7 +46,7 @@ class FolderCollateral:
             elif need.required:
                 raise CannotDecide(
                     f"{scheme}.endorsement.{need.name}",
-                    f"{need.kind} {need.key}: not at hand, want it at {scheme}/{need.name}/{need.key}.der in endorsement_dir",
+                    f"{need.kind} {need.key}: not at hand, want it at {scheme}/{_subfolder(need)}/{need.key}.der in endorsement_dir",
                     retry_after=60,
                 )
         return found
@@ -61,7 +65,8 @@ class FolderCollateral:
         if self._folder is None or not _SAFE.fullmatch(need.key) or need.key.startswith("."):
             return None
         for suffix in _SUFFIXES:
-            path = self._folder / scheme / need.name / f"{need.key}.{suffix}"
+            # "sev-snp.crl" lies in sev-snp/crl/: the kind says what it is, the name only where the scheme wants it.
+            path = self._folder / scheme / _subfolder(need) / f"{need.key}.{suffix}"
             data = self._read(path, scheme, need)
             if data is not None:
                 return data
@@ -82,7 +87,7 @@ class FolderCollateral:
                 f"{scheme}.endorsement.{need.name}", f"{path}: got {stat.st_size} bytes, want at most {_MAX_BYTES}"
             )
         data = path.read_bytes()
-        if need.name.endswith("crl"):
+        if _subfolder(need) == "crl":
             self._hold_to_mark(path, data, scheme, need)
         with self._lock:
             self._seen[path] = (stamp, data)
