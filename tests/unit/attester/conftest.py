@@ -1,0 +1,104 @@
+"""Parts that several of these tests share, started once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.configfs_tsm import StandIn, mounted, require_fuse
+from tests.support.false_servers import Stage, stage
+from tests.support.swtpm import EkCa, make_ek_ca, manufacture, require_swtpm
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder of our own on tmpfs."""
+    folder = Path("/dev/shm") / f"vab-test-{secrets.token_hex(8)}"
+    folder.mkdir(mode=0o700)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Stage]:
+    """A verifier and a Vault that say what the test wants."""
+    with stage(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stand_in_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """A mounted stand-in for configfs-tsm."""
+    require_fuse()
+    with mounted(tmp_path_factory.mktemp("configfs") / "config") as running:
+        yield running
+
+
+@pytest.fixture
+def stand_in(stand_in_mount: StandIn) -> StandIn:
+    """The stand-in, with nothing unusual about it."""
+    stand_in_mount.tell(
+        provider="sev_guest", busy=0, foreign=0, stale=0, lost=0, auxblob="", host_data="00" * 32, log=[]
+    )
+    return stand_in_mount
+
+
+@pytest.fixture(scope="session")
+def ek_ca(tmp_path_factory: pytest.TempPathFactory) -> EkCa:
+    """A TPM manufacturer's CA."""
+    require_swtpm()
+    return make_ek_ca(tmp_path_factory.mktemp("ek-ca"))
+
+
+@pytest.fixture(scope="session")
+def made_tpm(ek_ca: EkCa, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a TPM as it left its manufacturer; copy it."""
+    state = tmp_path_factory.mktemp("tpm")
+    manufacture(state, ek_ca)
+    return state
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def attester(servers: Stage, tmp_path: Path) -> Callable[..., Ran]:
+    """Run the command as a process, on a simulated machine whose host fixed the stage's configuration."""
+    config = tmp_path / "attester.toml"
+    config.write_text(servers.config())
+
+    def run(*words: str, env: dict[str, str] | None = None, content: str | None = None) -> Ran:
+        if content is not None:
+            config.write_text(content)
+        command, *rest = words
+        host_data = hashlib.sha256(config.read_bytes()).hexdigest()
+        place = ["--provider", "simulated", "--simulated-host-data", host_data, "--config", str(config), "--wait", "5"]
+        done = subprocess.run(
+            [sys.executable, "-m", "attester.cli.__main__", command, *place, *rest],
+            cwd=ROOT,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run
