@@ -10,6 +10,7 @@ import pytest
 from tests.support.sources import ROOT, constants_like_ids
 from tests.support.vectors import Vector, base_of, folder_of, recipes_of, run_vector, verify_vector
 from verifier.core.errors import BridgeError, MalformedEvidence
+from verifier.core.x509chain import ChainCache
 from verifier.tee.base import Scheme
 from verifier.tee.registry import SCHEMES
 
@@ -17,7 +18,11 @@ NAMES = sorted(SCHEMES)
 
 
 def _vectors(name: str) -> tuple[Vector, ...]:
-    vectors: tuple[Vector, ...] = recipes_of(name).VECTORS
+    """Return a scheme's vectors; none where its recipes are not there, so that only its own tests go red."""
+    try:
+        vectors: tuple[Vector, ...] = recipes_of(name).VECTORS
+    except ModuleNotFoundError:
+        return ()
     return vectors
 
 
@@ -121,7 +126,7 @@ def test_expected_values_are_what_the_identity_models_let_through(name: str) -> 
         for rule_id, value in vector.rule_values.items():
             rule = rules[rule_id]
             model = scheme.exceptions_model if rule.scope == "service" else scheme.identity_models[rule.scope]
-            dumped = model.model_validate({rule.field: value}, strict=False).model_dump(mode="json")
+            dumped = model.model_validate({rule.field: value}, strict=False).model_dump(mode="json", exclude_unset=True)
             assert dumped[rule.field] == value, f"{vector.name}: {rule_id}"
 
 
@@ -147,7 +152,10 @@ def test_every_layout_field_sits_in_one_bin(name: str) -> None:
 def test_what_decodes_encodes_to_the_same_bytes(name: str) -> None:
     scheme = SCHEMES[name]
     seen = 0
+    known = scheme.required_parts | scheme.optional_parts
     for vector in _vectors(name):
+        if vector.parts.keys() - known:
+            continue  # refused before it is decoded
         try:
             evidence = scheme.decode(vector.parts)
         except MalformedEvidence:
@@ -181,6 +189,8 @@ def test_every_bit_of_the_signed_range_counts(name: str) -> None:
     scheme = SCHEMES[name]
     base = base_of(_vectors(name))
     flipped = 0
+    chains = ChainCache()
+    verify_vector(base, scheme, chains)
     for part, form in recipes_of(name).PARTS.items():
         for start, end in form.signed:
             for position in range(start, end):
@@ -189,6 +199,6 @@ def test_every_bit_of_the_signed_range_counts(name: str) -> None:
                     data[position] ^= 1 << bit
                     vector = dataclasses.replace(base, parts={**base.parts, part: bytes(data)}, rule_values={})
                     with pytest.raises(BridgeError):
-                        verify_vector(vector, scheme)
+                        verify_vector(vector, scheme, chains)
                     flipped += 1
     assert flipped

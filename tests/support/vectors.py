@@ -83,8 +83,8 @@ def recipes_of(name: str) -> ModuleType:
     return importlib.import_module(f"tests.vectors.{folder_of(name)}.recipes")
 
 
-def verify_vector(vector: Vector, scheme: Scheme[Any, Any]) -> Verified[Any, Any]:
-    """Decode, endorse and verify; raises one of the three kinds of no."""
+def verify_vector(vector: Vector, scheme: Scheme[Any, Any], chains: ChainCache | None = None) -> Verified[Any, Any]:
+    """Decode, endorse and verify; raises one of the three kinds of no. Each vector has a cache of its own unless told."""
     require_parts(scheme, vector.parts, vector.endorsements)
     evidence = scheme.decode(vector.parts)
     needs = scheme.needs(evidence, frozenset(vector.endorsements))
@@ -97,7 +97,7 @@ def verify_vector(vector: Vector, scheme: Scheme[Any, Any]) -> Verified[Any, Any
     # What a source has and nobody asked for never reaches a scheme.
     given = {name: data for name, data in vector.collateral.items() if name in asked}
     collateral = scheme.collate(evidence, {**vector.endorsements, **given})
-    subject = Subject(evidence, collateral, vector.anchors, vector.now, ChainCache())
+    subject = Subject(evidence, collateral, vector.anchors, vector.now, ChainCache() if chains is None else chains)
     return run_checks(scheme, subject, vector.expected)
 
 

@@ -1,0 +1,66 @@
+"""Parsers leak one exception, whatever the bytes (design.md section 2: "Parsers raise MalformedEvidence only")."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.vectors import base_of, recipes_of, run_vector
+from verifier.core.errors import MalformedEvidence
+from verifier.tee.registry import SCHEMES
+
+NAMES = sorted(SCHEMES)
+_SETTINGS = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
+
+
+@st.composite
+def _spoiled(draw: st.DrawFn, good: bytes) -> bytes:
+    """Draw bytes of any kind: random ones, or good ones cut, patched, repeated."""
+    how = draw(st.sampled_from(("random", "patch", "cut", "insert")))
+    if how == "random" or not good:
+        return draw(st.binary(max_size=2048))
+    at = draw(st.integers(0, len(good) - 1))
+    piece = draw(st.binary(min_size=1, max_size=8))
+    if how == "patch":
+        return good[:at] + piece + good[at + len(piece) :]
+    if how == "cut":
+        return good[:at]
+    return good[:at] + piece + good[at:]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@_SETTINGS
+@given(data=st.data())
+def test_any_bytes_as_a_part_are_read_or_malformed(name: str, data: st.DataObject) -> None:
+    scheme, base = SCHEMES[name], base_of(recipes_of(name).VECTORS)
+    part = data.draw(st.sampled_from(sorted(base.parts)))
+    spoiled = data.draw(_spoiled(base.parts[part]))
+    parts = {**base.parts, part: spoiled}
+    with contextlib.suppress(MalformedEvidence):
+        evidence = scheme.decode(parts)
+        assert scheme.encode(evidence) == parts
+        # What could be read is judged without a traceback.
+        run_vector(dataclasses.replace(base, parts=parts), scheme)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@_SETTINGS
+@given(data=st.data())
+def test_any_bytes_as_an_endorsement_are_read_or_malformed(name: str, data: st.DataObject) -> None:
+    scheme, base = SCHEMES[name], base_of(recipes_of(name).VECTORS)
+    given_items = {**base.endorsements, **base.collateral}
+    item = data.draw(st.sampled_from(sorted(given_items)))
+    spoiled = data.draw(_spoiled(given_items[item]))
+    evidence = scheme.decode(base.parts)
+    with contextlib.suppress(MalformedEvidence):
+        scheme.collate(evidence, {**given_items, item: spoiled})
+        changed = {"endorsements": {**base.endorsements, item: spoiled}}
+        if item in base.collateral:
+            changed = {"collateral": {**base.collateral, item: spoiled}}
+        assert run_vector(dataclasses.replace(base, **changed), scheme)[0] != "accepted" or spoiled == given_items[item]

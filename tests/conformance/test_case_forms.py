@@ -1,0 +1,52 @@
+"""Platforms that are judged offline only keep the same promises as schemes: an id, a vector, a line in the docs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.sources import ROOT, constants_like_ids
+from tests.support.vectors import CaseVector, folder_of, recipes_of, run_case_vector
+from verifier.tee.registry import CASES, SCHEMES
+
+NAMES = sorted(CASES.keys() - SCHEMES.keys())
+
+
+def _vectors(name: str) -> tuple[CaseVector, ...]:
+    try:
+        vectors: tuple[CaseVector, ...] = recipes_of(name).VECTORS
+    except ModuleNotFoundError:
+        return ()
+    return vectors
+
+
+def _each_vector() -> list[Any]:
+    return [pytest.param(name, v, id=f"{name}:{v.name}") for name in NAMES for v in _vectors(name)]
+
+
+def _ids(name: str) -> set[str]:
+    recipes = recipes_of(name)
+    ids: set[str] = set()
+    for folder in getattr(recipes, "SOURCES", (f"verifier/tee/{folder_of(name)}",)):
+        ids |= constants_like_ids(folder, name)
+    return ids - getattr(recipes, "NOT_IDS", frozenset())
+
+
+@pytest.mark.parametrize(("name", "vector"), _each_vector())
+def test_a_forged_case_ends_as_it_says(name: str, vector: CaseVector) -> None:
+    assert run_case_vector(vector, CASES[name]) == (vector.outcome, vector.check_id)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_id_has_a_forged_case(name: str) -> None:
+    ids = _ids(name)
+    assert ids
+    assert not ids - {v.check_id for v in _vectors(name)}
+    assert "accepted" in {v.outcome for v in _vectors(name)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_id_has_its_line_in_the_docs(name: str) -> None:
+    text = (ROOT / "docs" / "tee" / f"{name}.md").read_text(encoding="utf-8")
+    assert not sorted(i for i in _ids(name) if f"`{i}`" not in text)
