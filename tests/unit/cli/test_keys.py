@@ -1,0 +1,137 @@
+"""``verifier keys`` as it is typed: exit codes, JSON for programs, and nothing private in what it prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.support.keyfiles import KeyFolder, make_key_folder
+from verifier.adapters.signer_file import KeyFile
+from verifier.cli.keys import command
+from verifier.core.encoding import b64url, jwk_thumbprint
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> KeyFolder:
+    """Return a key folder that no test changes."""
+    return make_key_folder(tmp_path_factory.mktemp("keys") / "made")
+
+
+@pytest.fixture
+def folder(made_once: KeyFolder, tmp_path: Path) -> KeyFolder:
+    """Return a copy for one test."""
+    return made_once.copy(tmp_path / "keys")
+
+
+def with_keys(folder: KeyFolder) -> list[str]:
+    return ["--key-file", str(folder.keys.file), "--passphrase-file", str(folder.keys.passphrase_file)]
+
+
+def with_root(folder: KeyFolder) -> list[str]:
+    return ["--root-file", str(folder.root.file), "--root-passphrase-file", str(folder.root.passphrase_file)]
+
+
+def typed(*arguments: str) -> Result:
+    return CliRunner().invoke(command, list(arguments))
+
+
+def done(*arguments: str) -> dict[str, Any]:
+    result = typed(*arguments, "--format", "json")
+    assert result.exit_code == 0, result.output
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
+
+
+def test_init_prints_what_images_pin(tmp_path: Path) -> None:
+    folder = KeyFolder(tmp_path)
+    for name, paths in (("k", folder.keys), ("r", folder.root)):
+        paths.passphrase_file.write_text(name * 32)
+    arguments = [
+        "init",
+        "--base-url",
+        "https://v.example",
+        "--tenants",
+        "default,acme",
+        *with_keys(folder),
+        *with_root(folder),
+    ]
+    answer = done(*arguments)
+    assert answer["root"].keys() == {"kty", "crv", "x", "y"}
+    assert answer["root_thumbprint"] == b64url(jwk_thumbprint(answer["root"]))
+    assert (answer["lowest_seq"], answer["tenants"], answer["simulated"]) == (1, ["default", "acme"], False)
+    assert KeyFile.for_operator(folder.keys.file, folder.keys.passphrase_file).root_jwk() == answer["root"]
+    assert typed(*arguments).exit_code == 64
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--base-url", "http://v.example"],
+        ["--base-url", "https://v.example/"],
+        ["--tenants", "+"],
+        ["--tenants", ""],
+        ["--algorithm", "HS256"],
+    ],
+)
+def test_init_refuses_senseless_options(tmp_path: Path, wrong: list[str]) -> None:
+    folder = KeyFolder(tmp_path)
+    for name, paths in (("k", folder.keys), ("r", folder.root)):
+        paths.passphrase_file.write_text(name * 32)
+    result = typed("init", "--base-url", "https://v.example", *with_keys(folder), *with_root(folder), *wrong)
+    assert result.exit_code == 64
+    assert not folder.keys.file.exists()
+    assert not folder.root.file.exists()
+
+
+def test_list_shows_states_and_nothing_private(folder: KeyFolder) -> None:
+    keys = KeyFile.for_operator(folder.keys.file, folder.keys.passphrase_file)
+    shown = typed("list", *with_keys(folder))
+    assert shown.exit_code == 0
+    assert b64url(keys.master()) not in shown.output
+    listed = done("list", *with_keys(folder))["keys"]
+    assert [(key["tenant"], key["use"]) for key in listed] == [
+        ("acme", "token"),
+        ("acme", "answer"),
+        ("default", "token"),
+        ("default", "answer"),
+    ]
+    assert all(
+        key.keys() == {"tenant", "use", "kid", "alg", "state", "published_at", "signs_from", "until"} for key in listed
+    )
+
+
+def test_rotate_publishes_a_successor_once(folder: KeyFolder) -> None:
+    published = done("rotate", *with_keys(folder), "--tenant", "acme")["published"]
+    assert [(key["tenant"], key["state"]) for key in published] == [("acme", "next")]
+    assert done("rotate", *with_keys(folder), "--tenant", "acme")["published"] == []
+    assert {key["tenant"] for key in done("rotate", *with_keys(folder), "--algorithm", "EdDSA")["published"]} == {
+        "default"
+    }
+
+
+def test_rotate_of_a_tenant_without_keys_is_refused(folder: KeyFolder) -> None:
+    result = typed("rotate", *with_keys(folder), "--tenant", "other")
+    assert result.exit_code == 64
+    assert "acme, default" in result.output
+
+
+def test_sign_answer_keys_raises_what_show_root_shows(folder: KeyFolder) -> None:
+    assert done("show-root", *with_keys(folder))["lowest_seq"] == 1
+    assert done("sign-answer-keys", *with_keys(folder), *with_root(folder), "--life-days", "30")["seq"] == 2
+    assert done("show-root", *with_keys(folder))["lowest_seq"] == 2
+
+
+def test_add_tenant_makes_an_issuer(folder: KeyFolder) -> None:
+    answer = done("add-tenant", "new", *with_keys(folder), *with_root(folder))
+    assert answer["issuer"] == "https://verifier.example/t/new"
+
+
+def test_a_wrong_passphrase_is_a_usage_error_and_is_not_repeated(folder: KeyFolder) -> None:
+    folder.keys.passphrase_file.write_text("wrong-wrong-wrong-wrong")
+    result = typed("list", *with_keys(folder))
+    assert result.exit_code == 64
+    assert "wrong-wrong" not in result.output
