@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Literal
 
+from attester.envelope import Envelope
 from attester.simulated.sev_snp import ForgedAmd
 from tools.demo.stack import VerifierFolder
 from tools.demo.trust import TENANT, VaultPlace, workload
+from verifier.core.binding import BindingDigest
 
 ORIGIN = "forged by attester.simulated.sev_snp; its keys are public"
 FORGED_WORKLOAD = "forged"
@@ -16,6 +18,27 @@ FORGED_WORKLOAD = "forged"
 def forged_chip(seed: bytes = b"chip 0") -> ForgedAmd:
     """Return a forged Milan of today."""
     return ForgedAmd("Milan", now=int(time.time()), seed=seed)
+
+
+class ForgedProvider:
+    """An attester's provider over a forged chip (``attester.providers.Provider``)."""
+
+    scheme = "sev-snp"
+    size: Literal["whole", "short"] = "whole"
+
+    def __init__(self, chip: ForgedAmd | None = None) -> None:
+        self._chip = chip or forged_chip()
+
+    def collect(self, digest: BindingDigest) -> Envelope:
+        """Forge a report that carries the digest."""
+        report = self._chip.report(report_data=digest.whole)
+        return Envelope(self.scheme, {"report": report}, self._chip.endorsements())
+
+    def measure_config(self, config: bytes) -> None:
+        """Nothing is configured from outside."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def lay_forged(verifier: VerifierFolder) -> None:

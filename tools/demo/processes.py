@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_S = 60.0
@@ -41,13 +42,16 @@ def free_port_pair() -> int:
     raise DemoError("no two neighbouring free ports on the loopback")
 
 
-def real_part(name: str) -> str:
-    """Ask ``tools/parts.py`` for a real part; its progress goes to the user's terminal."""
+def real_part(name: str, *, show: bool = False) -> str:
+    """Ask ``tools/parts.py`` for a real part; with ``show`` its progress goes to the user's terminal."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "parts.py"), name], stdout=subprocess.PIPE, text=True, check=False
-    )
+        [sys.executable, str(ROOT / "tools" / "parts.py"), name],
+        stdout=subprocess.PIPE, stderr=None if show else subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
     if done.returncode != 0:
-        raise DemoError(f"{name} is not to be had: see above (tools/parts.py {name} left with {done.returncode})")
+        raise DemoError(
+            f"{name} is not to be had (tools/parts.py {name} left with {done.returncode}): {done.stderr or 'see above'}"
+        )
     return done.stdout.strip().splitlines()[-1]
 
 
@@ -58,7 +62,7 @@ class Processes:
         self._logs = logs
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> Processes:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -147,11 +147,14 @@ def _serve_both(folder: Path, processes: Processes, vault: Vault, say: Any) -> S
 
     lay_forged(simulated)
     write_documents(
-        trust / "simulated" / "demo.yaml", _simulated_documents(replace(place, mount=SIMULATED_MOUNT, role=PRODUCTION_ROLE))
+        trust / "simulated" / "demo.yaml",
+        _simulated_documents(replace(place, mount=SIMULATED_MOUNT, role=PRODUCTION_ROLE)),
     )
     serve(processes, "verifier", verifier)
     serve(processes, "verifier-simulated", simulated)
-    say(f"verifier under gunicorn at {verifier.base_url}; one for forged TEEs, with keys of its own, at {simulated.base_url}")
+    say(
+        f"verifier under gunicorn at {verifier.base_url}; one for forged TEEs, with keys of its own, at {simulated.base_url}"
+    )
     mounts = {
         MOUNT: _mount(verifier, place.audience, None),
         SIMULATED_MOUNT: _mount(

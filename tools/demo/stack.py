@@ -63,7 +63,7 @@ class VerifierFolder:
         """Ask ``/readyz``."""
         try:
             with self.session() as session:
-                return session.get(f"{self.base_url}/readyz", timeout=2).status_code == requests.codes.ok
+                return bool(session.get(f"{self.base_url}/readyz", timeout=2).ok)
         except requests.RequestException:
             return False
 

@@ -56,7 +56,8 @@ def _event_rules() -> list[dict[str, Any]]:
     }
     last = {4: [{"type": "EV_EFI_BOOT_SERVICES_APPLICATION", "digests": [KERNEL.hex()]}]}
     return [
-        {"index": pcr, "until": "end", "events": [*first.get(pcr, []), _SEPARATOR, *last.get(pcr, [])]} for pcr in range(8)
+        {"index": pcr, "until": "end", "events": [*first.get(pcr, []), _SEPARATOR, *last.get(pcr, [])]}
+        for pcr in range(8)
     ]
 
 
@@ -102,7 +103,14 @@ def write_documents(path: Path, documents: list[dict[str, Any]]) -> None:
 
 
 def attester_config(
-    *, url: str, ca_pem: str, issuer: str, root_jwk: Mapping[str, str], lowest_seq: int, workload_name: str, audience: str
+    *,
+    url: str,
+    ca_pem: str,
+    issuer: str,
+    root_jwk: Mapping[str, str],
+    lowest_seq: int,
+    workload_name: str,
+    audience: str,
 ) -> bytes:
     """Return the attester's configuration: TOML, everything inline, because its digest covers these bytes alone."""
     root = ", ".join(f"{key} = {json.dumps(value)}" for key, value in sorted(root_jwk.items()))

@@ -77,7 +77,7 @@ def apply_terraform(vault: Vault, folder: Path, trust_dir: Path, mounts: Mapping
         "VAULT_ADDR": vault.address,
         "VAULT_CACERT": str(vault.ca_file),
         "VAULT_TOKEN": vault.root_token,
-        "TF_CLI_CONFIG_FILE": os.environ.get("TF_CLI_CONFIG_FILE") or real_part("terraform-config"),
+        "TF_CLI_CONFIG_FILE": real_part("terraform-config"),
         "TF_IN_AUTOMATION": "1",
         "TF_VAR_trust_dir": str(trust_dir),
         "TF_VAR_mounts": json.dumps(dict(mounts)),
