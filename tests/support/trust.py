@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -154,6 +154,13 @@ def toy_scheme(*, rules: tuple[Rule[V], ...] = RULES, name: str = "toy") -> Sche
         debug_status=lambda evidence: "enabled" if evidence.debug else "disabled",
         software_classes=frozenset(("firmware", "workload")),
     )
+
+
+def replace_models(
+    scheme: Scheme[ToyEvidence, None], models: Mapping[Scope, type[Values]]
+) -> Scheme[ToyEvidence, None]:
+    """Return the scheme with other classes of identities."""
+    return replace(scheme, identity_models=models)
 
 
 TOY = toy_scheme()
