@@ -9,7 +9,7 @@ from typing import Any
 
 from attester.https import Client
 from attester.problems import VERIFIER_ANSWER, raise_problem
-from attester.providers.tpm2 import EnrolmentIdentity, Tpm2
+from attester.providers import EnrollableProvider, EnrolmentIdentity
 from attester.settings import Trust
 from verifier.core.encoding import b64url, unb64url
 from verifier.core.errors import MalformedEvidence
@@ -29,7 +29,9 @@ def _field(answer: dict[str, Any], name: str) -> bytes:
     return value
 
 
-def enrol(client: Client, trust: Trust, tpm: Tpm2, *, ticket: str = "", chain_file: str = "") -> EnrolmentIdentity:
+def enrol(
+    client: Client, trust: Trust, tpm: EnrollableProvider, *, ticket: str = "", chain_file: str = ""
+) -> EnrolmentIdentity:
     """Enrol the AK for the tenant. Raises the verifier's no, or ``CannotDecide('attester.tpm2.…')``."""
     identity = tpm.enrolment_identity(chain_file)
     request: dict[str, Any] = {

@@ -85,7 +85,7 @@ _HINTS = {
     "binding": "the evidence does not carry this request's digest; is another program using the same TPM or report entry?",
     "policy": "the evidence is genuine but not what the workload's policy wants; the verifier's record names the value",
     "wire": "verifier and attester may be of different versions",
-    "tpm2.endorsement": "this TPM's attestation key is not enrolled with the tenant: run `attester enrol`",
+    "tpm2.ak": "this TPM's attestation key is not enrolled with the tenant: run `attester enrol`",
     "tpm2.enrolment": "ask the operator to list this TPM (`attester enrol --show-identity`) or for a new ticket",
     "answer": "the answer is not from the verifier whose root this image pins, or was made for somebody else",
     "attester.config.measured": (

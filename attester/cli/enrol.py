@@ -13,7 +13,7 @@ from verifier.core.console import Answer
 from verifier.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from attester.providers.tpm2 import EnrolmentIdentity
+    from attester.providers import EnrollableProvider, EnrolmentIdentity, Provider
 
 _TICKET_MAX = 128
 
@@ -32,27 +32,28 @@ def command(
     """
 
     def body() -> Answer:
-        if show_identity:
-            from attester.providers.tpm2 import open_provider
-
-            tpm = open_provider(machine_of(options))
-            try:
-                return _answer(tpm.enrolment_identity(ek_chain), "identity")
-            finally:
-                tpm.close()
         from attester.enrol import enrol
         from attester.flow import verifier_client
-        from attester.providers.tpm2 import Tpm2
+        from attester.providers import opened
 
+        if show_identity:
+            with opened(machine_of(options)) as provider:
+                return _answer(_tpm(provider).enrolment_identity(ek_chain), "identity")
         ticket = _ticket(ticket_file)
         with session(options) as here:
-            if not isinstance(here.provider, Tpm2):
-                raise ConfigError("settings", "provider", here.provider.scheme, "tpm2: only a TPM is enrolled")
             client = verifier_client(here.trust)
-            done = enrol(client, here.trust, here.provider, ticket=ticket, chain_file=ek_chain)
+            done = enrol(client, here.trust, _tpm(here.provider), ticket=ticket, chain_file=ek_chain)
         return _answer(done, "enrolled")
 
     run_command(output_format, body)
+
+
+def _tpm(provider: Provider) -> EnrollableProvider:
+    from attester.providers import EnrollableProvider
+
+    if not isinstance(provider, EnrollableProvider):
+        raise ConfigError("settings", "provider", provider.scheme, "tpm2: only a TPM is enrolled")
+    return provider
 
 
 def _ticket(name: str | None) -> str:

@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from attester.envelope import Envelope
 from verifier.core.binding import BindingDigest
@@ -68,6 +68,30 @@ class Provider(Protocol):
 
     def close(self) -> None:
         """Release the device."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentIdentity:
+    """What an enrolment sends: DER certificates leaf first, TPMT_PUBLIC of both keys, and the AK's Name."""
+
+    ek_chain: tuple[bytes, ...]
+    ek_public: bytes
+    ak_public: bytes
+    ak_name: bytes
+    ek_digest: bytes  # SHA-256 of the EK's SubjectPublicKeyInfo: what an operator puts on the tenant's list
+
+
+@runtime_checkable
+class EnrollableProvider(Provider, Protocol):
+    """A provider whose key has to be enrolled: a TPM."""
+
+    def enrolment_identity(self, chain_file: str = "") -> EnrolmentIdentity:
+        """Return what names this TPM. ``chain_file`` holds the certificates that the TPM does not (PEM, leaf first)."""
+        ...
+
+    def activate(self, credential_blob: bytes, encrypted_secret: bytes, chain_file: str = "") -> bytes:
+        """Open a credential made for this EK and this AK (contents of TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET)."""
         ...
 
 

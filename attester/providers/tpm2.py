@@ -18,7 +18,6 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +26,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attester.envelope import Envelope
-from attester.providers import MEASURED_CHECK, Machine
+from attester.providers import MEASURED_CHECK, EnrolmentIdentity, Machine
 from attester.providers.tpm_device import EK_KINDS, Device, Key, Quote, ak_template
 from verifier.core.binding import BindingDigest
 from verifier.core.encoding import canonical
@@ -36,17 +35,6 @@ from verifier.core.errors import CannotDecide, EvidenceRejected, mismatch
 BANK = "sha256"
 _TRIES = 5
 _LOG_MAX = 1024 * 1024  # the wire's cap (design.md section 2)
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolmentIdentity:
-    """What an enrolment sends: DER certificates leaf first, TPMT_PUBLIC of both keys, and the AK's Name."""
-
-    ek_chain: tuple[bytes, ...]
-    ek_public: bytes
-    ak_public: bytes
-    ak_name: bytes
-    ek_digest: bytes  # SHA-256 of the EK's SubjectPublicKeyInfo: what an operator puts on the tenant's list
 
 
 class Tpm2:
