@@ -1,0 +1,126 @@
+"""A builder of event logs: whatever is added is logged and extended, so the log replays to ``registers``.
+
+Every fault is possible: digests of one's own, types that lie, data that nobody hashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from verifier.tee.tcg.layout import (
+    EFI_GLOBAL_VARIABLE,
+    EFI_IMAGE_SECURITY_DATABASE,
+    EV_EFI_ACTION,
+    EV_EFI_BOOT_SERVICES_APPLICATION,
+    EV_EFI_VARIABLE_BOOT2,
+    EV_EFI_VARIABLE_DRIVER_CONFIG,
+    EV_IPL,
+    EV_NO_ACTION,
+    EV_S_CRTM_VERSION,
+    EV_SEPARATOR,
+    SHA1,
+    SHA256,
+    HashAlgorithm,
+    UefiVariable,
+    encode_event2,
+    encode_sha1_event,
+    encode_spec_id,
+    encode_startup_locality,
+    encode_uefi_variable,
+    extend,
+    initial_register,
+)
+
+
+class BootLog:
+    """A log under construction. ``algorithms`` are its banks; a log of the TCG 1.2 format has SHA-1 alone."""
+
+    def __init__(
+        self, algorithms: tuple[HashAlgorithm, ...] = (SHA256,), *, crypto_agile: bool = True, locality: int = 0
+    ) -> None:
+        if not crypto_agile and algorithms != (SHA1,):
+            raise ValueError("a TCG 1.2 log has SHA-1 alone")
+        self._algorithms = algorithms
+        self._crypto_agile = crypto_agile
+        self._locality = locality
+        self._events: list[bytes] = [encode_spec_id(algorithms)] if crypto_agile else []
+        self._values: dict[str, dict[int, bytes]] = {a.name: {} for a in algorithms}
+        if locality:
+            self._events.append(encode_startup_locality(locality, algorithms))
+
+    def add(
+        self,
+        register: int,
+        event_type: int,
+        data: bytes,
+        *,
+        hashed: bytes | None = None,
+        digests: Mapping[int, bytes] | None = None,
+    ) -> BootLog:
+        """Log an event and extend its digests: of ``hashed``, by default of ``data``; ``digests`` overrides what is extended."""
+        own = {a.id: a.digest(data if hashed is None else hashed) for a in self._algorithms} | dict(digests or {})
+        if event_type != EV_NO_ACTION:
+            for algorithm in self._algorithms:
+                bank = self._values[algorithm.name]
+                value = bank.get(register, initial_register(register, algorithm.size, self._locality))
+                bank[register] = extend(algorithm, value, own[algorithm.id])
+        if self._crypto_agile:
+            listed = [(a.id, own[a.id]) for a in self._algorithms]
+            self._events.append(encode_event2(register, event_type, listed, data))
+        else:
+            self._events.append(encode_sha1_event(register, event_type, own[SHA1.id], data))
+        return self
+
+    @property
+    def events(self) -> tuple[bytes, ...]:
+        """The events as written, the Spec ID header first."""
+        return tuple(self._events)
+
+    def to_bytes(self) -> bytes:
+        """Return the log."""
+        return b"".join(self._events)
+
+    def registers(self, algorithm: HashAlgorithm = SHA256) -> dict[int, bytes]:
+        """Return the registers that were extended."""
+        return dict(self._values[algorithm.name])
+
+
+def secure_boot_variable(value: bytes = b"\x01") -> bytes:
+    """Return the data of the event that says whether Secure Boot is on."""
+    return encode_uefi_variable(UefiVariable(EFI_GLOBAL_VARIABLE, "SecureBoot", value))
+
+
+COMMAND_LINE = b"console=ttyS0 ro"
+KERNEL, INITRD = b"a kernel", b"an initial RAM disk"
+
+
+def measured_boot(
+    algorithms: tuple[HashAlgorithm, ...] = (SHA256,),
+    *,
+    secure_boot: bytes = b"\x01",
+    kernel: bytes = KERNEL,
+    command_line: bytes = COMMAND_LINE,
+    locality: int = 0,
+) -> BootLog:
+    """Build the log of a small machine: firmware, Secure Boot variables, a boot loader that measures what it starts.
+
+    PCRs 0 to 7 all hold something, as on every machine whose firmware measures.
+    """
+    log = BootLog(algorithms, locality=locality)
+    log.add(0, EV_S_CRTM_VERSION, "simulated 1.0".encode("utf-16-le"))
+    log.add(7, EV_EFI_VARIABLE_DRIVER_CONFIG, secure_boot_variable(secure_boot))
+    for name, vendor in (("PK", EFI_GLOBAL_VARIABLE), ("db", EFI_IMAGE_SECURITY_DATABASE)):
+        variable = encode_uefi_variable(UefiVariable(vendor, name, f"simulated {name}".encode()))
+        log.add(7, EV_EFI_VARIABLE_DRIVER_CONFIG, variable)
+    boot_order = encode_uefi_variable(UefiVariable(EFI_GLOBAL_VARIABLE, "BootOrder", b"\x00\x00"))
+    log.add(1, EV_EFI_VARIABLE_BOOT2, boot_order)
+    log.add(4, EV_EFI_ACTION, b"Calling EFI Application from Boot Option")
+    for register in range(8):
+        log.add(register, EV_SEPARATOR, bytes(4))
+    # The digest of an application is its Authenticode hash, its data a description: they do not match, as on real machines.
+    log.add(4, EV_EFI_BOOT_SERVICES_APPLICATION, b"boot loader", hashed=b"the boot loader's image")
+    log.add(8, EV_IPL, b"kernel_cmdline: " + command_line + b"\x00", hashed=command_line)
+    log.add(9, EV_IPL, b"/vmlinuz\x00", hashed=kernel)
+    log.add(9, EV_IPL, b"/initrd\x00", hashed=INITRD)
+    log.add(5, EV_EFI_ACTION, b"Exit Boot Services Returned with Success")
+    return log
