@@ -1,0 +1,90 @@
+"""Every published case of a platform that is judged here gets its stated verdict and its claims, judged as the command does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.parts import evidence_root, missing
+from verifier.adapters.case_folder import read_case
+from verifier.appraise.offline import OfflineVerdict, judge_case
+from verifier.tee.registry import CASES
+
+# The evidence claims that appear under the case's own names with equal values (issue 3, "Offline judgement").
+PROMISED = frozenset(
+    [
+        "measurement",
+        "report_data",
+        "host_data",
+        "chip_id",
+        "id_key_digest",
+        "author_key_digest",
+        "reported_tcb_parts",
+        "committed_tcb_parts",
+        "version",
+        "vmpl",
+        "debug",
+        "signing_key",
+        "pcr_select",
+        "pcr_digest",
+        "extra_data",
+        "ak_type",
+        "registers",
+    ]
+)
+
+# What the one stated reason of an invalid case is called here; a reason not listed is held to the general rule only.
+REASONS = {
+    "untrusted root": {"sev-snp.chain.root"},
+    "report signature does not verify": {"sev-snp.report.signature"},
+    "report_data does not match": {"binding.user-data"},
+    "measurement does not match": {"sev-snp.measurement"},
+    "debug on: guest policy bit 19 (DEBUG) is set": {"sev-snp.policy.debug"},
+    "certificate chain: VCEK/VLEK signed by ASK/ASVK does not verify": {"sev-snp.chain.signature"},
+    "VCEK/VLEK certificate not within its validity period at verify_at": {"sev-snp.chain.validity"},
+    "endorsement missing: no VCEK/VLEK certificate for this report": {"sev-snp.endorsement.vcek"},
+    "malformed: report shorter than 0x4A0 bytes": {"sev-snp.decode.report"},
+}
+
+
+def _folders() -> list[Any]:
+    root = evidence_root()
+    if root is None:
+        return []
+    found = sorted(p.parent for p in root.glob("*/*/case.json") if p.parent.parent.name in CASES)
+    return [pytest.param(p, id=f"{p.parent.name}/{p.name}") for p in found]
+
+
+def _judge(folder: Path) -> tuple[dict[str, Any], OfflineVerdict]:
+    stated = json.loads((folder / "case.json").read_text(encoding="utf-8"))
+    files = read_case(folder, CASES)
+    return stated, judge_case(CASES[files.platform], files)
+
+
+def test_published_evidence_is_there(evidence_cases: Path) -> None:
+    platforms = {p.parent.parent.name for p in evidence_cases.glob("*/*/case.json")}
+    lacking = sorted(CASES.keys() - platforms)
+    if lacking:
+        missing(f"{evidence_cases}: no cases of {', '.join(lacking)}")
+
+
+@pytest.mark.parametrize("folder", _folders())
+def test_a_case_gets_its_verdict(folder: Path) -> None:
+    stated, verdict = _judge(folder)
+    assert verdict.verdict == stated["expect"], f"{verdict.check_id}: {verdict.detail}; stated: {stated['reason']}"
+    if verdict.verdict == "invalid":
+        assert verdict.check_id
+        assert verdict.check_id in REASONS.get(stated["reason"], {verdict.check_id})
+
+
+@pytest.mark.parametrize("folder", _folders())
+def test_a_cases_claims_are_equal(folder: Path) -> None:
+    stated, verdict = _judge(folder)
+    claims = json.loads(json.dumps(dict(verdict.claims)))
+    want = stated.get("claims", {})
+    assert {k: claims.get(k) for k in PROMISED & want.keys()} == {k: want[k] for k in PROMISED & want.keys()}
+    both = claims.keys() & want.keys()
+    assert {k: claims[k] for k in both} == {k: want[k] for k in both}
