@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -202,6 +203,9 @@ class Writer:
             cursor.close()
         except BaseException:
             self._connection = None
+            # Closing is not enough: SQLite keeps the transaction, and its lock, while a cursor lives in a traceback.
+            with suppress(self._database.driver.Error):
+                connection.rollback()
             connection.invalidate()
             raise
         return outcomes
