@@ -155,6 +155,14 @@ def test_the_public_key_as_a_shared_secret_is_refused(house: Any) -> None:
     refused(house.vault.login("attestation-acme", "shared", token), why="error validating token")
 
 
+def test_the_verifiers_own_login_is_no_workloads(house: Any) -> None:
+    """What ``mint_self`` signs: the tenant's key, a subject of its own, none of a workload's claims."""
+    now = int(time.time())
+    own = {"sub": "v:revoker", "aud": "vault:acme", "iat": now, "nbf": now, "exp": now + 60, "simulated": "false"}
+
+    refused(house.present("shared", own | {"iss": house.issuer.issuer("acme")}), why="error validating claims")
+
+
 def test_a_signed_answer_is_no_token(house: Any) -> None:
     """An answer has no registered claims: even under a key of the JWKS it would not get in."""
     answer = {"issuer": house.issuer.issuer("acme"), "tenant": "acme", "workload": "web", "nonce": b64url(bytes(64))}

@@ -6,6 +6,9 @@ import time
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.support.issuer import TokenKey
 
 LOOKUP, REVOKE, RENEW = "auth/token/lookup-self", "auth/token/revoke-self", "auth/token/renew-self"
 
@@ -111,3 +114,30 @@ def test_disabling_the_entity_stops_every_token_at_once_and_new_logins(house: An
         assert house.present("shared", claims).status == 403
     finally:
         house.vault.as_root("POST", entity, {"disabled": False})
+
+
+def test_a_leaked_keys_tokens_are_refused_and_ended(house: Any) -> None:
+    """The steps of docs/vault.md, "A signing key has leaked", on the second tenant's mount; then Terraform puts it back."""
+    claims, successor = house.claims("web", tenant="rival"), TokenKey()
+    stolen = house.issuer.mint("rival", claims)
+    living = house.token("shared", claims, tenant="rival")
+    pem = successor.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    config = {
+        "jwt_validation_pubkeys": [pem],
+        "bound_issuer": house.issuer.issuer("rival"),
+        "jwt_supported_algs": ["ES256"],
+    }
+
+    house.vault.as_root("POST", "auth/attestation-rival/config", config)
+    try:
+        assert house.vault.login("attestation-rival", "shared", stolen).status == 400
+        assert house.vault.login("attestation-rival", "shared", successor.sign(claims)).status == 200
+        assert house.can_read(living, "rival/web/db")
+        house.vault.as_root("PUT", "sys/leases/revoke-prefix/auth/attestation-rival/login")
+        assert not house.can_read(living, "rival/web/db")
+    finally:
+        house.modules["rival"].apply()
+
+    assert house.vault.login("attestation-rival", "shared", successor.sign(claims)).status == 400
+    assert house.vault.login("attestation-rival", "shared", house.issuer.mint("rival", claims)).status == 200
+    assert house.modules["rival"].has_no_drift().status == 0
