@@ -15,25 +15,11 @@ from verifier.tee.registry import CASES
 
 # The evidence claims that appear under the case's own names with equal values (issue 3, "Offline judgement").
 PROMISED = frozenset(
-    [
-        "measurement",
-        "report_data",
-        "host_data",
-        "chip_id",
-        "id_key_digest",
-        "author_key_digest",
-        "reported_tcb_parts",
-        "committed_tcb_parts",
-        "version",
-        "vmpl",
-        "debug",
-        "signing_key",
-        "pcr_select",
-        "pcr_digest",
-        "extra_data",
-        "ak_type",
-        "registers",
-    ]
+    {
+        *("measurement", "report_data", "host_data", "chip_id", "id_key_digest", "author_key_digest"),
+        *("reported_tcb_parts", "committed_tcb_parts", "version", "vmpl", "debug", "signing_key"),
+        *("pcr_select", "pcr_digest", "extra_data", "ak_type", "registers"),
+    }
 )
 
 # What the one stated reason of an invalid case is called here; a reason not listed is held to the general rule only.
