@@ -74,15 +74,43 @@ def create_key_file(
     algorithm: SigningAlgorithm,
     now: int,
     life_s: int = ANSWER_SET_LIFE_S,
+    is_new_root: bool = True,
 ) -> dict[str, str]:
-    """Make the key file and its offline root; neither may exist. Returns the root's public JWK, to be pinned in images."""
+    """Make the key file and its offline root, or a key file under a root that images pin already (the old file was lost).
+
+    What is to be made may not exist. Returns the root's public JWK, to be pinned in images.
+    """
+    names = _require_init(keys, root, tenants, is_new_root=is_new_root)
+    about = About(kind=ROOT_FILE_KIND, base_url=base_url, simulated=simulated)
+    for paths in (root, keys):
+        paths.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if is_new_root:
+        with root.open().lock():
+            # The root first: a key file without its root would be of no use in half a year.
+            root.open().write(about, RootStore(private=pack_private(generate_key(ANSWER_ALG)), last_seq=0).body())
+    with _root_hand(root, about, now=now, life_s=life_s) as signed, keys.open().lock():
+        public = dict(signed.root.public_jwk)
+        store = KeyStore(
+            generation=1,
+            master=b64url(secrets.token_bytes(MASTER_SIZE)),
+            root=public,
+            tenants={name: _new_tenant(f"{base_url}/t/{name}", signed, algorithm) for name in names},
+        )
+        keys.open().write(about.model_copy(update={"kind": KEY_FILE_KIND}), store.body())
+    return public
+
+
+def _require_init(
+    keys: SealedPaths, root: SealedPaths, tenants: Iterable[str], *, is_new_root: bool
+) -> tuple[str, ...]:
+    """Refuse what would overwrite keys, mix them up, or name a tenant that Vault would expand or fold."""
     names = tuple(dict.fromkeys(tenants))
+    if not names:
+        raise ConfigError("tenants", "name", "none", "at least one tenant")
     for name in names:
         if not is_name(name):
             raise ConfigError("tenants", "name", name, "a-z, 0-9 and inner hyphens, at most 63")
-    if not names:
-        raise ConfigError("tenants", "name", "none", "at least one tenant")
-    for kind, paths in (("key file", keys), ("root file", root)):
+    for kind, paths in (("key file", keys), *([("root file", root)] if is_new_root else [])):
         if paths.file.exists():
             raise ConfigError(str(paths.file), kind, "a file", "no file: existing keys are never overwritten")
     if keys.file.resolve() == root.file.resolve():
@@ -90,28 +118,12 @@ def create_key_file(
     if read_passphrase(keys.passphrase_file) == read_passphrase(root.passphrase_file):
         want = "a passphrase of its own: the key file's is on the verifier's machine"
         raise ConfigError(str(root.passphrase_file), "root passphrase", "the key file's", want)
-    root_private = generate_key(ANSWER_ALG)
-    root_key = signing_key(root_private, ANSWER_ALG)
-    signed = _Signed(root_key, 1, now, life_s)
-    store = KeyStore(
-        generation=1,
-        master=b64url(secrets.token_bytes(MASTER_SIZE)),
-        root=dict(root_key.public_jwk),
-        tenants={name: _new_tenant(f"{base_url}/t/{name}", signed, algorithm) for name in names},
-    )
-    root_store = RootStore(private=pack_private(root_private), last_seq=signed.seq)
-    for paths in (root, keys):
-        paths.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with root.open().lock(), keys.open().lock():
-        # The root first: a key file without its root would be of no use in half a year.
-        root.open().write(About(kind=ROOT_FILE_KIND, base_url=base_url, simulated=simulated), root_store.body())
-        keys.open().write(About(kind=KEY_FILE_KIND, base_url=base_url, simulated=simulated), store.body())
-    return dict(root_key.public_jwk)
+    return names
 
 
 def renew_answer_keys(key_file: KeyFile, root: SealedPaths, *, now: int, life_s: int = ANSWER_SET_LIFE_S) -> int:
     """Make fresh answer keys for every tenant and let the root sign them with a higher ``seq``; returns that ``seq``."""
-    with _root_hand(root, key_file, now=now, life_s=life_s) as signed:
+    with _root_of(key_file, root, now=now, life_s=life_s) as signed:
 
         def change(store: KeyStore) -> KeyStore:
             tenants = {
@@ -128,26 +140,43 @@ def add_tenant(key_file: KeyFile, root: SealedPaths, tenant: str, *, algorithm: 
     """Make the keys of one more tenant; its answer keys need the root as well."""
     if not is_name(tenant) or tenant in key_file.tenants():
         raise ConfigError("tenant", "name", tenant, "a new name of a-z, 0-9 and inner hyphens, at most 63")
-    with _root_hand(root, key_file, now=now, life_s=ANSWER_SET_LIFE_S) as signed:
+    with _root_of(key_file, root, now=now) as signed:
         added = _new_tenant(key_file.issuer(tenant), signed, algorithm)
         key_file.update(lambda store: store.model_copy(update={"tenants": {**store.tenants, tenant: added}}))
 
 
 @contextmanager
-def _root_hand(root: SealedPaths, key_file: KeyFile, *, now: int, life_s: int) -> Iterator[_Signed]:
-    """Open the root under its lock, its counter raised on disk before anything is signed."""
+def _root_of(key_file: KeyFile, root: SealedPaths, *, now: int, life_s: int = ANSWER_SET_LIFE_S) -> Iterator[_Signed]:
+    """Open the root of this key file; another root is refused before its counter moves."""
+    about = About(kind=ROOT_FILE_KIND, base_url=key_file.base_url, simulated=key_file.simulated)
+    highest = max(key_file.answer_seq(tenant) for tenant in key_file.tenants())
+    with _root_hand(root, about, now=now, life_s=life_s, public=key_file.root_jwk(), highest=highest) as signed:
+        yield signed
+
+
+@contextmanager
+def _root_hand(
+    root: SealedPaths, want: About, *, now: int, life_s: int, public: dict[str, str] | None = None, highest: int = 0
+) -> Iterator[_Signed]:
+    """Open a root under its lock, its counter raised on disk before anything is signed."""
     sealed = root.open()
     path = str(sealed.path)
     with sealed.lock():
         about, opened = sealed.read(ROOT_FILE_KIND)
+        if about != want:
+            raise ConfigError(
+                path,
+                "about",
+                f"{about.base_url}, simulated {about.simulated}",
+                f"{want.base_url}, simulated {want.simulated}",
+            )
         try:
             store = RootStore.model_validate_json(opened)
             key = unpack(store.private, ANSWER_ALG)
         except (ValidationError, ValueError):
             raise ConfigError(path, "body", "something else", "a root that `verifier keys init` made") from None
-        if dict(key.public_jwk) != key_file.root_jwk() or about.base_url != key_file.base_url:
+        if public is not None and dict(key.public_jwk) != public:
             raise ConfigError(path, "root", key.kid, "the root of this key file")
-        highest = max((key_file.answer_seq(tenant) for tenant in key_file.tenants()), default=0)
         seq = max(store.last_seq, highest) + 1
         sealed.write(about, store.model_copy(update={"last_seq": seq}).body())
         yield _Signed(key, seq, now, life_s)

@@ -61,6 +61,7 @@ _ALGORITHM = click.Choice(ALGORITHMS)
 @click.option(
     "--simulated", is_flag=True, envvar="VAB_SIMULATED", help="Keys for forged TEEs; no other process takes them."
 )
+@click.option("--existing-root", is_flag=True, help="Use the root that images pin already; the key file was lost.")
 @FORMAT_OPTION
 def init(
     base_url: str,
@@ -71,6 +72,7 @@ def init(
     root_passphrase_file: Path,
     algorithm: SigningAlgorithm,
     simulated: bool,
+    existing_root: bool,
     output_format: str,
 ) -> None:
     """Make the key file and its offline root, and print what images pin. Existing files are never overwritten."""
@@ -95,10 +97,12 @@ def init(
             simulated=simulated,
             algorithm=algorithm,
             now=_now(),
+            is_new_root=not existing_root,
         )
+        seq = KeyFile.for_operator(key_file, passphrase_file).answer_seq(names[0])
         made = {"key_file": str(key_file), "root_file": str(root_file), "tenants": list(names), "simulated": simulated}
-        lines = [f"made {key_file} for {', '.join(names)}, and its root {root_file}", *_pin_lines(root, 1)]
-        return Answer({"outcome": "made", **made, **_pin(root, 1)}, "\n".join(lines), hints=(_PIN_HINT,))
+        lines = [f"made {key_file} for {', '.join(names)}, and its root {root_file}", *_pin_lines(root, seq)]
+        return Answer({"outcome": "made", **made, **_pin(root, seq)}, "\n".join(lines), hints=(_PIN_HINT,))
 
     run(output_format, body)
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -101,6 +102,20 @@ def test_existing_files_are_never_overwritten(folder: KeyFolder, tmp_path: Path)
         assert "never overwritten" in str(caught.value)
     assert {path: path.read_bytes() for path in before} == before
     assert not fresh_keys.file.exists()
+
+
+def test_a_lost_key_file_is_made_anew_under_the_root_that_images_pin(folder: KeyFolder) -> None:
+    before = folder.open()
+    folder.keys.file.unlink()
+    again: Any = {"base_url": BASE_URL, "tenants": ["default"], "algorithm": "ES256", "now": NOW, "is_new_root": False}
+    with pytest.raises(ConfigError) as caught:
+        create_key_file(folder.keys, folder.root, simulated=True, **again)
+    assert caught.value.key == "about"
+    assert not folder.keys.file.exists()
+    assert create_key_file(folder.keys, folder.root, simulated=False, **again) == before.root_jwk()
+    after = folder.open()
+    assert seq_of(after) == 2
+    assert after.master() != before.master()
 
 
 def create(keys: SealedPaths, root: SealedPaths, *tenants: str) -> None:

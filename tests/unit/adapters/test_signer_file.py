@@ -280,6 +280,17 @@ def test_processes_that_rotate_at_once_publish_one_successor(folder: KeyFolder) 
     assert len(tokens) == 4
 
 
+def test_a_rotation_waits_for_the_files_lock(folder: KeyFolder) -> None:
+    keys = folder.open()
+    done = threading.Event()
+    with folder.keys.open().lock():
+        thread = threading.Thread(target=lambda: (keys.rotate_now(NOW), done.set()))
+        thread.start()
+        assert not done.wait(0.3)
+    assert done.wait(10)
+    thread.join()
+
+
 def test_a_forked_process_goes_on_even_if_the_lock_was_held(folder: KeyFolder) -> None:
     monotonic = FakeMonotonic()
     keys = folder.open(monotonic=monotonic)

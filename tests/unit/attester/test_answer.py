@@ -94,6 +94,13 @@ def test_a_false_verifier_that_borrows_the_roots_name_is_refused() -> None:
     no(EvidenceRejected, "answer.root", MAKER.seal(MAKER.sign(key_set=borrowed)))
 
 
+def test_a_set_under_another_kid_is_refused_whoever_signed_it() -> None:
+    header = {"alg": "ES256", "kid": new_key().kid, "typ": "vab-answer-keys+jws"}
+    payload = unb64url(MAKER.key_set().split(".")[1])
+    misnamed = compact(header, payload, MAKER.root.sign).decode()
+    no(EvidenceRejected, "answer.root", MAKER.seal(MAKER.sign(key_set=misnamed)))
+
+
 def test_a_false_verifier_that_carries_the_genuine_set_is_refused() -> None:
     """It has no key of the set: under its own kid, or under one of the set's."""
     false = MAKER.changed(answer_key=new_key())
@@ -211,7 +218,9 @@ def test_a_token_without_exactly_ones_own_nonce_is_refused(nonce: Any) -> None:
     no(EvidenceRejected, "answer.token.nonce", MAKER.answer(token=token))
 
 
-@pytest.mark.parametrize("token", ["", "a.b", "a.b.c.d", "a.!.c", token_of([]), token_of("x")])
+@pytest.mark.parametrize(
+    "token", [token_of({"x": float("nan")}), "", "a.b", "a.b.c.d", "a.!.c", token_of([]), token_of("x")]
+)
 def test_what_is_no_token_is_malformed(token: str) -> None:
     no(MalformedEvidence, "answer.token", MAKER.answer(token=token))
 
@@ -288,6 +297,11 @@ def test_a_header_with_a_name_twice_is_refused() -> None:
 )
 def test_what_is_no_envelope_is_malformed(answer: str) -> None:
     no(MalformedEvidence, "answer.jwe", answer)
+
+
+def test_an_answer_over_256_kib_is_malformed_however_well_signed() -> None:
+    vault = {**MAKER.members()["vault"], "ca_pem": "x" * 150_000}
+    no(MalformedEvidence, "answer.jwe", MAKER.answer(vault=vault))
 
 
 def test_iv_and_tag_have_exactly_their_lengths() -> None:
