@@ -156,9 +156,7 @@ def toy_scheme(*, rules: tuple[Rule[V], ...] = RULES, name: str = "toy") -> Sche
     )
 
 
-def replace_models(
-    scheme: Scheme[ToyEvidence, None], models: Mapping[Scope, type[Values]]
-) -> Scheme[ToyEvidence, None]:
+def replace_models(scheme: Scheme[ToyEvidence, None], models: Mapping[Any, Any]) -> Scheme[ToyEvidence, None]:
     """Return the scheme with other classes of identities."""
     return replace(scheme, identity_models=models)
 

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tests.support import trust
-from verifier.adapters.sql.store import migrate, open_store
+from verifier.adapters.sql.store import open_store
 from verifier.adapters.trust import TrustCatalogue, compile_into, load_documents, load_single_policy
 from verifier.appraise.engine import appraise
 from verifier.appraise.signatures import sign_document
@@ -31,9 +31,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "memory":
         yield cast("Store", trust.MemoryTrust())
         return
-    url = f"sqlite:///{tmp_path}/store.sqlite3"
-    migrate(url)
-    opened = open_store(url, skew_ms=5_000)
+    opened = open_store(f"sqlite:///{tmp_path}/store.sqlite3", skew_ms=5_000)
     yield opened
     opened.close()
 

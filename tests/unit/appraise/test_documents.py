@@ -153,7 +153,7 @@ def _vault(**change: Any) -> dict[str, Any]:
         (_vault(mount="a/../sys"), "vault.mount"),
         (_vault(mount="a//b"), "vault.mount"),
         (_vault(role="a/b"), "vault.role"),
-        (_vault(token="x"), "vault.token"),
+        (_vault(namespace="x"), "vault.namespace"),
     ],
 )
 def test_workload_that_is_wrong_is_refused_by_key(change: dict[str, Any], key: str) -> None:

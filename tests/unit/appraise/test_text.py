@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from pathlib import Path
@@ -145,8 +146,10 @@ def test_json_holds_one_document_or_an_array() -> None:
         "1",
         "{",
         '{"a": 9007199254740992}',
-    ]
-    + ["[" * 100_000, '{"a": ' * 20 + "1" + "}" * 20, '{"a": ' + "1" * 5000 + "}"],
+        "[" * 100000,
+        '{"a": ' * 20 + "1" + "}" * 20,
+        '{"a": ' + "1" * 5000 + "}",
+    ],
 )
 def test_json_is_as_narrow(text: str) -> None:
     with pytest.raises(ConfigError):
@@ -155,40 +158,33 @@ def test_json_is_as_narrow(text: str) -> None:
 
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_give_documents_or_config_error(data: bytes, json_form: bool) -> None:  # noqa: FBT001
-    try:
+    with contextlib.suppress(ConfigError):
         read_documents("f", data, json_form=json_form)
-    except ConfigError:
-        pass
 
 
-_SCALARS = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(max_size=20)
+_LETTERS = st.characters(max_codepoint=0xFFFF, exclude_characters="\x7f", exclude_categories=("Cs",))
+_SCALARS = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(_LETTERS, max_size=20)
 _VALUES = st.recursive(
     _SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(_LETTERS, max_size=8), inner, max_size=4),
     max_leaves=12,
 )
 
 
-@given(st.dictionaries(st.text(max_size=8), _VALUES, max_size=4))
+@given(st.dictionaries(st.text(_LETTERS, max_size=8), _VALUES, max_size=4))
 def test_json_text_is_read_alike_as_json_and_as_yaml(value: dict[str, Any]) -> None:
-    """JSON is YAML (with the characters of which YAML 1.1 disposes otherwise escaped)."""
+    """JSON is YAML but for surrogate pairs in ``\\u`` form and a bare DEL, which YAML does not know."""
     text = json.dumps(value)
     assert _json(text) == [value]
-    try:
-        assert _yaml(text) == [value]
-    except ConfigError as error:  # surrogate pairs in \\u form are JSON's alone; YAML has \\U
-        assert error.key == "YAML"
-        assert "\\ud" in text
+    assert _yaml(text) == [value]
 
 
 @settings(max_examples=200)
 @given(st.text(alphabet="ab:- \n[]{}#&*!|>'\"%@`,?~01.yn", max_size=60))
 def test_any_yaml_text_gives_documents_or_config_error(text: str) -> None:
-    try:
+    with contextlib.suppress(ConfigError):
         for one in read_documents("f.yaml", text.encode(), json_form=False):
             json.dumps(one.value)
-    except ConfigError:
-        pass
 
 
 def test_depth_limit_is_where_it_is_said_to_be() -> None:
