@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from tests.support.issuer import workload_uuid
 from tests.support.terraform import terraform
 from tests.support.vault import ROOT, VaultServer
+from verifier.appraise.text import read_documents
 
 MODULE = ROOT / "vault-config"
 
@@ -107,9 +110,10 @@ def write_trust(folder: Path, places: list[tuple[str, str, str]]) -> None:
     """Write workload documents as a trust owner does: several a file, older versions and other kinds among them."""
     documents = ["# Identities may stand in the same file.\ndocument: identity\nname: x\ntenant: acme\nversion: 1"]
     for number, (tenant, mount, role) in enumerate(places):
+        uuid = workload_uuid(tenant, f"work-{number}")
         documents += [
             f"document: workload\nname: work-{number}\ntenant: {tenant}\nversion: {version}\n"
-            f"uuid: {workload_uuid(tenant, f'work-{number}')}\npolicy: policy-{version}\naudience: vault/{mount}\n"
+            f"uuid: '{uuid}'\npolicy: policy-{version}\naudience: vault/{mount}\n"
             f"vault:\n  address: https://vault.example\n  mount: {mount}\n  role: {role}\n"
             "  ca_pem: |\n    -----BEGIN CERTIFICATE-----\n    AA==\n    -----END CERTIFICATE-----\n"
             "state: enabled"
@@ -117,6 +121,37 @@ def write_trust(folder: Path, places: list[tuple[str, str, str]]) -> None:
         ]
     folder.mkdir()
     (folder / "all.yaml").write_text("\n---\n".join(documents) + "\n")
+
+
+def test_terraform_reads_what_the_verifier_reads(house: Any, module_copy: Path, tmp_path: Path) -> None:
+    """The examples of policies/trust, and files written in every form that the verifier takes."""
+    trust = tmp_path / "trust"
+    shutil.copytree(ROOT / "policies" / "trust", trust, ignore=shutil.ignore_patterns("*.md"))
+    write_trust(trust / "more", EXAMPLES["discovery"][1])
+    document = {"document": "workload", "name": "by-json", "tenant": "acme", "version": 1, "labels": {"a": "[1]"}}
+    (trust / "one.json").write_text(json.dumps(document))
+    (trust / "two.json").write_text(json.dumps([document | {"name": "by-array"}, document | {"name": "by-array-2"}]))
+    (trust / "marks.yaml").write_bytes(
+        b"--- # first\r\ndocument: workload\r\nname: by-mark\r\ntenant: acme\r\nversion: 1\r\n---  \r\n# none\r\n"
+        b"document: workload\r\nname: by-mark-2\r\ntenant: acme\r\nversion: 2\r\ntext: |\r\n  one\r\n  ---\r\n"
+    )
+    (trust / ".hidden.yaml").write_text("document: workload\nname: hidden\ntenant: acme\nversion: 1\n")
+    module = terraform(house.vault, module_copy / "modules" / "workloads", {"trust_dir": str(trust)})
+    module.init()
+    module.apply()
+
+    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in sorted([*trust.rglob("*.yaml"), *trust.rglob("*.json")]):
+        if not path.name.startswith("."):
+            for plain in read_documents(path.name, path.read_bytes(), json_form=path.suffix == ".json"):
+                key = (plain.value["tenant"], plain.value["name"])
+                if (
+                    plain.value["document"] == "workload"
+                    and plain.value["version"] > newest.get(key, {"version": 0})["version"]
+                ):
+                    newest[key] = plain.value
+    assert len(newest) >= 7
+    assert module.outputs()["workloads"] == [newest[key] for key in sorted(newest, key="/".join)]
 
 
 def test_terraform_needs_no_more_than_the_policy_that_compose_gives_it(
