@@ -1,7 +1,6 @@
-# Three images from one file: the verifier, the attester (a workload's side) and a software TPM to stand beside it.
-# The base images are variables, so that a machine without a registry can put its own in their place.
+# Three images from one file: the verifier, the attester (a workload's side) and a machine with a software TPM.
+# The base image is a variable, so that a machine without a registry can put its own in its place.
 ARG VAB_PYTHON_IMAGE=python:3.11-slim-bookworm
-ARG VAB_DEBIAN_IMAGE=debian:bookworm-slim
 
 FROM ${VAB_PYTHON_IMAGE} AS build
 RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --no-cache-dir uv==0.13.9
@@ -51,7 +50,10 @@ ENV PATH=/opt/vab/bin:$PATH PYTHONUNBUFFERED=1
 USER vab
 ENTRYPOINT ["attester"]
 
-FROM ${VAB_DEBIAN_IMAGE} AS tpm
+# A machine for the workload, where there is none with a TPM: the attester, to ask the TPM what it is, and the TPM.
+FROM attester AS machine
+USER root
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends swtpm swtpm-tools tpm2-tools \
  && rm -rf /var/lib/apt/lists/*
+USER vab

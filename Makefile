@@ -73,6 +73,7 @@ lint: $(STAMP) ## Check style, imports between layers and Terraform's form
 type: $(STAMP) ## Check types
 	$(BIN)/mypy
 	$(BIN)/mypy --package tools
+	MYPYPATH=deploy/compose:. $(BIN)/mypy --explicit-package-bases deploy/compose tests/unit/tools tests/compose
 
 bench: $(STAMP) ## Measure beside the peers, in one run
 	@$(PARTS) debian --for bench

@@ -1,112 +1,48 @@
 #!/opt/vab/bin/python
-"""Make a CA and a certificate for each server, onto memory-backed volumes, and stay: they last while this runs.
+"""Make a key and a certificate for each server, onto memory-backed volumes, and stay: they last while this runs.
 
 A volume in memory is emptied when the last container that uses it ends; so this one waits until everything is stopped.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-import signal
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from stay import stay
 
-_LIFE = dt.timedelta(days=7)
-_CLOCKS_DIFFER = dt.timedelta(minutes=5)
+from tools.demo.tls import make_server_tls
 
 
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _builder(subject: str, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(_name(subject))
-        .issuer_name(_name("vault-attestation-bridge compose CA"))
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCKS_DIFFER)
-        .not_valid_after(now + _LIFE)
-    )
-
-
-def _authority() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """Make the CA; its key never leaves this process."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
-        _builder("vault-attestation-bridge compose CA", key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    return certificate, key
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _server(name: str, folder: Path, authority: tuple[x509.Certificate, ec.EllipticCurvePrivateKey]) -> None:
-    """Make a key and a certificate for one server, which answers to its service's name and to localhost."""
-    issuer_key = authority[1]
-    key = ec.generate_private_key(ec.SECP256R1())
-    identifier = x509.SubjectKeyIdentifier.from_public_key(issuer_key.public_key())
-    certificate = (
-        _builder(name, key.public_key())
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name), x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
-        .sign(issuer_key, hashes.SHA256())
-    )
-    _write(folder / "certificate.pem", certificate.public_bytes(serialization.Encoding.PEM), mode=0o444)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _write(folder / "key.pem", pem, mode=0o400)
-    sys.stdout.write(f"pki: certificate for {name}\n")
-    sys.stdout.flush()
-
-
-def _write(path: Path, data: bytes, *, mode: int) -> None:
-    """Write a file for the folder's owner that nobody sees before it is whole, nor with a wider mode."""
-    fresh = path.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as handle:
-        handle.write(data)
-    owner = path.parent.stat()
+def _place(source: Path, target: Path, mode: int) -> None:
+    """Copy a file for the folder's owner; nobody sees it before it is whole, nor with a wider mode."""
+    fresh = target.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    shutil.copyfile(source, fresh)
+    owner = target.parent.stat()
     os.chown(fresh, owner.st_uid, owner.st_gid)
-    fresh.replace(path)
+    fresh.chmod(mode)
+    fresh.replace(target)
 
 
-def main(folders: list[str]) -> None:
-    """Write the CA's certificate into the first folder, then for each `name=folder` a key and a certificate."""
-    authority = _authority()
-    for server in folders[1:]:
+def main(public: Path, servers: list[str]) -> None:
+    """For each `name=folder` put key and certificate into the folder and the CA's certificate into the public one."""
+    for server in servers:
         name, _, folder = server.partition("=")
-        _server(name, Path(folder), authority)
-    # Last: its presence says that everything else is there.
-    _write(Path(folders[0], "ca.pem"), authority[0].public_bytes(serialization.Encoding.PEM), mode=0o444)
-    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+        # Each has a CA of its own: who is told to trust the verifier's trusts no Vault by that.
+        with tempfile.TemporaryDirectory() as scratch:
+            ca, certificate, key = make_server_tls(Path(scratch), name, also=(name,))
+            _place(key, Path(folder, "key.pem"), 0o400)
+            _place(certificate, Path(folder, "certificate.pem"), 0o444)
+            # Last: its presence says that the others are there.
+            _place(ca, public / f"{name}.pem", 0o444)
+        sys.stdout.write(f"pki: certificate for {name}\n")
+        sys.stdout.flush()
+    stay()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -15,14 +15,14 @@ until vault status >/dev/null 2>&1; do sleep 0.2; done
 echo "vault-setup: Vault is open"
 
 vault secrets enable -path=secret -version=2 kv >/dev/null
-for workload in shop bank; do
+for path in web/db db/admin; do
   password=$(head -c 24 /dev/urandom | base64 | tr -d '\n')
-  printf %s "$password" | vault kv put -mount=secret "default/$workload/database" password=- >/dev/null
+  printf %s "$password" | vault kv put -mount=secret "default/$path" password=- >/dev/null
   # The digest of 24 random bytes tells nothing of them, and shows later that the right ones arrived.
-  echo "vault-setup: default/$workload/database stored, SHA-256 $(printf %s "$password" | sha256sum | cut -d ' ' -f 1)"
+  echo "vault-setup: default/$path stored, SHA-256 $(printf %s "$password" | sha256sum | cut -d ' ' -f 1)"
 done
 
-vault policy write terraform /etc/terraform-policy.hcl >/dev/null
+vault policy write terraform /usr/local/lib/vab/compose/terraform-policy.hcl >/dev/null
 vault token create -orphan -policy=terraform -no-default-policy -ttl=30m -field=token >/run/setup/terraform-token.new
 mv /run/setup/terraform-token.new /run/setup/terraform-token
 vault token revoke -self >/dev/null

@@ -25,8 +25,11 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
     )
 
 
-def make_server_tls(folder: Path, name: str) -> tuple[Path, Path, Path]:
-    """Write ``{name}-ca.pem``, ``{name}.pem`` and ``{name}.key`` for 127.0.0.1 and localhost; returns their paths."""
+def make_server_tls(folder: Path, name: str, also: tuple[str, ...] = ()) -> tuple[Path, Path, Path]:
+    """Write ``{name}-ca.pem``, ``{name}.pem`` and ``{name}.key``; returns their paths.
+
+    The certificate is for 127.0.0.1, localhost and the DNS names of ``also``.
+    """
     now = dt.datetime.now(tz=dt.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_usage = x509.KeyUsage(
@@ -46,7 +49,12 @@ def make_server_tls(folder: Path, name: str) -> tuple[Path, Path, Path]:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName(
+        [
+            *(x509.DNSName(host) for host in ("localhost", *also)),
+            x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+        ]
+    )
     leaf = (
         x509.CertificateBuilder()
         .subject_name(_name(name))

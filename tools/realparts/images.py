@@ -22,7 +22,6 @@ _RECIPE = f"{SUITE}-1"
 _RECIPE_LABEL = "org.vault-attestation-bridge.recipe"
 _SETTINGS = """\
 # Written by tools/parts.py for `docker compose --env-file`: stand-ins in the place of images that are pulled.
-VAB_DEBIAN_IMAGE=vab-standin/debian:bookworm
 VAB_PYTHON_IMAGE=vab-standin/python:3.11-bookworm
 VAB_VAULT_IMAGE=vab-standin/vault:local
 VAB_TERRAFORM_IMAGE=vab-standin/terraform:local
