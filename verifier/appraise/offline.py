@@ -104,7 +104,9 @@ def judge_parts(
     if policy is None:
         return OfflineVerdict(outcome="genuine", claims=claims, root=verified.root, anchor="built-in")
     appraisal = appraise(verified, policy, now)
-    failed = next((finding for finding in appraisal.findings if finding.rule == appraisal.check_id and not finding.ok), None)
+    failed = next(
+        (finding for finding in appraisal.findings if finding.rule == appraisal.check_id and not finding.ok), None
+    )
     return OfflineVerdict(
         outcome="accepted" if appraisal.accepted else "rejected",
         check_id=appraisal.check_id,

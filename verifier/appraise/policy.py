@@ -232,14 +232,20 @@ def _service_rules(scheme: Scheme[Any, Any], exceptions: Mapping[str, Any]) -> t
 
 
 def _has_claim(classes: tuple[CompiledClass, ...], scope: Scope, claim: TrustClaim) -> bool:
-    """Tell whether whichever candidates of the class are picked, one of their rules bears on the trust claim."""
+    """Tell whether, whichever candidate of the class is picked, one of its rules compares something for the trust claim."""
     for one in classes:
         if one.scope == scope:
             bears = [
-                any(prepared.rule.trust_claim == claim for prepared in candidate.rules) for candidate in one.candidates
+                any(rule.rule.trust_claim == claim and not _is_zero(rule.expected) for rule in candidate.rules)
+                for candidate in one.candidates
             ]
             return any(bears) if one.all_of else all(bears)
     return False
+
+
+def _is_zero(expected: Any) -> bool:
+    """Tell whether the expected value is all zero, as a digest is where there is nothing to measure (no ID key)."""
+    return isinstance(expected, str) and not expected.strip("0")
 
 
 def _unclaimed(scheme: Scheme[Any, Any], named: Iterable[Scope], unmeasured: frozenset[Scope]) -> frozenset[TrustClaim]:

@@ -63,3 +63,22 @@ def test_real_evidence_is_rejected_by_another_workloads_policy(evidence_cases: P
     assert (verdict.outcome, verdict.check_id) == ("rejected", "sev-snp.tcb.minimum.reported")
     failed = {finding.rule for finding in verdict.findings if not finding.ok}
     assert {"sev-snp.chip.allow", "policy.identity.window", "sev-snp.measurement", "sev-snp.host-data"} <= failed
+
+
+@pytest.mark.parametrize("field", ["vmpl: 0", "minimum_guest_svn: 0", f'id_key_digest: "{"0" * 96}"'])
+def test_launch_of_anything_at_all_is_called_unmeasured(tmp_path: Path, field: str) -> None:
+    """A level, a number, or the digest of no key: none of them says what was launched."""
+    text = (EXAMPLES / "sev-snp-dstack.yaml").read_text(encoding="utf-8")
+    head, rest = text.split('  measurement: "MEASUREMENT', 1)
+    origin, rest = rest.split("values:\n", 1)
+    values, rest = rest.split("---", 1)
+    name = field.split(":", maxsplit=1)[0]
+    given = {"measurement", "vmpl", "minimum_guest_svn", "id_key_digest"} - {name}
+    rest = rest.replace("  - firmware.id_key_digest\n", "")
+    rest = rest.replace("unchecked:\n", "unchecked:\n" + "".join(f"  - firmware.{one}\n" for one in sorted(given)))
+    assert origin
+    assert values
+    (tmp_path / "bare.yaml").write_text(f"{head}  {name}: test\nvalues:\n  {field}\n---{rest}", encoding="utf-8")
+    documents = load_documents(tmp_path)
+    warned = lint(documents, compile_all(documents, SCHEMES), NOW)
+    assert [one.id for one in warned] == ["lint.unmeasured"]

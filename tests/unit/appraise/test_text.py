@@ -173,7 +173,7 @@ _VALUES = st.recursive(
 
 @given(st.dictionaries(st.text(_LETTERS, max_size=8), _VALUES, max_size=4))
 def test_json_text_is_read_alike_as_json_and_as_yaml(value: dict[str, Any]) -> None:
-    """JSON is YAML but for surrogate pairs in ``\\u`` form and a bare DEL, which YAML does not know."""
+    r"""JSON is YAML but for surrogate pairs in ``\u`` form and a bare DEL, which YAML does not know."""
     text = json.dumps(value)
     assert _json(text) == [value]
     assert _yaml(text) == [value]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from verifier.core.rules import Judgement, Rule
+from verifier.core.rules import Judgement, Rule, TrustClaim
 from verifier.tee.base import Bin, Verified
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.decode import Report, tcb_parts
@@ -287,13 +287,21 @@ _PLATFORM: Final[tuple[SnpRule, ...]] = (
 )
 
 
-def _exact(rule_id: str, name: str) -> SnpRule:
-    return Rule(id=rule_id, scope="firmware", field=name, judge=_equals(name), layout_fields=(name,))
+def _exact(rule_id: str, name: str, claim: TrustClaim = "executables") -> SnpRule:
+    return Rule(id=rule_id, scope="firmware", field=name, judge=_equals(name), layout_fields=(name,), trust_claim=claim)
 
 
 _FIRMWARE: Final[tuple[SnpRule, ...]] = (
     _exact("sev-snp.measurement", "measurement"),
-    Rule(id="sev-snp.vmpl", scope="firmware", field="vmpl", judge=_vmpl, layout_fields=("vmpl",)),
+    # Level, number and names say nothing of the software itself: a policy that compares them alone leaves it unmeasured.
+    Rule(
+        id="sev-snp.vmpl",
+        scope="firmware",
+        field="vmpl",
+        judge=_vmpl,
+        layout_fields=("vmpl",),
+        trust_claim="configuration",
+    ),
     Rule(
         id="sev-snp.guest-policy",
         scope="firmware",
@@ -316,9 +324,10 @@ _FIRMWARE: Final[tuple[SnpRule, ...]] = (
         field="minimum_guest_svn",
         judge=_minimum_svn,
         layout_fields=("guest_svn",),
+        trust_claim="configuration",
     ),
-    _exact("sev-snp.family-id", "family_id"),
-    _exact("sev-snp.image-id", "image_id"),
+    _exact("sev-snp.family-id", "family_id", "configuration"),
+    _exact("sev-snp.image-id", "image_id", "configuration"),
     _exact("sev-snp.id-key-digest", "id_key_digest"),
     _exact("sev-snp.author-key-digest", "author_key_digest"),
 )
