@@ -211,8 +211,25 @@ class KeyFile:
     # -- what the worker and the command line ask -----------------------------------------------------------------------
 
     def rotate_due(self, now: int) -> tuple[str, ...]:
-        """Do what is due by the clock for every tenant; returns the tenants whose keys changed. For the worker."""
-        return self._rotate(lambda _tenant, ring, pantry: plan(ring, now, self._rules, pantry.new_kid), now)
+        """Do what is due by the clock for every tenant; returns the tenants whose keys changed. For the worker.
+
+        Takes the lock only when something is due. A file that cannot be read or written now is ``CannotDecide``: the keys
+        go on as they are, and the next round tries again.
+        """
+        if not self._is_due(now):
+            return ()
+        try:
+            return self._rotate(lambda _tenant, ring, pantry: plan(ring, now, self._rules, pantry.new_kid), now)
+        except (ConfigError, OSError) as error:
+            raise CannotDecide("service.keys", f"key file: rotation is due and cannot be written: {error}") from None
+
+    def _is_due(self, now: int) -> bool:
+        for keys in self._current().store.tenants.values():
+            ring = keys.ring()
+            due = plan(ring, now, self._rules, lambda _alg: "due")
+            if due != ring or restock(keys.signing, ring, {}, now) != keys.signing:
+                return True
+        return False
 
     def rotate_now(self, now: int, tenant: str | None = None) -> tuple[str, ...]:
         """Publish a successor now for one tenant or all; one that has a successor already is left as it is."""

@@ -157,6 +157,22 @@ def test_what_is_due_by_the_clock_is_done_once(folder: KeyFolder) -> None:
     assert keys.rotate_due(due + 1) == ()
 
 
+def test_a_rotation_that_cannot_be_written_is_tried_again(folder: KeyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, due = folder.open(), NOW + RULES.life_s - RULES.lead_s
+
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert keys.rotate_due(due - 1) == ()  # nothing due, nothing written
+        with pytest.raises(CannotDecide) as caught:
+            keys.rotate_due(due)
+        assert caught.value.check_id == "service.keys"
+    assert keys.signing_key("default", due)
+    assert keys.rotate_due(due) == ("acme", "default")
+
+
 def test_a_retired_key_loses_its_private_half_and_then_itself(folder: KeyFolder) -> None:
     keys = folder.open()
     keys.rotate_now(NOW, "default")
