@@ -1,0 +1,198 @@
+"""What survives: kill -9 in the middle of attestations, a worker's death, a graceful stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jwt
+import pytest
+
+from attester.https import Reply
+from tests.support.live import LiveVerifier, live_verifier, problem, seeded
+from tools.demo.malice import Request, open_jwe
+from verifier.core.encoding import sha256, unb64url
+from verifier.core.errors import BridgeError
+
+REQUESTS = 50
+KILLS = 10
+
+
+def _jti(request: Request, reply: Reply) -> str:
+    """Open an answer as its recipient and return the token's id."""
+    jws = open_jwe(json.loads(reply.body)["answer"], request.keys.enc)
+    members = json.loads(unb64url(jws.decode().split(".")[1]))
+    return str(jwt.decode(members["token"], options={"verify_signature": False})["jti"])
+
+
+def _send_all(live: LiveVerifier, requests: list[Request], at_answers: int, kill: threading.Event) -> dict[bytes, str]:
+    """Send concurrently; ask for the kill after so many answers. Returns nonce -> jti of every token that came back."""
+    tokens: dict[bytes, str] = {}
+    lock = threading.Lock()
+
+    def one(request: Request) -> None:
+        try:
+            reply = live.send(request.body)
+        except BridgeError:
+            return  # the server died under it
+        assert reply.status == 200, reply.body
+        with lock:
+            tokens[request.nonce] = _jti(request, reply)
+            if len(tokens) >= at_answers:
+                kill.set()
+
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(one, request) for request in requests]:
+            future.result()
+    return tokens
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets that died in their handshake
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_kill_9_in_the_middle_of_attestations_ten_times(tmp_path: Path) -> None:
+    """No token without its record, no nonce spent twice: whatever was answered is in the store, and only once."""
+    random = seeded("kill")
+    with live_verifier(tmp_path, {"workers": 2}) as live:
+        seen: dict[bytes, str] = {}
+        for _ in range(KILLS):
+            requests = [live.prepare() for _ in range(REQUESTS)]
+            kill = threading.Event()
+            killer = threading.Thread(target=lambda: (kill.wait(60), live.kill()))
+            killer.start()
+            tokens = _send_all(live, requests, random.randrange(1, REQUESTS - 10), kill)
+            kill.set()
+            killer.join()
+            assert 0 < len(tokens) < REQUESTS, "the kill did not fall into the middle"
+            seen |= tokens
+            live.start()
+            _check_records(live, requests, seen)
+        with live.store() as store:
+            store.verify_chain()
+
+
+def _check_records(live: LiveVerifier, requests: list[Request], seen: dict[bytes, str]) -> None:
+    recorded = {record.nonce_hash: record.jti for record in live.records()}
+    assert len(recorded) == len(live.records()), "a nonce has two records"
+    for nonce, jti in seen.items():
+        assert recorded.get(sha256(nonce)) == jti, "a token was handed out whose record is gone"
+    for request in requests:
+        reply = live.send(request.body)
+        if sha256(request.nonce) in recorded:
+            assert problem(reply)["check_id"] == "service.nonce.spent"
+        else:
+            assert reply.status == 200
+            seen[request.nonce] = _jti(request, reply)
+
+
+def _counter(live: LiveVerifier, name: str) -> float:
+    found = re.findall(rf"^{name}{{[^}}]*}} ([0-9.e+]+)$", live.get("/metrics").text, re.MULTILINE)
+    return sum(float(value) for value in found)
+
+
+def _processes(live: LiveVerifier, module: str) -> dict[int, int]:
+    """Return pid -> parent's pid of this verifier's processes of a module."""
+    found: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            status = (path / "stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            continue  # it ended while we looked
+        if module.encode() in words and str(live.folder.settings_file).encode() in words:
+            state, parent = status.rpartition(")")[2].split()[:2]
+            if state != "Z":
+                found[int(path.name)] = int(parent)
+    return found
+
+
+def _workers(live: LiveVerifier) -> list[int]:
+    """Process ids of gunicorn's workers: children of the process that runs verifier.wsgi."""
+    ours = _processes(live, "verifier.wsgi")
+    return [pid for pid, parent in ours.items() if parent in ours]
+
+
+def test_metrics_count_what_all_workers_did_and_never_fall(tmp_path: Path) -> None:
+    with live_verifier(tmp_path, {"workers": 3}) as live:
+        for _ in range(30):
+            live.attest()
+        live.send(live.prepare(live.trust("nobody")).body)
+
+        assert _counter(live, "vab_attestations_total") == 30
+        assert _counter(live, "vab_refusals_total") == 1
+        victim = _workers(live)[0]
+        os.kill(victim, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while len(_workers(live)) < 3 or victim in _workers(live):
+            assert time.monotonic() < deadline, "gunicorn does not replace the worker"
+            time.sleep(0.1)
+        live.attest()
+        assert _counter(live, "vab_attestations_total") == 31
+        live.stop()
+        live.start()
+        assert _counter(live, "vab_attestations_total") == 0
+
+
+def test_a_graceful_stop_lets_requests_in_flight_finish(tmp_path: Path) -> None:
+    with live_verifier(tmp_path, {"workers": 1, "threads": 4}) as live:
+        requests = [live.prepare() for _ in range(40)]
+        answered: list[Request] = []
+        first = threading.Event()
+
+        def one(request: Request) -> None:
+            try:
+                reply = live.send(request.body)
+            except BridgeError:
+                return  # refused at the door: the listener is closed
+            assert reply.status == 200
+            answered.append(request)
+            first.set()
+
+        with ThreadPoolExecutor(4) as pool:
+            futures = [pool.submit(one, request) for request in requests]
+            assert first.wait(20)
+            status = live.stop()
+            for future in futures:
+                future.result()
+
+        assert status == 0
+        accepted = [record for record in live.records() if record.outcome == "accepted"]
+        assert len(accepted) == len(answered), "a request was committed and its answer lost"
+
+
+def test_a_worker_process_that_dies_is_started_again(tmp_path: Path) -> None:
+    with live_verifier(tmp_path, {"workers": 1}) as live:
+
+        def workers() -> list[int]:
+            return list(_processes(live, "verifier.worker"))
+
+        deadline = time.monotonic() + 20
+        while not workers():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        first = workers()
+        os.kill(first[0], signal.SIGKILL)
+        while not workers() or workers() == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("setting", [{"simulated": False}, {"base_url": "https://elsewhere.example"}])
+def test_keys_of_another_process_stop_the_start(tmp_path: Path, setting: dict[str, object]) -> None:
+    with live_verifier(tmp_path, {"workers": 1}) as live:
+        live.stop()
+        env = {f"VAB_{key.upper()}": str(value).lower() for key, value in setting.items()}
+        done = subprocess.run(
+            [sys.executable, "-m", "verifier.cli", "serve", "--check", "--config", str(live.folder.settings_file)],
+            capture_output=True, text=True, check=False, env={**os.environ, **env},
+        )  # fmt: skip
+
+        assert done.returncode == 64
+        assert "keys.json" in done.stderr or "anchors" in done.stderr
