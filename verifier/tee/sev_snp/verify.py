@@ -199,7 +199,13 @@ def _check_root(subject: Snp) -> None:
 
 
 def _check_constraints(subject: Snp) -> None:
-    check_constraints(_path(subject), IDS, PROFILE)
+    _constrained(_path(subject))
+
+
+@lru_cache(maxsize=1024)
+def _constrained(path: Path) -> None:
+    """Constraints depend on the certificates alone: a path that met them once meets them always (a refusal is not remembered)."""
+    check_constraints(path, IDS, PROFILE)
 
 
 def _check_chain_signature(subject: Snp) -> None:

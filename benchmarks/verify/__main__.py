@@ -1,0 +1,168 @@
+"""Verify one genuine SNP report: warm chain, whole chain, bare P-384, go-sev-guest; alternately, five times each.
+
+    python -m benchmarks.verify [--format json] [--rounds N] [--seconds S]
+
+Prints medians and ratios. Exit 0: targets met; 1: a ratio is past its target; 3: a part is missing. Both sides verify the same bytes
+without a CRL (the rival's test data has none); everything else is what the service runs: decode, collate, every check, user data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from benchmarks.verify.evidence import AT, MissingPartError, SnpEvidence, build_peer, load
+from verifier.core import x509, x509chain
+from verifier.core.x509chain import ChainCache
+from verifier.tee.base import Subject, UnsafeUnbound, Verified, run_checks
+from verifier.tee.sev_snp import SCHEME, decode, verify
+
+# Name -> (numerator, denominator, bound, whether the ratio has to stay below it).
+TARGETS = {
+    "warm / bare P-384": ("warm", "bare", 1.15, True),
+    "go-sev-guest / warm": ("go-sev-guest", "warm", 2.3, False),
+    "go-sev-guest / with chain": ("go-sev-guest", "chain", 1.4, False),
+}
+_CACHES = (
+    x509._read_certificate,  # noqa: SLF001 - a cold start has none of them
+    x509.common_name,
+    x509chain._find,  # noqa: SLF001
+    x509chain._public_key,  # noqa: SLF001
+    decode._read_vek,  # noqa: SLF001
+    verify._collate,  # noqa: SLF001
+    verify._find,  # noqa: SLF001
+    verify._constrained,  # noqa: SLF001
+)
+
+
+def verify_once(evidence: SnpEvidence, chains: ChainCache) -> Verified[decode.Report, verify.SnpCollateral]:
+    """Do what the service does from step 3 to 5, on fresh copies of the bytes as a request brings them."""
+    parts = {"report": bytes(bytearray(evidence.report))}
+    given = {"vcek": bytes(bytearray(evidence.vcek)), "ask": bytes(bytearray(evidence.ask))}
+    report = SCHEME.decode(parts)
+    SCHEME.needs(report, frozenset(given))
+    collateral = SCHEME.collate(report, given)
+    if collateral.crl_required:
+        collateral = _without_crl(collateral)
+    subject = Subject(report, collateral, SCHEME.anchors, AT, chains)
+    return run_checks(SCHEME, subject, UnsafeUnbound(report.report_data))
+
+
+_LENIENT: dict[int, verify.SnpCollateral] = {}
+
+
+def _without_crl(collateral: verify.SnpCollateral) -> verify.SnpCollateral:
+    """Lift the demand for a CRL, once for each record."""
+    found = _LENIENT.get(id(collateral))
+    if found is None:
+        _LENIENT.clear()
+        found = _LENIENT[id(collateral)] = replace(collateral, crl_required=False)
+    return found
+
+
+def _cold(evidence: SnpEvidence) -> None:
+    for cached in _CACHES:
+        cached.cache_clear()
+    _LENIENT.clear()
+    verify_once(evidence, ChainCache())
+
+
+def _timed(work: Callable[[], object], seconds: float) -> float:
+    """Return the median microseconds of a call, over about that many seconds: neighbours that interrupt do not move it."""
+    work()
+    calls: list[float] = []
+    end = time.perf_counter() + seconds
+    while (start := time.perf_counter()) < end:
+        work()
+        calls.append(time.perf_counter() - start)
+    return statistics.median(calls) * 1e6
+
+
+def _bare(evidence: SnpEvidence, chains: ChainCache) -> Callable[[], None]:
+    """Return the one P-384 verification that nothing can do without, its key loaded, on the same signature."""
+    verified = verify_once(evidence, chains)
+    vek = verified.collateral.vek
+    if vek is None:
+        raise MissingPartError("the verified report has no certificate")
+    key = load_der_public_key(vek.certificate.spki)
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise MissingPartError("the VCEK's key is no EC key")
+    report = verified.evidence
+    signature = encode_dss_signature(report.signature_r, report.signature_s)
+    algorithm = ec.ECDSA(hashes.SHA384())
+    return lambda: key.verify(signature, report.signed, algorithm)
+
+
+def _peer(program: Path, seconds: float) -> float:
+    count = max(50, int(seconds / 0.0015))
+    done = subprocess.run([str(program), "-n", str(count), "-at", str(AT)], capture_output=True, text=True, check=True)
+    return int(done.stdout) / 1e3
+
+
+def measure(rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Run every contender in turn, ``rounds`` times; microseconds a verification."""
+    evidence = load()
+    chains = ChainCache()
+    bare = _bare(evidence, chains)
+    times: dict[str, list[float]] = {"bare": [], "warm": [], "chain": [], "go-sev-guest": []}
+    with tempfile.TemporaryDirectory() as folder:
+        program = build_peer(Path(folder))
+        for _ in range(rounds):
+            times["bare"].append(_timed(bare, seconds))
+            times["warm"].append(_timed(lambda: verify_once(evidence, chains), seconds))
+            times["chain"].append(_timed(lambda: _cold(evidence), seconds))
+            verify_once(evidence, chains)  # warm again
+            times["go-sev-guest"].append(_peer(program, seconds))
+    return times
+
+
+def judge(times: dict[str, list[float]]) -> tuple[dict[str, float], dict[str, dict[str, float | bool]]]:
+    """Return medians, and each target's ratio (the median of the rounds' own ratios) with its verdict."""
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    ratios: dict[str, dict[str, float | bool]] = {}
+    for name, (above, below, bound, at_most) in TARGETS.items():
+        ratio = statistics.median(a / b for a, b in zip(times[above], times[below], strict=True))
+        met = ratio <= bound if at_most else ratio >= bound
+        ratios[name] = {"ratio": round(ratio, 3), "target": bound, "at_most": at_most, "met": met}
+    return medians, ratios
+
+
+def main() -> int:
+    """Run the benchmark; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.verify", description=__doc__.splitlines()[0])
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.5, help="a contender and round")
+    options = parser.parse_args()
+    try:
+        medians, ratios = judge(measure(options.rounds, options.seconds))
+    except MissingPartError as error:
+        print(error, file=sys.stderr)
+        return 3
+    if options.format == "json":
+        print(json.dumps({"microseconds": {k: round(v, 1) for k, v in medians.items()}, "ratios": ratios}, indent=1))
+    else:
+        for name, value in medians.items():
+            print(f"{name:28} {value:9.1f} µs")
+        for name, result in ratios.items():
+            sign = "≤" if result["at_most"] else "≥"
+            verdict = "met" if result["met"] else "MISSED"
+            print(f"{name:28} {result['ratio']:9.3f}    target {sign} {result['target']}: {verdict}")
+    return 0 if all(result["met"] for result in ratios.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
