@@ -46,7 +46,7 @@ locals {
   bound_claims = {
     for name, role in local.roles : name => merge(
       { for claim, accepted in role.extra_bound_claims : claim => join(",", accepted) },
-      role.kind == "measurement" ? { policy = join(",", sort(distinct(local.served[name][*].policy))) } : {},
+      role.kind == "measurement" ? { policy = join(",", sort(toset(local.served[name][*].policy))) } : {},
       length(role.tees) > 0 ? { tee = join(",", role.tees) } : {},
       {
         tenant        = var.tenant

@@ -155,12 +155,12 @@ variable "workloads" {
   }
 
   validation {
-    condition     = length(distinct([for w in var.workloads : w.uuid])) == length(var.workloads)
+    condition     = length(toset([for w in var.workloads : w.uuid])) == length(var.workloads)
     error_message = "workloads[].uuid: want each once. A uuid is never reused."
   }
 
   validation {
-    condition     = length(distinct([for w in var.workloads : [w.tenant, w.name]])) == length(var.workloads)
+    condition     = length(toset([for w in var.workloads : "${w.tenant}/${w.name}"])) == length(var.workloads)
     error_message = "workloads[]: want each name once a tenant."
   }
 }
