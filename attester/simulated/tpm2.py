@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from attester.simulated.bootlog import BootLog, measured_boot
+from attester.simulated.rsakey import derived_rsa_key
 from verifier.core.encoding import canonical
 from verifier.tee.tcg.layout import HASHES, SHA1, SHA256, SHA384, SHA512, extend, initial_register
 from verifier.tee.tpm2.layout import (
@@ -84,9 +85,9 @@ def _derived(label: str, curve: ec.EllipticCurve) -> ec.EllipticCurvePrivateKey:
 
 
 def new_key(kind: Kind, label: str = "") -> PrivateKey:
-    """Make a key; an ECC key with a label is derived from it, an RSA key (2048 bits) is always a fresh one."""
+    """Make a key: derived from the label, the same in every process, or without one a fresh one. RSA has 2048 bits."""
     if kind == "rsa":
-        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        return derived_rsa_key(label) if label else rsa.generate_private_key(public_exponent=65537, key_size=2048)
     curve = _CURVES[kind][1]
     return _derived(label, curve) if label else ec.generate_private_key(curve)
 
@@ -315,7 +316,7 @@ class SimulatedTpm:
 
 
 def make_tpm(kind: Kind = "ecc", *, ek_kind: Kind = "ecc", label: str = "tpm", ca: EkCa | None = None) -> SimulatedTpm:
-    """Make a forged TPM that booted ``measured_boot``; ECC ones of a label are the same in every process."""
+    """Make a forged TPM that booted ``measured_boot``; those of one label have the same keys in every process."""
     vendor = ca or make_ca()
     ek, ak = new_key(ek_kind, f"{label} ek"), new_key(kind, f"{label} ak")
     area = ek_public(ek, name_algorithm=SHA384.id if ek_kind == "ecc-p384" else SHA256.id)

@@ -33,6 +33,12 @@ REASONS = {
     "VCEK/VLEK certificate not within its validity period at verify_at": {"sev-snp.chain.validity"},
     "endorsement missing: no VCEK/VLEK certificate for this report": {"sev-snp.endorsement.vcek"},
     "malformed: report shorter than 0x4A0 bytes": {"sev-snp.decode.report"},
+    "quote signature does not verify": {"tpm2.quote.signature"},
+    "replay of sha256 register 4 gives another value": {"tcg-eventlog.replay"},
+    "malformed event log: error": {"tcg-eventlog.decode.eventlog"},
+    "event data does not hash to its digest: event 2 (EV_EFI_VARIABLE_DRIVER_CONFIG, register 7, sha1)": {
+        "tcg-eventlog.data"
+    },
 }
 
 

@@ -16,8 +16,14 @@ from cryptography import x509
 
 from verifier.core.binding import require_bound
 from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence
-from verifier.core.x509 import Certificate, parse_certificate, pem_blocks
-from verifier.core.x509chain import Anchor, ChainCache, ChainIds, Path, verify_chain
+from verifier.core.x509 import (
+    OID_EXTENDED_KEY_USAGE,
+    OID_SUBJECT_ALT_NAME,
+    Certificate,
+    parse_certificate,
+    pem_blocks,
+)
+from verifier.core.x509chain import Anchor, ChainCache, ChainIds, Path, Profile, verify_chain
 from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
 from verifier.tee.tcg.banks import Banks, decode_banks
 from verifier.tee.tcg.case import log_claims
@@ -45,6 +51,8 @@ IDS = ChainIds(
     revoked="tpm2.ak-cert.revoked",
     crl="tpm2.ak-cert.crl",
 )
+# AK certificates may mark purpose and subjectAltName critical (TCG EK Credential Profile 2.5 does so for EKs).
+_PROFILE = Profile(tolerated=frozenset({OID_SUBJECT_ALT_NAME, OID_EXTENDED_KEY_USAGE}))
 
 _SIGNATURE_SUFFIXES = (".sig.tpmt", ".sig.der", ".sig")
 _ROOT_STEM = "test_root_ca"
@@ -112,7 +120,7 @@ def _ak_chain(files: CaseFiles, leaf: Certificate) -> Path:
     while (issuer := next((c for c in between if c.subject == chain[-1].issuer), None)) is not None:
         chain.append(issuer)
         between.remove(issuer)
-    return verify_chain(chain, anchors, now=files.now, ids=IDS, cache=ChainCache())
+    return verify_chain(chain, anchors, now=files.now, ids=IDS, cache=ChainCache(), profile=_PROFILE)
 
 
 def _stated_key(files: CaseFiles) -> Key | None:

@@ -79,9 +79,12 @@ class Workload(Values):
 
 
 class Extended(Values):
-    """A PCR extended once, from zero, with the SHA-256 of the attester's configuration (design.md section 4)."""
+    """A PCR extended once, from zero, with the SHA-256 of the attester's configuration (design.md section 4).
 
-    digest: Sha256Hex
+    ``digest: none`` is for an attester that takes no configuration from outside its measured image: the PCR is still zero.
+    """
+
+    digest: Sha256Hex | Literal["none"]
     # Not resettable, and none that firmware extends: 8 to 15.
     pcr: Annotated[int, Field(ge=8, le=15)] = CONFIG_PCR
 

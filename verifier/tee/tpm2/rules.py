@@ -95,7 +95,8 @@ def _judge_config(verified: Tpm2Verified, expected: Any) -> Judgement:
     seen = {"pcr": pcr, "value": None if value is None else value.hex()}
     if not isinstance(digest, str) or value is None:
         return Judgement(ok=False, seen=seen, detail=f"PCR {pcr}: not in the quote's sha256 selection")
-    return Judgement(value == sha256(bytes(SHA256.size) + bytes.fromhex(digest)), seen)
+    zero = bytes(SHA256.size)
+    return Judgement(value == (zero if digest == "none" else sha256(zero + bytes.fromhex(digest))), seen)
 
 
 _REMEDY_PCRS = "compare the machine's PCRs with the identity; after an update, publish a new version of it"

@@ -8,7 +8,8 @@ from typing import Any
 from verifier.core.x509chain import Root
 from verifier.tee.base import Need, Scheme
 from verifier.tee.tcg.case import log_claims
-from verifier.tee.tcg.layout import HASHES
+from verifier.tee.tcg.data import proven_secure_boot
+from verifier.tee.tcg.layout import HASHES, SHA256
 from verifier.tee.tpm2.collateral import AK_KIND, AK_NEED, decode_enrolled_ak
 from verifier.tee.tpm2.decode import OPTIONAL_PARTS, REQUIRED_PARTS, Evidence, decode, encode
 from verifier.tee.tpm2.layout import FIELDS, Quote
@@ -35,7 +36,11 @@ def quote_claims(quote: Quote) -> dict[str, Any]:
 def _evidence_claims(evidence: Evidence) -> dict[str, Any]:
     claims = {"ak_name": evidence.ak_name.hex(), **quote_claims(evidence.quote)}
     claims["pcrs"] = {bank: {str(i): v.hex() for i, v in values.items()} for bank, values in evidence.banks.items()}
-    return claims if evidence.log is None else {**claims, "log": log_claims(evidence.log)}
+    if evidence.log is None:
+        return claims
+    # What a replayed log proves, not what it says: records outlive the reader who knows the difference.
+    proven = proven_secure_boot(evidence.log, SHA256) if evidence.replayed else None
+    return {**claims, "log": {**log_claims(evidence.log), "secure_boot": proven}}
 
 
 def _needs(evidence: Evidence, _given: frozenset[str]) -> tuple[Need, ...]:

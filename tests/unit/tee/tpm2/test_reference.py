@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from attester.simulated.tpm2 import make_tpm
 from tests.support.vectors import verify_vector
 from tests.vectors.tpm2.recipes import ACCEPTED, good_values, tpm
 from verifier.core.encoding import sha256
@@ -99,3 +100,13 @@ def test_no_rule_holds_for_nothing() -> None:
         assert not next(r for r in SCHEME.rules if r.id == rule_id).judge(verified, {}).ok
     for rule_id in ("tpm2.firmware.event-log", "tpm2.workload.event-log"):
         assert not next(r for r in SCHEME.rules if r.id == rule_id).judge(verified, []).ok
+
+
+def test_what_the_record_says_of_secure_boot_is_what_the_log_proves() -> None:
+    verified = verify_vector(ACCEPTED[0], SCHEME)
+    assert SCHEME.evidence_claims(verified.evidence)["log"]["secure_boot"] == "on"
+
+
+def test_forged_tpms_of_one_label_have_the_same_keys() -> None:
+    assert make_tpm("rsa", label="one").ak_name == make_tpm("rsa", label="one").ak_name
+    assert make_tpm("rsa", label="one").ak_name != make_tpm("rsa", label="two").ak_name
