@@ -73,7 +73,9 @@ class PostgresServer:
 def postgres_server() -> Iterator[PostgresServer]:
     """Start a server for the time of the block; skips, or fails where parts are required, when there is none."""
     programs = _programs()
-    folder = Path(tempfile.mkdtemp(prefix="vab-pg-"))
+    # In memory where there is such a place: making databases is mostly waiting for the disk. No test here cuts the power.
+    in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="vab-pg-", dir=in_memory))
     user = "postgres" if os.geteuid() == 0 else os.environ.get("USER", "postgres")
     if os.geteuid() == 0:
         shutil.chown(folder, user)
@@ -86,6 +88,6 @@ def postgres_server() -> Iterator[PostgresServer]:
         try:
             yield server
         finally:
-            server.stop()
+            server.stop("immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)

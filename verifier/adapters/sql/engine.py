@@ -138,9 +138,8 @@ def answering() -> Iterator[None]:
 def cannot_decide(error: Exception) -> CannotDecide:
     """Word a failure of the database: kinds only, since drivers put rows into their messages."""
     words = [type(error).__name__]
-    original = error.orig if isinstance(error, DBAPIError) else None
-    if original is not None:
-        words.append(getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None) or "")
+    original = error.orig if isinstance(error, DBAPIError) else error
+    words.append(getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None) or "")
     return CannotDecide(STORE_CHECK, f"the store did not answer: {' '.join(word for word in words if word)}")
 
 

@@ -39,6 +39,7 @@ from verifier.core.ports import CommittedRecord, EnrolledAk, Standing, StoredRec
 from verifier.core.settings import SKEW_MS
 
 EPOCHS = 1 << 16  # the nonce has two bytes for it
+EPOCH_STEP_MS = 20  # as in the first migration
 _MARK_SIZE = 32
 _TRUST_CHUNK = 5_000
 _WALK_CHUNK = 1_000
@@ -72,14 +73,14 @@ _RAISE_MARK = _RAISE_MARK.on_conflict_do_update(
     set_={"number": _RAISE_MARK.excluded.number},
     where=high_water.c.number < _RAISE_MARK.excluded.number,
 )
-_TAKE_LEASE = upsert(leases).values(
+_NEW_LEASE = upsert(leases).values(
     name=bindparam("name"), holder=bindparam("holder"), expires_ms=StoreClock() + bindparam("life_ms")
 )
-_TAKE_LEASE = _TAKE_LEASE.on_conflict_do_update(
+_TAKE_LEASE = _NEW_LEASE.on_conflict_do_update(
     index_elements=[leases.c.name],
-    set_={"holder": _TAKE_LEASE.excluded.holder, "expires_ms": _TAKE_LEASE.excluded.expires_ms},
-    where=(leases.c.holder == _TAKE_LEASE.excluded.holder) | (leases.c.expires_ms <= StoreClock()),
-)
+    set_={"holder": _NEW_LEASE.excluded.holder, "expires_ms": _NEW_LEASE.excluded.expires_ms},
+    where=(leases.c.holder == _NEW_LEASE.excluded.holder) | (leases.c.expires_ms <= StoreClock()),
+).returning(leases.c.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +136,13 @@ class SqlStore:
     def raise_epoch(self) -> int:
         """Void all challenges; returns the new epoch.
 
-        What is kept grows at least to the store's clock in seconds: a restored backup thus never comes to an epoch that
-        was already used after it was taken, as counting on by one would. The nonce carries the lowest 16 bits.
+        What is kept grows at least to the store's clock in steps of 20 ms: a restored backup thus never comes to an epoch
+        that was already used after it was taken, as counting on by one would. The nonce carries the lowest 16 bits, which
+        come round in 22 minutes, long after a challenge's life.
         """
         with self._database.write() as connection:
             seen = int(connection.execute(select(_EPOCH)).scalar_one())
-            seconds = int(connection.execute(select(StoreClock())).scalar_one()) // 1000
-            raised = max(seen + 1, seconds)
+            raised = max(seen + 1, int(connection.execute(select(StoreClock())).scalar_one()) // EPOCH_STEP_MS)
             if raised % EPOCHS == seen % EPOCHS:
                 raised += 1
             connection.execute(update(state).where(state.c.name == "epoch").values(number=raised))
@@ -273,7 +274,7 @@ class SqlStore:
             raise ValueError(f"life_ms: got {life_ms}, want more than 0")
         with self._database.write() as connection:
             taken = connection.execute(_TAKE_LEASE, {"name": name, "holder": holder, "life_ms": life_ms})
-            return taken.rowcount == 1
+            return taken.one_or_none() is not None
 
     def release_lease(self, name: str, holder: str) -> None:
         """Give a lease back before its end; nothing happens where another holds it."""

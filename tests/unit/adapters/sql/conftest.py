@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.postgresql import PostgresServer, postgres_server
+from tests.support.processes import StartChild, child_processes
 from verifier.adapters.sql import SqlStore, open_store
-
-ROOT = Path(__file__).parents[4]
-CHILDREN = Path(__file__).parent / "children"
-
-StartChild = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture(scope="session")
@@ -51,23 +44,5 @@ def sqlite_store(tmp_path: Path) -> Iterator[SqlStore]:
 
 @pytest.fixture
 def start_child() -> Iterator[StartChild]:
-    """Start one of ``children/`` as a process of its own; whatever still runs at the end is killed."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(name: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        child = subprocess.Popen(
-            [sys.executable, "-W", "error", str(CHILDREN / f"{name}.py"), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        )
-        started.append(child)
-        return child
-
-    yield start
-    for child in started:
-        if child.poll() is None:
-            child.kill()
-        child.communicate()
+    with child_processes() as start:
+        yield start

@@ -233,7 +233,7 @@ def test_what_no_database_holds_is_the_callers_mistake_and_stops_nobody(
 
 
 def test_a_store_made_before_a_fork_serves_both_sides(store: SqlStore) -> None:
-    """gunicorn preloads, then forks: neither connections nor the writer's thread come along."""
+    """Gunicorn preloads, then forks: neither connections nor the writer's thread come along."""
     store.commit_verdict(make_verdict())
     child = os.fork()
     if child == 0:

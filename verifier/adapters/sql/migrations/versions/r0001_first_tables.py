@@ -33,12 +33,12 @@ def upgrade() -> None:
     chain_head = sa.table("chain_head", sa.column("id"), sa.column("seq"), sa.column("digest"), sa.column("latest_ms"))
     op.execute(sa.insert(chain_head).values(id=1, seq=0, digest=bytes(32), latest_ms=0))
     # A store that starts empty knows no spent nonce: an epoch taken from the clock voids what an older store handed out.
-    seconds = {
-        "sqlite": "CAST(strftime('%s', 'now') AS INTEGER)",
-        "postgresql": "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)",
+    steps_of_20_ms = {
+        "sqlite": "CAST((julianday('now') - 2440587.5) * 4320000.0 AS INTEGER)",
+        "postgresql": "CAST(floor(extract(epoch FROM clock_timestamp()) * 50) AS BIGINT)",
     }[op.get_bind().dialect.name]
     state = sa.table("state", sa.column("name"), sa.column("number"), sa.column("word"))
-    op.execute(sa.insert(state).values(name="epoch", number=sa.literal_column(seconds), word=""))
+    op.execute(sa.insert(state).values(name="epoch", number=sa.literal_column(steps_of_20_ms), word=""))
     op.execute(sa.insert(state).values(name="trust", number=0, word=""))
     op.execute(sa.insert(state).values(name="ping", number=0, word=""))
 

@@ -1,0 +1,252 @@
+"""What else the store keeps: epoch, trust documents, TPMs, marks, leases; and what purge takes away."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.verdicts import make_verdict
+from verifier.adapters.sql import SqlStore, open_store
+from verifier.core.errors import EvidenceRejected
+from verifier.core.ports import EnrolledAk, TrustRow
+
+MANY = 100_000
+
+AK = EnrolledAk(
+    tenant="default",
+    ak_name=b"\x00\x0b" + b"\x07" * 32,
+    ak_public=b"public",
+    ek_public_digest=b"\x08" * 32,
+    ek_name=b"\x00\x0b" + b"\x09" * 32,
+    root="private",
+    enrolled_at_ms=1_700_000_000_000,
+)
+TICKET = b"\x0a" * 32
+
+
+def _rows(count: int) -> Iterator[TrustRow]:
+    for number in range(count):
+        yield TrustRow("workload", "default", f"w-{number:06}", 1, f'{{"name":"w-{number:06}","pad":"{"x" * 200}"}}')
+
+
+def test_an_empty_store_stands_at_nothing(store: SqlStore) -> None:
+    standing = store.standing()
+    assert (standing.last_record_ms, standing.trust_digest) == (0, "")
+    assert standing.epoch == store.epoch()
+    assert abs(standing.now_ms - store.now_ms()) < 5_000
+    assert store.verify_chain().seq == 0
+
+
+def test_raising_the_epoch_gives_another_that_fits_the_nonce(store: SqlStore) -> None:
+    seen = [store.epoch()]
+    for _ in range(5):
+        raised = store.raise_epoch()
+        assert raised == store.epoch()
+        assert 0 <= raised < 1 << 16
+        seen.append(raised)
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_restored_backup_does_not_come_back_to_an_epoch_used_since(store: SqlStore) -> None:
+    """Counting on by one would: the backup's next epoch is the one that followed the backup."""
+    store.raise_epoch()
+    with store._database.read() as connection:
+        backup = connection.execute(text("SELECT number FROM state WHERE name = 'epoch'")).scalar_one()
+    since = {store.raise_epoch() for _ in range(3)}
+    time.sleep(0.1)  # a restore takes longer than what the epochs are ahead of the clock by
+    with store._database.write() as connection:
+        connection.execute(text("UPDATE state SET number = :number WHERE name = 'epoch'"), {"number": backup})
+    assert store.raise_epoch() not in since
+
+
+def test_two_new_stores_do_not_begin_at_one_fixed_epoch(store: SqlStore) -> None:
+    with store._database.read() as connection:
+        number = connection.execute(text("SELECT number FROM state WHERE name = 'epoch'")).scalar_one()
+    assert abs(number / 50 - time.time()) < 60
+
+
+def test_trust_documents_are_replaced_as_a_whole(store: SqlStore) -> None:
+    rows = [
+        TrustRow("policy", "default", "strict", 9, "nine"),
+        TrustRow("policy", "default", "strict", 10, "ten"),
+        TrustRow("policy", "other", "strict", 11, "eleven"),
+        TrustRow("identity", "default", "strict", 12, "twelve"),
+    ]
+    store.replace_trust("d1", iter(rows))
+    assert store.trust_digest() == "d1"
+    assert store.trust_document("policy", "default", "strict") == "ten"
+    assert store.trust_document("policy", "default", "strict", 9) == "nine"
+    assert store.trust_document("policy", "default", "strict", 8) is None
+    assert store.trust_document("workload", "default", "strict") is None
+    store.replace_trust("d2", rows[:1])
+    assert (store.trust_digest(), store.trust_document("policy", "default", "strict")) == ("d2", "nine")
+    assert store.trust_document("identity", "default", "strict") is None
+
+
+def test_a_replacement_that_fails_changes_nothing(store: SqlStore) -> None:
+    store.replace_trust("d1", [TrustRow("policy", "default", "strict", 1, "one")])
+
+    def broken() -> Iterator[TrustRow]:
+        yield TrustRow("policy", "default", "strict", 2, "two")
+        raise ValueError("a document that does not load")
+
+    with pytest.raises(ValueError, match="does not load"):
+        store.replace_trust("d2", broken())
+    assert (store.trust_digest(), store.trust_document("policy", "default", "strict")) == ("d1", "one")
+
+
+def _lookup_us(store: SqlStore, names: list[str]) -> float:
+    samples = []
+    for name in names:
+        begin = time.perf_counter()
+        assert store.trust_document("workload", "default", name) is not None
+        samples.append(time.perf_counter() - begin)
+    return statistics.median(samples) * 1e6
+
+
+def test_a_hundred_thousand_documents_load_at_once_and_are_found_like_ten(store: SqlStore) -> None:
+    store.replace_trust("ten", _rows(10))
+    few = _lookup_us(store, [f"w-{number % 10:06}" for number in range(400)])
+    begin = time.perf_counter()
+    store.replace_trust("many", _rows(MANY))
+    loaded_s = time.perf_counter() - begin
+    many = _lookup_us(store, [f"w-{number * 249:06}" for number in range(400)])
+    print(f"{MANY} documents in {loaded_s:.1f} s; lookup {few:.0f} us of 10, {many:.0f} us of {MANY}")  # noqa: T201
+    # Wide margins for a busy machine: a scan of 100,000 rows would take a hundred times as long.
+    assert loaded_s < 30
+    assert many < 3 * few
+
+
+def test_documents_are_found_by_the_index(sqlite_store: SqlStore) -> None:
+    plan = (
+        "EXPLAIN QUERY PLAN SELECT body FROM trust_documents"
+        " WHERE kind = 'a' AND tenant = 'b' AND name = 'c' ORDER BY version DESC LIMIT 1"
+    )
+    with sqlite_store._database.read() as connection:
+        steps = [row[3] for row in connection.execute(text(plan))]
+    assert steps == ["SEARCH trust_documents USING PRIMARY KEY (kind=? AND tenant=? AND name=?)"]
+
+
+def test_an_enrolled_ak_is_found_by_tenant_and_name(store: SqlStore) -> None:
+    store.enrol_ak(AK, None)
+    assert store.find_ak("default", AK.ak_name) == AK
+    assert store.find_ak("other", AK.ak_name) is None
+    assert store.find_ak("default", AK.ak_name[:-1] + b"\x00") is None
+    newer = dataclasses.replace(AK, ek_public_digest=b"\x0b" * 32, enrolled_at_ms=1_800_000_000_000)
+    store.enrol_ak(newer, None)
+    assert store.find_ak("default", AK.ak_name) == newer
+
+
+def test_a_ticket_enrols_one_ak(store: SqlStore) -> None:
+    store.add_ticket("default", TICKET, store.now_ms() + 60_000)
+    assert store.ticket_is_open("default", TICKET)
+    assert not store.ticket_is_open("other", TICKET)
+    store.enrol_ak(AK, TICKET)
+    assert not store.ticket_is_open("default", TICKET)
+    other = dataclasses.replace(AK, ak_name=b"\x00\x0b" + b"\x0c" * 32)
+    with pytest.raises(EvidenceRejected, match=r"^tpm2\.enrolment\.ticket"):
+        store.enrol_ak(other, TICKET)
+    assert store.find_ak("default", other.ak_name) is None
+    # Nor does opening it again bring it back.
+    store.add_ticket("default", TICKET, store.now_ms() + 60_000)
+    assert not store.ticket_is_open("default", TICKET)
+
+
+@pytest.mark.parametrize("tenant", ["default", "other"])
+def test_an_expired_or_foreign_ticket_enrols_nothing(store: SqlStore, tenant: str) -> None:
+    expires_ms = store.now_ms() + (60_000 if tenant == "other" else -1)
+    store.add_ticket(tenant, TICKET, expires_ms)
+    assert not store.ticket_is_open("default", TICKET)
+    with pytest.raises(EvidenceRejected, match=r"^tpm2\.enrolment\.ticket"):
+        store.enrol_ak(AK, TICKET)
+    assert store.find_ak("default", AK.ak_name) is None
+
+
+def test_ek_lists_grow_and_are_replaced(store: SqlStore) -> None:
+    one, two, three = (bytes((number,)) * 32 for number in (1, 2, 3))
+    store.add_eks("default", [one, two, one])
+    store.add_eks("default", [two])
+    store.add_eks("default", [])
+    assert [store.is_ek_listed("default", ek) for ek in (one, two, three)] == [True, True, False]
+    assert not store.is_ek_listed("other", one)
+    store.replace_eks("default", [three])
+    assert [store.is_ek_listed("default", ek) for ek in (one, two, three)] == [False, False, True]
+    with pytest.raises(ValueError, match="ek_digest"):
+        store.add_eks("default", [b"short"])
+
+
+def test_a_mark_rises_and_never_falls(store: SqlStore) -> None:
+    large = (1 << 160) - 1  # a CRL number of 20 octets
+    assert store.raise_high_water("issuer", 5)
+    assert store.raise_high_water("issuer", 5)
+    assert not store.raise_high_water("issuer", 4)
+    assert store.raise_high_water("issuer", large)
+    assert not store.raise_high_water("issuer", 1 << 64)
+    assert store.raise_high_water("other", 0)
+    with pytest.raises(OverflowError):
+        store.raise_high_water("issuer", -1)
+
+
+def test_a_lease_has_one_holder_until_it_ends(store: SqlStore) -> None:
+    assert store.acquire_lease("worker", "a", 60_000)
+    assert not store.acquire_lease("worker", "b", 60_000)
+    assert store.acquire_lease("other", "b", 60_000)
+    store.release_lease("worker", "b")
+    assert not store.acquire_lease("worker", "b", 60_000)
+    assert store.acquire_lease("worker", "a", 1)
+    time.sleep(0.05)
+    assert store.acquire_lease("worker", "b", 60_000)
+    assert not store.acquire_lease("worker", "a", 60_000)
+    store.release_lease("worker", "b")
+    assert store.acquire_lease("worker", "a", 60_000)
+    with pytest.raises(ValueError, match="life_ms"):
+        store.acquire_lease("worker", "a", 0)
+
+
+def test_purge_takes_what_is_dead_by_the_stores_clock(url: str) -> None:
+    """A spent nonce lives to its expiry and twice the skew; records stay for ever."""
+    store = open_store(url, skew_ms=400)
+    now_ms = store.now_ms()
+    short = make_verdict(now_ms=now_ms, nonce_expires_ms=now_ms - 500)  # dead at now + 300 ms
+    long = make_verdict(now_ms=now_ms, nonce_expires_ms=now_ms + 60_000)
+    store.commit_verdict(short)
+    store.commit_verdict(long)
+    store.add_ticket("default", TICKET, now_ms - 100)
+    assert store.purge(evidence_before_ms=0) == 0
+    while store.now_ms() <= now_ms + 1000:
+        time.sleep(0.02)
+    assert store.purge(evidence_before_ms=0) == 2
+    with pytest.raises(EvidenceRejected, match=r"^service\.nonce\.expired"):
+        store.commit_verdict(make_verdict(nonce=short.nonce, nonce_expires_ms=short.nonce_expires_ms))
+    with pytest.raises(EvidenceRejected, match=r"^service\.nonce\.spent"):
+        store.commit_verdict(make_verdict(nonce=long.nonce))
+    assert store.verify_chain().seq == 2
+    store.close()
+
+
+def test_purge_takes_evidence_past_its_retention_and_the_chain_stands(store: SqlStore) -> None:
+    record = store.record(store.commit_verdict(make_verdict()).seq)
+    assert record is not None
+    assert store.purge(evidence_before_ms=store.now_ms() - 60_000) == 0
+    assert store.evidence(record.evidence_digest) is not None
+    assert store.purge(evidence_before_ms=store.now_ms() + 60_000) == 1
+    assert store.evidence(record.evidence_digest) is None
+    assert store.verify_chain().seq == 1
+
+
+def test_tampering_with_the_tables_is_found(store: SqlStore) -> None:
+    for _ in range(4):
+        store.commit_verdict(make_verdict())
+    with store._database.write() as connection:
+        connection.execute(text("DELETE FROM records WHERE seq = 4"))
+    with pytest.raises(EvidenceRejected, match=r"^service\.record\.chain: end of the chain"):
+        store.verify_chain()
+    with store._database.write() as connection:
+        connection.execute(text("UPDATE records SET outcome = 'refused' WHERE seq = 2"))
+    with pytest.raises(EvidenceRejected, match=r"^service\.record\.chain: record 2: digest"):
+        store.verify_chain()
