@@ -33,6 +33,11 @@ def _jti(request: Request, reply: Reply) -> str:
     return str(jwt.decode(members["token"], options={"verify_signature": False})["jti"])
 
 
+def _kill_when(live: LiveVerifier, kill: threading.Event) -> None:
+    kill.wait(60)
+    live.kill()
+
+
 def _send_all(live: LiveVerifier, requests: list[Request], at_answers: int, kill: threading.Event) -> dict[bytes, str]:
     """Send concurrently; ask for the kill after so many answers. Returns nonce -> jti of every token that came back."""
     tokens: dict[bytes, str] = {}
@@ -65,7 +70,7 @@ def test_kill_9_in_the_middle_of_attestations_ten_times(tmp_path: Path) -> None:
         for _ in range(KILLS):
             requests = [live.prepare() for _ in range(REQUESTS)]
             kill = threading.Event()
-            killer = threading.Thread(target=lambda: (kill.wait(60), live.kill()))
+            killer = threading.Thread(target=_kill_when, args=(live, kill))
             killer.start()
             tokens = _send_all(live, requests, random.randrange(1, REQUESTS - 10), kill)
             kill.set()
