@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Sequence
 
@@ -378,3 +379,15 @@ def test_pem_blocks_are_told_apart_by_label() -> None:
     assert pem_blocks(pem, "X509 CRL") == (b"\x03",)
     with pytest.raises(ValueError, match="PEM"):
         pem_blocks(b"-----BEGIN CERTIFICATE-----\nAAE\n-----END CERTIFICATE-----\n", "CERTIFICATE")
+
+
+def test_pem_without_end_is_refused_and_hostile_pem_takes_no_time() -> None:
+    with pytest.raises(ValueError, match="no end"):
+        pem_blocks(b"-----BEGIN CERTIFICATE-----\nAAEC\n", "CERTIFICATE")
+    spaces = b"-----BEGIN CERTIFICATE-----" + b" " * 1_000_000
+    started = time.process_time()
+    with pytest.raises(ValueError, match="no end"):
+        pem_blocks(spaces, "CERTIFICATE")
+    with pytest.raises(ValueError, match="PEM"):
+        pem_blocks(b"-----BEGIN CERTIFICATE-----" * 30_000 + b"-----END CERTIFICATE-----", "CERTIFICATE")
+    assert time.process_time() - started < 1

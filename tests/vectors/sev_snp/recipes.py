@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from typing import Any, Final
 
@@ -56,6 +57,7 @@ def _accepted() -> list[Vector]:
         vector("root-comes-along", endorsements=along(MILAN, ark=MILAN.ark())),
         vector("anchors-of-every-product", anchors=(*SCHEME.anchors, GENOA.anchor(), TURIN.anchor(), MILAN.anchor())),
         vector("hwid-in-octet-string", endorsements=along(MILAN, vcek=_wrapped_hwid())),
+        vector("endorsements-as-pem", endorsements={k: _pem(v) for k, v in MILAN.endorsements().items()}),
         vector("crl-lists-another", collateral={"crl": MILAN.crl(revoked=(0x10002, 0x20001))}),
         vector(
             "reported-below-current", fields={"current_tcb": tcb_version("Milan", {"bl": 9, "snp": 25, "ucode": 250})}
@@ -66,6 +68,11 @@ def _accepted() -> list[Vector]:
         vector("debug-allowed", fields={"policy": 0xB001F}, values={"sev-snp.policy.debug": True}),
         vector("chip-id-masked-allowed", fields={"chip_id": bytes(64)}, values={"sev-snp.chip-id.masked": True}),
     ]
+
+
+def _pem(der: bytes) -> bytes:
+    body = base64.encodebytes(der)
+    return b"-----BEGIN CERTIFICATE-----\n" + body + b"-----END CERTIFICATE-----\n"
 
 
 def _wrapped_hwid() -> bytes:
@@ -100,6 +107,9 @@ def _malformed() -> list[Vector]:
         vector("milan-tcb-byte-2", bad, report, fields={"launch_tcb": bytes.fromhex("04000100000018db")}),
         vector("turin-tcb-byte-6", bad, report, amd=TURIN, fields={"committed_tcb": bytes.fromhex("0101010400000151")}),
         vector("vcek-garbage", bad, vcek, endorsements=along(MILAN, vcek=b"\x30\x03\x02\x01\x00")),
+        vector("vcek-pem-too-long", bad, vcek, endorsements=along(MILAN, vcek=b" " * 130_000 + _pem(MILAN.vek()))),
+        vector("vcek-pem-twice", bad, vcek, endorsements=along(MILAN, vcek=_pem(MILAN.vek()) * 2)),
+        vector("vcek-pem-open", bad, vcek, endorsements=along(MILAN, vcek=_pem(MILAN.vek())[:-30])),
         vector("vcek-trailing", bad, vcek, endorsements=along(MILAN, vcek=MILAN.vek() + b"\x00")),
         vek("vcek-without-hwid", without=("4",)),
         vek("vcek-with-cspid", extra=(csp,)),

@@ -62,6 +62,7 @@ PROFILE: Final = Profile(algorithms=frozenset({SignatureAlgorithm("rsa-pss", "sh
 _ECDSA = ec.ECDSA(hashes.SHA384())
 
 
+_MAX_PEM: Final = 128 * 1024
 _CRLS: Final = ("crl", "genoa_crl")
 _NAMES: Final = ("vcek", "vlek", "ask", "ark", *_CRLS)
 
@@ -113,6 +114,8 @@ def _der(data: bytes, label: str, check_id: str, what: str) -> bytes:
     """Accept DER, or PEM with exactly one block of that label."""
     if data[:1] == b"\x30" or b"-----BEGIN" not in data:
         return data
+    if len(data) > _MAX_PEM:  # what was read is kept under its bytes, so their size is bounded first
+        raise MalformedEvidence(check_id, f"{what}: got {len(data)} bytes of PEM, want at most {_MAX_PEM}")
     try:
         blocks = pem_blocks(data, label)
     except ValueError as error:
