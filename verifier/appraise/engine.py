@@ -32,7 +32,7 @@ def appraise(verified: Verified[Any, Any], policy: CompiledPolicy, now: int) -> 
     if verified.scheme.name != policy.scheme.name:
         return _result(verified, policy, (_wrong_scheme(verified, policy),), (), {}, contraindicated=True)
     vector: dict[TrustClaim, int] = {}
-    findings = [_judge(prepared, verified) for prepared in policy.service]
+    findings = _judge_all(policy.service, verified)
     _lower(vector, findings)
     matched: list[Matched] = []
     for one in policy.classes:
@@ -46,23 +46,26 @@ def appraise(verified: Verified[Any, Any], policy: CompiledPolicy, now: int) -> 
     return _result(verified, policy, tuple(findings), tuple(matched), vector)
 
 
-def _judge(prepared: PreparedRule, verified: Verified[Any, Any]) -> Finding:
-    rule = prepared.rule
-    judgement = rule.judge(verified, prepared.expected)
-    if prepared.excepted:
-        return _excepted(prepared, judgement, verified)
-    seen = judgement.seen
-    for last in prepared.memo:
+def _judge_all(rules: tuple[PreparedRule, ...], verified: Verified[Any, Any]) -> list[Finding]:
+    """Judge every rule. This loop is most of an appraisal: the last finding of a rule is used again where nothing changed."""
+    findings = []
+    for prepared in rules:
+        judgement = prepared.rule.judge(verified, prepared.expected)
+        last = prepared.memo[0] if prepared.memo else None
         if (
-            last.ok is judgement.ok
-            and last.seen == seen
-            and type(last.seen) is type(seen)
-            and last.detail == judgement.detail
+            last is None
+            or last.ok is not judgement.ok
+            or last.seen != judgement.seen
+            or type(last.seen) is not type(judgement.seen)
+            or last.detail != judgement.detail
         ):
-            return last
-    finding = _finding(prepared, judgement, rule.holds_as if judgement.ok else rule.fails_as)
-    prepared.memo[:] = (finding,)
-    return finding
+            if prepared.excepted:
+                last = _excepted(prepared, judgement, verified)
+            else:
+                last = _finding(prepared, judgement, prepared.rule.holds_as if judgement.ok else prepared.rule.fails_as)
+                prepared.memo[:] = (last,)
+        findings.append(last)
+    return findings
 
 
 def _excepted(prepared: PreparedRule, judgement: Judgement, verified: Verified[Any, Any]) -> Finding:
@@ -95,7 +98,7 @@ def _finding(prepared: PreparedRule, judgement: Judgement, value: int) -> Findin
 
 def _try_candidate(candidate: Candidate, verified: Verified[Any, Any], now: int) -> tuple[list[Finding], int]:
     """Judge all of an identity's rules; returns the findings and how many failed."""
-    findings = [_judge(prepared, verified) for prepared in candidate.rules]
+    findings = _judge_all(candidate.rules, verified)
     if not candidate.valid_from <= now < candidate.valid_until:
         scope = candidate.matched.scope
         window = {"from": max(candidate.valid_from, 0), "until": candidate.valid_until}
