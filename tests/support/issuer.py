@@ -1,35 +1,40 @@
-"""An issuer for tests of the Vault side: HTTPS under a CA of its own, discovery and JWKS per tenant, tokens by hand.
+"""An issuer for tests of the Vault side: HTTPS under a CA of its own, the verifier's documents and claims, per tenant.
 
-Not the verifier: it signs whatever it is told, which the verifier's mint would refuse. The claims are design.md section 4's.
+Not the verifier: it signs whatever it is told, which the verifier's mint would refuse.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import ipaddress
-import json
 import ssl
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from verifier.core.encoding import b64url, canonical, jwk_thumbprint
-
-DISCOVERY = "/.well-known/openid-configuration"
-JWKS = "/.well-known/jwks.json"
+from tests.support.signing import APPRAISAL, WORKLOAD, claims_of
+from verifier.core.ports import SigningKey
+from verifier.token.jwks import (
+    DISCOVERY_PATH,
+    JWKS_PATH,
+    PublicKey,
+    discovery_document,
+    generate_key,
+    jwks_document,
+    signing_key,
+)
+from verifier.token.mint import WORKLOAD_TYPE, sign_compact
 
 
 def _name(text: str) -> x509.Name:
@@ -73,32 +78,30 @@ def make_tls(folder: Path, *, label: str = "issuer") -> tuple[Path, Path, Path]:
     return ca_file, cert_file, key_file
 
 
-_CURVES = {"secp256r1": ("P-256", "ES256", 32), "secp384r1": ("P-384", "ES384", 48)}
-
-
 @dataclass(frozen=True, slots=True)
 class TokenKey:
-    """A signing key (P-256, or P-384 if made so) and its public JWK; ``kid`` is the thumbprint."""
+    """A signing key as the verifier makes them (P-256 unless said). Other than mint, it signs whatever it is given."""
 
-    private: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    alg: str = "ES256"
+    private: Any = None
+
+    def __post_init__(self) -> None:
+        if self.private is None:
+            object.__setattr__(self, "private", generate_key(self.alg))
 
     @property
-    def jwk(self) -> dict[str, str]:
-        """The public key as it stands in a JWKS."""
-        curve, algorithm, size = _CURVES[self.private.curve.name]
-        numbers = self.private.public_key().public_numbers()
-        jwk = {
-            "kty": "EC",
-            "crv": curve,
-            "x": b64url(numbers.x.to_bytes(size)),
-            "y": b64url(numbers.y.to_bytes(size)),
-        }
-        return jwk | {"kid": b64url(jwk_thumbprint(jwk)), "alg": algorithm, "use": "sig"}
+    def key(self) -> SigningKey:
+        """The key with its id and its public JWK."""
+        return signing_key(self.private, self.alg)
+
+    @property
+    def public(self) -> PublicKey:
+        """The key as it stands in a JWKS."""
+        return PublicKey(self.key.kid, self.alg, self.key.public_jwk)
 
     def sign(self, claims: Mapping[str, Any]) -> str:
-        """Sign whatever it is given."""
-        jwk = self.jwk
-        return jwt.encode(dict(claims), self.private, algorithm=jwk["alg"], headers={"kid": jwk["kid"]})
+        """Sign with the header of a workload's token."""
+        return sign_compact(claims, self.key, typ=WORKLOAD_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class Issuer:
     ca_file: Path
     keys: Mapping[str, TokenKey]
     # In every tenant's JWKS as well: a genuine key of an algorithm that the mounts do not accept.
-    p384: TokenKey = field(default_factory=lambda: TokenKey(ec.generate_private_key(ec.SECP384R1())))
+    p384: TokenKey = field(default_factory=lambda: TokenKey("ES384"))
 
     def issuer(self, tenant: str) -> str:
         """Return the tenant's issuer URL."""
@@ -117,7 +120,7 @@ class Issuer:
 
     def jwks_url(self, tenant: str) -> str:
         """Return where the tenant's keys are."""
-        return self.issuer(tenant) + JWKS
+        return self.issuer(tenant) + JWKS_PATH
 
     def mint(self, tenant: str, claims: Mapping[str, Any]) -> str:
         """Sign with the tenant's key; nothing is refused here."""
@@ -132,38 +135,21 @@ def workload_uuid(tenant: str, name: str) -> str:
 def claims_for(
     issuer: Issuer, tenant: str, workload: str, audience: str, *, machine: str = "01", policy: str = "web"
 ) -> dict[str, Any]:
-    """Return the claims of an honest token as design.md section 4 lists them; tests change what they are about."""
-    now = int(time.time())
-    identity = workload_uuid(tenant, workload)
-    measured = {"tenant": tenant, "tee": "sev-snp", "policy": policy, "matched": [["firmware", "1"]]}
-    machine_form = {"workload": identity, "kind": "chip", "id": machine}
-    return {
-        "iss": issuer.issuer(tenant),
-        "sub": f"w:{identity}",
-        "aud": audience,
-        "iat": now,
-        "nbf": now,
-        "exp": now + 60,
-        "jti": str(uuid.uuid4()),
-        "eat_profile": "https://example.test/eat/v1",
-        "eat_nonce": "A" * 86,
-        "cnf": {"jkt": "B" * 43},
-        "submods": {"sev-snp": {"dbgstat": "disabled-permanently", "ear_status": "affirming"}},
-        "dbgstat": "disabled-permanently",
-        "tenant": tenant,
-        "workload": workload,
-        "policy": policy,
-        "policy_digest": hashlib.sha256(policy.encode()).hexdigest(),
-        "measurement": "ab" * 48,
-        "measurement_id": f"m:{hashlib.sha256(canonical(measured)).hexdigest()}",
-        "instance": f"i:{hashlib.sha256(canonical(machine_form)).hexdigest()}",
-        "tee": "sev-snp",
-        "tcb_status": "NotApplicable",
-        "ear_status": "affirming",
-        "root": "vendor",
-        "host_excluded": "true",
-        "simulated": "false",
-    }
+    """Return an honest token's claims, as the verifier builds them now; tests change what they are about."""
+    return claims_of(
+        replace(APPRAISAL, policy=policy, instance_id=machine),
+        replace(
+            WORKLOAD,
+            uuid=workload_uuid(tenant, workload),
+            name=workload,
+            tenant=tenant,
+            policy=policy,
+            audience=audience,
+        ),
+        issuer=issuer.issuer(tenant),
+        now=int(time.time()),
+        jti=str(uuid.uuid4()),
+    )
 
 
 def _handler(documents: Mapping[str, bytes]) -> type[BaseHTTPRequestHandler]:
@@ -196,9 +182,9 @@ def running_issuer(folder: Path, tenants: tuple[str, ...], *, label: str = "issu
         f"https://127.0.0.1:{server.server_address[1]}", ca_file, {tenant: TokenKey() for tenant in tenants}
     )
     for tenant, key in issuer.keys.items():
-        discovery = {"issuer": issuer.issuer(tenant), "jwks_uri": issuer.jwks_url(tenant)}
-        documents[f"/t/{tenant}{DISCOVERY}"] = json.dumps(discovery).encode()
-        documents[f"/t/{tenant}{JWKS}"] = json.dumps({"keys": [key.jwk, issuer.p384.jwk]}).encode()
+        discovery = discovery_document(issuer.issuer(tenant), ["ES256"])
+        documents[f"/t/{tenant}{DISCOVERY_PATH}"] = discovery.body
+        documents[f"/t/{tenant}{JWKS_PATH}"] = jwks_document([key.public, issuer.p384.public]).body
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
     try:

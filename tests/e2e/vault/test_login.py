@@ -127,7 +127,7 @@ def test_a_key_that_is_not_in_the_jwks_is_refused(house: Any) -> None:
 
 
 def test_a_foreign_key_under_a_known_kid_is_refused(house: Any) -> None:
-    known = house.issuer.keys["acme"].jwk["kid"]
+    known = house.issuer.keys["acme"].key.kid
     token = jwt.encode(house.claims("web"), TokenKey().private, algorithm="ES256", headers={"kid": known})
 
     refused(house.vault.login("attestation-acme", "shared", token), why="failed to verify")
@@ -149,8 +149,9 @@ def test_an_unsigned_token_is_refused(house: Any) -> None:
 
 def test_the_public_key_as_a_shared_secret_is_refused(house: Any) -> None:
     """Algorithm confusion: HS256 over a secret that everybody knows."""
-    known = house.issuer.keys["acme"].jwk
-    token = jwt.encode(house.claims("web"), known["x"].ljust(64, "="), algorithm="HS256", headers={"kid": known["kid"]})
+    known = house.issuer.keys["acme"].key
+    secret = known.public_jwk["x"].ljust(64, "=")
+    token = jwt.encode(house.claims("web"), secret, algorithm="HS256", headers={"kid": known.kid})
 
     refused(house.vault.login("attestation-acme", "shared", token), why="error validating token")
 
