@@ -27,6 +27,7 @@ STORE_CHECK = "service.store"
 
 # Shorter than the allowed skew (5 s): a commit that waits longer for the lock would be refused for its time anyway.
 BUSY_S = 4.5
+STATEMENT_S = 30.0
 _WAL_TRIES_S = 15.0
 _POOL = {"pool_size": 8, "max_overflow": 24, "pool_timeout": BUSY_S, "hide_parameters": True}
 _READ_ONLY = "vab_read"  # execution option: this connection takes no write lock
@@ -89,11 +90,11 @@ class Turn:
 class Database:
     """One process's connections to one database. Never used across a fork (``SqlStore`` sees to that)."""
 
-    def __init__(self, url: URL, *, busy_s: float = BUSY_S) -> None:
+    def __init__(self, url: URL, *, busy_s: float = BUSY_S, statement_s: float = STATEMENT_S) -> None:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.turn = Turn(url)
         self.shown = url.render_as_string(hide_password=True)
-        self.engine = _open_sqlite(url, busy_s) if self.is_sqlite else _open_postgresql(url, busy_s)
+        self.engine = _open_sqlite(url, busy_s) if self.is_sqlite else _open_postgresql(url, busy_s, statement_s)
         self._reader = (
             self.engine.execution_options(**{_READ_ONLY: True})
             if self.is_sqlite
@@ -219,14 +220,20 @@ def _open_sqlite(url: URL, busy_s: float) -> Engine:
     return engine
 
 
-def _open_postgresql(url: URL, busy_s: float) -> Engine:
-    limit_ms = int(busy_s * 1000)
+def _open_postgresql(url: URL, busy_s: float, statement_s: float) -> Engine:
     engine = create_engine(
         url,
         # Appending reads the head under a row lock and needs what was committed while it waited: READ COMMITTED, whatever
         # the server's default is.
         isolation_level="READ COMMITTED",
-        connect_args={"connect_timeout": 5, "tcp_user_timeout": 10_000, "application_name": "vault-attestation-bridge"},
+        connect_args={
+            "application_name": "vault-attestation-bridge",
+            "connect_timeout": 5,
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+        },
         **_POOL,
     )
 
@@ -234,9 +241,9 @@ def _open_postgresql(url: URL, busy_s: float) -> Engine:
     def on_connect(connection: Any, _record: object) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', '30000', false),"
+                "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false),"
                 " set_config('idle_in_transaction_session_timeout', '60000', false)",
-                (str(limit_ms),),
+                (str(int(busy_s * 1000)), str(int(statement_s * 1000))),
             )
             cursor.execute(
                 "SELECT set_config('synchronous_commit', 'on', false)"

@@ -34,7 +34,7 @@ def migrate(url: str, *, migrations: Path = MIGRATIONS) -> str:
     prepare_file(parsed)
     config = _config(migrations)
     head = _head(config)
-    database = Database(parsed, busy_s=_LOCK_WAIT_S)
+    database = Database(parsed, busy_s=_LOCK_WAIT_S, statement_s=0)
     try:
         # The usual start needs neither a lock nor the right to change tables.
         with database.read() as connection:

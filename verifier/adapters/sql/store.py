@@ -80,7 +80,7 @@ _TAKE_LEASE = _NEW_LEASE.on_conflict_do_update(
     index_elements=[leases.c.name],
     set_={"holder": _NEW_LEASE.excluded.holder, "expires_ms": _NEW_LEASE.excluded.expires_ms},
     where=(leases.c.holder == _NEW_LEASE.excluded.holder) | (leases.c.expires_ms <= StoreClock()),
-).returning(leases.c.name)
+).execution_options(preserve_rowcount=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +274,7 @@ class SqlStore:
             raise ValueError(f"life_ms: got {life_ms}, want more than 0")
         with self._database.write() as connection:
             taken = connection.execute(_TAKE_LEASE, {"name": name, "holder": holder, "life_ms": life_ms})
-            return taken.one_or_none() is not None
+            return taken.rowcount == 1
 
     def release_lease(self, name: str, holder: str) -> None:
         """Give a lease back before its end; nothing happens where another holds it."""

@@ -135,8 +135,7 @@ def test_a_full_disk_refuses_the_whole_group_and_writes_nothing(sqlite_store: Sq
 
 
 def test_a_lock_that_is_never_given_is_cannot_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "BUSY_S", 0.1)
-    monkeypatch.setattr(engine.Database.__init__, "__kwdefaults__", {"busy_s": 0.1})
+    monkeypatch.setitem(engine.Database.__init__.__kwdefaults__, "busy_s", 0.1)
     store = open_store(f"sqlite:///{tmp_path}/x.db")
     other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
