@@ -10,7 +10,7 @@ from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral import FolderCollateral
 from verifier.adapters.signer_file import KeyFile
 from verifier.adapters.sql.store import SqlStore, open_store
-from verifier.adapters.trust import TrustCatalogue, compile_into
+from verifier.adapters.trust import TrustCatalogue, compile_into, load_demands
 from verifier.core.settings import SKEW_MS, Settings
 from verifier.core.x509chain import ChainCache
 from verifier.service import Parts
@@ -22,7 +22,7 @@ def prepare(settings: Settings) -> None:
     store = compose_store(settings)
     try:
         if settings.trust_dir:
-            compile_into(store, settings.trust_dir)
+            compile_into(store, settings.trust_dir, demands=load_demands(settings.trust_keys_file))
     finally:
         store.close()
 
@@ -46,7 +46,7 @@ def compose(settings: Settings) -> Parts:
         clock=SystemClock(),
         random=os.urandom,
         store=store,
-        trust=TrustCatalogue(store),
+        trust=TrustCatalogue(store, demands=load_demands(settings.trust_keys_file)),
         keys=keys,
         challenge_keys=ChallengeKeys(keys.master),
         collateral=FolderCollateral(store, settings.endorsement_dir),

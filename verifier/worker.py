@@ -17,7 +17,7 @@ import structlog
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.logs import configure_logging
 from verifier.adapters.settings_source import load_settings
-from verifier.adapters.trust import compile_into
+from verifier.adapters.trust import compile_into, load_demands
 from verifier.compose import compose_store, open_keys
 from verifier.core.errors import CannotDecide, ConfigError
 from verifier.core.ports import Clock, Store
@@ -65,7 +65,7 @@ class Worker:
         if not self._settings.trust_dir:
             return
         try:
-            compile_into(self._store, self._settings.trust_dir)
+            compile_into(self._store, self._settings.trust_dir, demands=load_demands(self._settings.trust_keys_file))
         except ConfigError as error:
             # A broken document leaves what was compiled last in force; the operator must hear of it.
             _log.error("trust-refused", where=error.where, key=error.key, want=error.want)

@@ -6,6 +6,7 @@ compiled last. ``TrustCatalogue`` finds a workload and its compiled policy; what
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -24,7 +25,7 @@ from verifier.appraise.documents import Parsed, Schemes, WorkloadDocument, parse
 from verifier.appraise.policy import CompiledPolicy, compile_policy
 from verifier.appraise.result import Workload
 from verifier.appraise.schema import schemas
-from verifier.appraise.signatures import Demands, check_signature
+from verifier.appraise.signatures import Demands, check_signature, read_demands
 from verifier.appraise.text import PlainDocument, read_documents
 from verifier.core.encoding import canonical, sha256
 from verifier.core.errors import CannotDecide, ConfigError
@@ -94,6 +95,17 @@ def parse_files(files: Iterable[TrustFile], schemes: Schemes) -> Iterator[Parsed
             yield parse_document(plain, schemes)
 
 
+def load_demands(path: str) -> Demands:
+    """Read the file that says which tenants demand signatures; "" for none that does."""
+    if not path:
+        return NO_DEMANDS
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(path, "file", str(error), "a readable JSON file") from None
+    return read_demands(path, text)
+
+
 def load_documents(folder: str | Path, *, schemes: Schemes = SCHEMES, demands: Demands = NO_DEMANDS) -> Documents:
     """Read, validate and gather a folder's documents. What they refer to is looked at by ``bundle.compile_all``."""
     return gather(parse_files(read_folder(folder), schemes), demands)
@@ -116,8 +128,22 @@ def files_digest(files: Iterable[TrustFile], schemes: Schemes, demands: Demands)
     """Return the digest of everything that decides what these files compile to: bytes, models, keys, this program's form."""
     listed = [[file.path, sha256(file.data).hex()] for file in files]
     keys = {tenant: {name: _key_form(key) for name, key in named.items()} for tenant, named in demands.items()}
-    parts = {"format": str(FORMAT), "files": listed, "schemas": schemas(schemes), "keys": keys}
-    return sha256(json.dumps(parts, sort_keys=True).encode()).hex()
+    parts = {"format": str(FORMAT), "files": listed, "schemas": _schema_digest(schemes), "keys": keys}
+    return _digest_of(parts)
+
+
+def _schema_digest(schemes: Schemes) -> str:
+    return _own_schema_digest() if schemes is SCHEMES else _digest_of(schemas(schemes))
+
+
+@functools.cache
+def _own_schema_digest() -> str:
+    """The registry's; composing it takes longer than reading the files, and the worker asks again and again."""
+    return _digest_of(schemas(SCHEMES))
+
+
+def _digest_of(value: Any) -> str:
+    return sha256(json.dumps(value, sort_keys=True).encode()).hex()
 
 
 def _key_form(key: Any) -> str:

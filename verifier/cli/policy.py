@@ -12,13 +12,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from verifier.adapters.trust import NO_DEMANDS, load_documents, read_file
+from verifier.adapters.trust import load_demands, load_documents, read_file
 from verifier.appraise.bundle import compile_all
 from verifier.appraise.documents import instant, parse_document
 from verifier.appraise.lint import lint
 from verifier.appraise.policy import CompiledPolicy
 from verifier.appraise.schema import schema_text, schemas
-from verifier.appraise.signatures import Demands, PrivateKey, read_demands, sign_document
+from verifier.appraise.signatures import PrivateKey, sign_document
 from verifier.appraise.text import read_documents
 from verifier.core.console import FORMAT_OPTION, Answer, run
 from verifier.core.errors import ConfigError
@@ -31,17 +31,6 @@ KEYS_OPTION = click.option(
     type=click.Path(),
     help="JSON: tenants that demand signatures, with their keys: {tenant: {name: public JWK}}.",
 )
-
-
-def demands_from(path: str | None) -> Demands:
-    """Read the file that says which tenants demand signatures."""
-    if path is None:
-        return NO_DEMANDS
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(path, "file", str(error), "a readable JSON file") from None
-    return read_demands(path, text)
 
 
 @click.group("policy")
@@ -60,7 +49,7 @@ def check(folder: str, keys: str | None, at: str | None, strict: bool, output_fo
 
     def body() -> Answer:
         now = int(time.time()) if at is None else _moment(at)
-        documents = load_documents(folder, demands=demands_from(keys))
+        documents = load_documents(folder, demands=load_demands(keys or ""))
         warned = lint(documents, compile_all(documents, SCHEMES), now)
         counts = {
             "identities": sum(map(len, documents.identities.values())),

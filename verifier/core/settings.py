@@ -38,6 +38,7 @@ class Settings:
     key_file: str = "var/keys.json"
     key_passphrase_file: str = ""
     trust_dir: str = ""
+    trust_keys_file: str = ""  # JSON: tenants whose trust documents must be signed, and their keys
     endorsement_dir: str = ""  # identity-bound endorsements and CRLs, offline
     private_anchor_dir: str = ""  # an operator's own roots, by scheme: {dir}/{scheme}/*.pem
     workers: int = 0  # 0: one per core

@@ -12,12 +12,14 @@ from typing import Any, cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support import trust
 from verifier.adapters.sql.store import open_store
-from verifier.adapters.trust import TrustCatalogue, compile_into, load_documents, load_single_policy
+from verifier.adapters.trust import TrustCatalogue, compile_into, load_demands, load_documents, load_single_policy
 from verifier.appraise.engine import appraise
 from verifier.appraise.signatures import sign_document
+from verifier.core.encoding import b64url
 from verifier.core.errors import CannotDecide, ConfigError
 from verifier.core.ports import Store
 
@@ -392,3 +394,17 @@ def test_single_policy_of_a_file(folder: Path) -> None:
     assert load_single_policy(folder, "toy", schemes=trust.SCHEMES).name == "default"
     with pytest.raises(ConfigError, match="0 policies for other"):
         load_single_policy(folder, "other", schemes=trust.SCHEMES)
+
+
+def test_keys_of_tenants_that_demand_signatures_come_from_a_file_of_their_own(
+    store: Store, folder: Path, tmp_path: Path
+) -> None:
+    x = b64url(KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"acme": {"owner": {"kty": "OKP", "crv": "Ed25519", "x": x}}}), encoding="utf-8")
+    with pytest.raises(ConfigError, match="signed_by"):
+        _compile(store, folder, ALL, demands=load_demands(str(keys)))
+    assert _compile(store, folder, _signed(), demands=load_demands(str(keys)))
+    assert load_demands("") == {}
+    with pytest.raises(ConfigError, match="a readable JSON file"):
+        load_demands(str(tmp_path / "nothing.json"))
