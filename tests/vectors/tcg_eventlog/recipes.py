@@ -97,6 +97,14 @@ _ACCEPTED = (
     vector("crypto-agile", "accepted", log=_LOG, want=_WANT),
     vector("tcg-1-2", "accepted", log=tcg12().to_bytes(), want=registers(tcg12(), SHA1)),
     vector("padded-with-ones", "accepted", log=_LOG + b"\xff" * 64, want=_WANT),
+    vector("ended-by-a-register-of-ones", "accepted", log=_LOG + b"\xff" * 4, want=_WANT),
+    vector(
+        "event-that-lacks-a-bank-nobody-asked-for",
+        "accepted",
+        log=encode_spec_id((SHA1, SHA256))
+        + encode_event2(0, EV_SEPARATOR, [(SHA256.id, SHA256.digest(bytes(4)))], bytes(4)),
+        want={"sha256": {"0": SHA256.digest(bytes(32) + SHA256.digest(bytes(4))).hex()}},
+    ),
     vector("padded-with-zeros", "accepted", log=_LOG + bytes(64), want=_WANT),
     vector("one-bank-asked-for", "accepted", log=_LOG, want=registers(agile(), SHA256)),
     vector("started-from-locality-3", "accepted", log=_locality(3).to_bytes(), want=registers(_locality(3), SHA256)),
@@ -119,6 +127,14 @@ _ACCEPTED = (
 _MALFORMED = (
     vector("empty", "malformed", _DECODE, log=b"", want=_WANT),
     vector("zeros", "malformed", _DECODE, log=bytes(4096), want=_WANT),
+    vector(
+        "event-without-any-digest",
+        "malformed",
+        _DECODE,
+        log=encode_spec_id(AGILE) + encode_event2(0, EV_SEPARATOR, [], bytes(4)),
+        want=_WANT,
+    ),
+    vector("three-ones", "malformed", _DECODE, log=_LOG + b"\xff" * 3, want=_WANT),
     vector("cut-in-an-event", "malformed", _DECODE, log=_LOG[:-1], want=_WANT),
     vector("too-short-to-be-padding", "malformed", _DECODE, log=_LOG + bytes(4), want=_WANT),
     vector("trailing-byte", "malformed", _DECODE, log=_LOG + b"\x01", want=_WANT),
@@ -128,13 +144,6 @@ _MALFORMED = (
         "malformed",
         _DECODE,
         log=encode_spec_id((SHA256,)) + encode_event2(0, EV_SEPARATOR, [(SHA384.id, bytes(48))], bytes(4)),
-        want=_WANT,
-    ),
-    vector(
-        "event-with-digest-missing",
-        "malformed",
-        _DECODE,
-        log=encode_spec_id(AGILE) + encode_event2(0, EV_SEPARATOR, _ZERO_DIGESTS[:2], bytes(4)),
         want=_WANT,
     ),
     vector(
@@ -191,6 +200,13 @@ _REJECTED = (
         _REPLAY,
         log=encode_spec_id((SM3_256,)) + encode_event2(0, EV_SEPARATOR, [(SM3_256.id, bytes(32))], bytes(4)),
         want={"sm3_256": {"0": "00" * 32}},
+    ),
+    vector(
+        "event-with-a-digest-missing",
+        "rejected",
+        _REPLAY,
+        log=encode_spec_id((SHA1, SHA256)) + encode_event2(0, EV_SEPARATOR, [(SHA1.id, bytes(20))], bytes(4)),
+        want={"sha256": {"0": "00" * 32}},
     ),
     vector(
         "locality-not-said",

@@ -58,11 +58,10 @@ def require_data(
 ) -> None:
     """Refuse a log in which an event of ``types`` carries data that do not hash to its digest.
 
-    ``algorithms`` are TPM_ALG_IDs, all of the log's computable ones by default; to have none to compare is a refusal too.
+    ``algorithms`` are TPM_ALG_IDs, all of the log's whole banks by default; to have none to compare is a refusal too.
     """
-    carried = tuple(listed for listed, _ in log.algorithms)
-    wanted = frozenset(algorithms) or frozenset(carried)
-    hashes = [HASHES[a] for a in carried if a in wanted and a in HASHES and HASHES[a].new is not None]
+    wanted = frozenset(algorithms) or log.banks
+    hashes = [HASHES[a] for a, _ in log.algorithms if a in wanted & log.banks]
     if not hashes:
         raise EvidenceRejected(check_id, "event log: no digest of it can be computed here")
     for event in extended(log):

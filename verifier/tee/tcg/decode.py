@@ -6,6 +6,7 @@ Source: TCG PC Client Platform Firmware Profile 1.05/1.06, section 10.2; formats
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from verifier.core.errors import MalformedEvidence
@@ -30,9 +31,16 @@ MAX_REGISTER = 23
 SHA1_LOG = "TCG_PCClientPCREvent (SHA-1)"
 _LOCALITIES = frozenset((0, 3, 4))  # TPM2_Startup comes from 0 or 3; an H-CRTM counts as 4 (PFP 2.3.4)
 _UNUSED_REGISTER = 0xFFFFFFFF
-# A shorter tail is no padding: four zero bytes are how an event of PCR 0 begins, so they are an event that was cut.
-_MIN_PADDING = 8
+# A shorter tail is no padding. Four zero bytes are how an event of PCR 0 begins, so they are an event that was cut; four ones
+# name no register, which is how some writers end a log.
+_MIN_ZEROS, _MIN_ONES = 8, 4
 _UEFI_NAME_MAX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Padding:
+    start: int
+    least: int  # a shorter one is an event that was cut
 
 
 def decode_log(
@@ -47,7 +55,7 @@ def decode_log(
         raise MalformedEvidence(check_id, f"event log: got {len(data)} bytes, want at most {max_bytes}")
     reader = Reader(data, check_id, "event log")
     padding = _padding_starts(data)
-    if not padding:
+    if not padding.start:
         raise reader.fail("events: got none")
     register, event_type, digest, body = _sha1_event(reader)
     if event_type == EV_NO_ACTION and body.startswith(SPEC_ID_SIGNATURE):
@@ -58,11 +66,13 @@ def decode_log(
         _check_register(reader, register, event_type, max_register)
         first = Event(0, register, event_type, MappingProxyType({SHA1.id: digest}), body)
         events = _events(reader, algorithms, [first], padding, max_register)
+    table = algorithms or ((SHA1.id, SHA1.size),)
     return EventLog(
         raw=data,
         bytes_used=reader.position,
         spec_id=spec_id,
-        algorithms=algorithms or ((SHA1.id, SHA1.size),),
+        algorithms=table,
+        banks=_whole_banks(events, table),
         startup_locality=_startup_locality(events, reader),
         events=tuple(events),
     )
@@ -101,13 +111,11 @@ def _spec_id(body: bytes, check_id: str) -> tuple[str, tuple[tuple[int, int], ..
 
 
 def _events(
-    reader: Reader, algorithms: tuple[tuple[int, int], ...], events: list[Event], padding: int, max_register: int
+    reader: Reader, algorithms: tuple[tuple[int, int], ...], events: list[Event], padding: _Padding, max_register: int
 ) -> list[Event]:
     """Read events up to the padding; ``algorithms`` is empty for a SHA-1 log."""
     sizes = dict(algorithms)
-    while reader.remaining:
-        if reader.position >= padding and reader.remaining >= _MIN_PADDING:
-            break
+    while reader.remaining and not _is_padding(reader, padding):
         if len(events) >= MAX_EVENTS:
             raise reader.fail(f"events: got more than {MAX_EVENTS}")
         if algorithms:
@@ -121,20 +129,29 @@ def _events(
 
 
 def _event2(reader: Reader, ordinal: int, sizes: dict[int, int]) -> Event:
-    """Read one TCG_PCR_EVENT2: each algorithm of the table exactly once."""
+    """Read one TCG_PCR_EVENT2: algorithms of the table, each at most once. Which banks are whole, ``EventLog.banks`` says."""
     register = reader.u32le("register")
     event_type = reader.u32le("type")
     count = reader.u32le("digest count")
-    if count != len(sizes):
-        raise reader.fail(f"digest count: got {count}, want {len(sizes)}")
+    if not 1 <= count <= len(sizes):
+        raise reader.fail(f"digest count: got {count}, want 1 to {len(sizes)}")
     digests: dict[int, bytes] = {}
     for _ in range(count):
         algorithm = reader.u16le("algorithm")
         if algorithm not in sizes or algorithm in digests:
-            raise reader.fail(f"algorithm: got 0x{algorithm:04x}, want each of the Spec ID table once")
+            raise reader.fail(f"algorithm: got 0x{algorithm:04x}, want one of the Spec ID table, each once")
         digests[algorithm] = reader.take(sizes[algorithm], "digest")
     body = reader.take(reader.u32le("size"), "data")
     return Event(ordinal, register, event_type, MappingProxyType(digests), body)
+
+
+def _whole_banks(events: list[Event], table: tuple[tuple[int, int], ...]) -> frozenset[int]:
+    """Return the algorithms that this verifier can compute and of which no extended event lacks its digest."""
+    whole = {a for a, _ in table if a in HASHES and HASHES[a].new is not None}
+    for event in events:
+        if event.type != EV_NO_ACTION:
+            whole.intersection_update(event.digests)
+    return frozenset(whole)
 
 
 def _check_register(reader: Reader, register: int, event_type: int, max_register: int) -> None:
@@ -143,12 +160,17 @@ def _check_register(reader: Reader, register: int, event_type: int, max_register
     raise reader.fail(f"register: got {register}, want 0 to {max_register}")
 
 
-def _padding_starts(data: bytes) -> int:
-    """Return where a tail of zeros or of ones starts (formats.md section 8), found once so that a log costs one pass.
+def _padding_starts(data: bytes) -> _Padding:
+    """Find the tail of zeros or of ones (formats.md section 8), once, so that a log costs one pass.
 
     An event's own last bytes may belong to such a tail: the reader may then stand past this position, never before it.
     """
-    return min(len(data.rstrip(b"\x00")), len(data.rstrip(b"\xff")))
+    zeros, ones = len(data.rstrip(b"\x00")), len(data.rstrip(b"\xff"))
+    return _Padding(zeros, _MIN_ZEROS) if zeros < ones else _Padding(ones, _MIN_ONES)
+
+
+def _is_padding(reader: Reader, padding: _Padding) -> bool:
+    return reader.position >= padding.start and reader.remaining >= padding.least
 
 
 def _startup_locality(events: list[Event], reader: Reader) -> int:

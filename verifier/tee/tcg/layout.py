@@ -124,7 +124,7 @@ class Event:
     ordinal: int  # 0 for the first event after the Spec ID header
     register: int
     type: int
-    digests: Mapping[int, bytes]  # by TPM_ALG_ID, each algorithm of the log once
+    digests: Mapping[int, bytes]  # by TPM_ALG_ID
     data: bytes
 
 
@@ -136,6 +136,7 @@ class EventLog:
     bytes_used: int
     spec_id: str
     algorithms: tuple[tuple[int, int], ...]  # (TPM_ALG_ID, digest size) in the order of the Spec ID event
+    banks: frozenset[int]  # of these, the computable ones of which every extended event carries a digest
     startup_locality: int  # 0 unless a StartupLocality event or an H-CRTM says otherwise
     events: tuple[Event, ...]
 

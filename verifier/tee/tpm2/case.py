@@ -177,11 +177,10 @@ def require_quote(
 
 def require_log(log: EventLog, quotes: tuple[SignedQuote, ...], banks: Banks) -> None:
     """Refuse a log that does not give the quoted PCRs that it has events for, in every quoted bank that it carries."""
-    carried = {algorithm for algorithm, _ in log.algorithms}
     compared = 0
     for signed in quotes:
         for selection in signed.quote.selections:
-            if selection.algorithm not in carried or HASHES[selection.algorithm].new is None:
+            if selection.algorithm not in log.banks:
                 continue
             bank = banks.get(HASHES[selection.algorithm].name, {})
             want = {pcr: bank[pcr] for pcr in selection.pcrs if pcr in bank}

@@ -50,7 +50,6 @@ def decode(unverified_parts: Mapping[str, bytes]) -> Evidence:
         raise MalformedEvidence("tpm2.decode.ak_name", f"ak_name: got {len(name)} bytes, want nameAlg and a digest")
     raw_log = unverified_parts.get(EVENTLOG)
     log = None if raw_log is None else decode_log(raw_log, check_id="tpm2.decode.eventlog")
-    has_sha256 = log is not None and SHA256.id in {algorithm for algorithm, _ in log.algorithms}
     return Evidence(
         raw=MappingProxyType(dict(unverified_parts)),
         ak_name=name,
@@ -58,7 +57,7 @@ def decode(unverified_parts: Mapping[str, bytes]) -> Evidence:
         signature=decode_signature(unverified_parts[QUOTE_SIG]),
         banks=decode_banks(unverified_parts[PCRS], "tpm2.decode.pcrs", PCRS),
         log=log,
-        replayed=MappingProxyType(dict(replay(log, SHA256)) if log is not None and has_sha256 else {}),
+        replayed=MappingProxyType(dict(replay(log, SHA256)) if log is not None and SHA256.id in log.banks else {}),
     )
 
 
