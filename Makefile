@@ -16,8 +16,8 @@ export UV_PYTHON_DOWNLOADS := never
 
 # A recipe's own variables do not reach its next line: every line that needs a part begins with this.
 # Assigned one by one, because `export NAME=$(...)` would hide that a part could not be had.
-with_vault = VAULT_BIN=$$($(PARTS) vault); TERRAFORM_BIN=$$($(PARTS) terraform); \
-  TF_CLI_CONFIG_FILE=$$($(PARTS) terraform-config); export VAULT_BIN TERRAFORM_BIN TF_CLI_CONFIG_FILE
+with_vault = VAULT_BIN=$$($(PARTS) vault); TF_CLI_CONFIG_FILE=$$($(PARTS) terraform-config); \
+  export VAULT_BIN TF_CLI_CONFIG_FILE
 
 .PHONY: help venv lock demo test test-compose lint type bench fuzz docs
 
