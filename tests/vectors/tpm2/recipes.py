@@ -179,7 +179,6 @@ def with_pcr(index: int, value: bytes) -> dict[str, bytes]:
 
 
 def without_log(parts: dict[str, bytes]) -> dict[str, bytes]:
-    """Return the parts without their event log."""
     return {name: data for name, data in parts.items() if name != "eventlog"}
 
 
@@ -241,14 +240,9 @@ def log_cut_between_events() -> bytes:
     return b"".join(measured_boot().events[:-1])
 
 
-def quoted_type(kind: int) -> bytes:
-    """Return the base quote under another TPM_ST."""
-    return encode_quote(replace(decode_quote(tpm().parts(NONCE, PCRS)["quote"]), type=kind))
-
-
-def quoted_magic(magic: int) -> bytes:
-    """Return the base quote under another magic."""
-    return encode_quote(replace(decode_quote(tpm().parts(NONCE, PCRS)["quote"]), magic=magic))
+def quote_with(**fields: int) -> bytes:
+    """Return the base quote under another TPM_ST or magic."""
+    return encode_quote(replace(decode_quote(tpm().parts(NONCE, PCRS)["quote"]), **fields))  # type: ignore[arg-type]
 
 
 def with_boot(log: BootLog) -> SimulatedTpm:
@@ -259,8 +253,7 @@ def with_boot(log: BootLog) -> SimulatedTpm:
 def relabelled() -> SimulatedTpm:
     """Return a machine whose log calls PCR 7's separator by another name, with an unwanted event before the next one."""
     log = BootLog()
-    for entry in (secure_boot_variable(),):
-        log.add(7, 0x80000001, entry)
+    log.add(7, 0x80000001, secure_boot_variable())
     log.add(7, 0x5, bytes(4))  # the genuine separator, called EV_ACTION
     for register in range(8):
         log.add(register, 0x4, bytes(4))
@@ -300,8 +293,8 @@ ACCEPTED: tuple[Vector, ...] = (
 
 DECODED: tuple[Vector, ...] = (
     vector("quote-empty", "malformed", "tpm2.decode.quote", parts=changed(quote=b"")),
-    vector("quote-not-made-by-a-tpm", "malformed", "tpm2.quote.magic", parts=changed(quote=quoted_magic(0xFF544346))),
-    vector("quote-of-another-type", "malformed", "tpm2.quote.type", parts=changed(quote=quoted_type(0x8017))),
+    vector("quote-not-made-by-a-tpm", "malformed", "tpm2.quote.magic", parts=changed(quote=quote_with(magic=0xFF544346))),
+    vector("quote-of-another-type", "malformed", "tpm2.quote.type", parts=changed(quote=quote_with(type=0x8017))),
     vector("signature-of-an-unknown-scheme", "malformed", "tpm2.decode.quote_sig", parts=changed(quote_sig=b"\0" * 70)),
     vector("pcrs-with-a-key-twice", "malformed", "tpm2.decode.pcrs", parts=changed(pcrs=b'{"sha256":{},"sha256":{}}')),
     vector("pcrs-in-upper-case", "malformed", "tpm2.decode.pcrs",
