@@ -50,7 +50,6 @@ def rsa_tpm() -> SimulatedTpm:
 
 
 def enrolled(machine: SimulatedTpm, **fields: Any) -> bytes:
-    """Return what the store says of the machine's AK."""
     document: dict[str, Any] = {
         "ak_name": machine.ak_name,
         "ak_public": machine.ak_public,
@@ -267,7 +266,6 @@ def sha384_log() -> bytes:
 
 
 def bound(short: bytes) -> Bound:
-    """Expect this digest in its short form."""
     return Bound(BindingDigest(whole=short * 2, short=short))
 
 
