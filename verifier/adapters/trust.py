@@ -9,13 +9,12 @@ from __future__ import annotations
 import functools
 import json
 import os
-import sys
 import threading
 import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -340,10 +339,6 @@ class TrustCatalogue:
         if parsed is None:
             return None
         workload = workload_of(parsed)
-        # One copy of what thousands of workloads share.
-        workload = replace(
-            workload, vault_ca_pem=sys.intern(workload.vault_ca_pem), audience=sys.intern(workload.audience)
-        )
         with self._lock:
             policy = generation.policies.get((tenant, workload.policy))
         if policy is None:

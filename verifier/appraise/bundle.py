@@ -6,6 +6,7 @@ or version given twice, an audience that names two Vault mounts, and whatever re
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -123,7 +124,7 @@ def workload_of(parsed: Parsed) -> Workload:
         policy=model.policy,
         audience=model.audience,
         vault_address=model.vault.address,
-        vault_ca_pem=model.vault.ca_pem,
+        vault_ca_pem=sys.intern(model.vault.ca_pem),  # one copy of what thousands of workloads share
         vault_mount=model.vault.mount,
         vault_role=model.vault.role,
         labels=model.labels,

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -283,12 +284,17 @@ def _check_workload(model: WorkloadDocument, where: str) -> None:
             raise ConfigError(where, key, shorten(url), "https://host[:port] without user, query or fragment")
     if ".." in model.vault.mount or "//" in model.vault.mount:
         raise ConfigError(where, "vault.mount", model.vault.mount, "a path of plain segments")
-    try:
-        certificates = x509.load_pem_x509_certificates(model.vault.ca_pem.encode())
-    except ValueError:
-        certificates = []
-    if not certificates:
+    if not _holds_certificates(model.vault.ca_pem):
         raise ConfigError(where, "vault.ca_pem", shorten(model.vault.ca_pem), "at least one PEM certificate")
+
+
+@lru_cache(maxsize=256)
+def _holds_certificates(pem: str) -> bool:
+    """Tell whether the text is PEM certificates; thousands of workloads share one."""
+    try:
+        return bool(x509.load_pem_x509_certificates(pem.encode()))
+    except ValueError:
+        return False
 
 
 def _is_plain_https(url: str, *, path_allowed: bool) -> bool:
