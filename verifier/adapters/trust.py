@@ -311,17 +311,21 @@ class TrustCatalogue:
             self._looked_at = now
 
     def _read(self, key: Key) -> tuple[Workload, CompiledPolicy] | None:
-        """Read from the store; again when the documents were replaced meanwhile, so that old and new never mix."""
+        """Read from the store; all of it again when documents were replaced between two reads of it.
+
+        A policy compiled before is used for as long as any: up to ``digest_life_s`` after it was replaced.
+        """
         for _try in range(_TRIES):
             generation = self._generation
             try:
-                found = self._read_once(generation, key)
+                found, reads = self._read_once(generation, key)
                 failure = None
             except ConfigError as error:
-                found, failure = None, error
-            self._renew(self._monotonic())
-            if self._generation is not generation:
-                continue
+                found, reads, failure = None, 0, error
+            if reads != 1:
+                self._renew(self._monotonic())
+                if self._generation is not generation:
+                    continue
             if failure is not None:
                 raise CannotDecide("service.trust", f"trust documents in the store: {failure}") from failure
             if found is not None:
@@ -331,24 +335,24 @@ class TrustCatalogue:
             return found
         raise CannotDecide("service.trust", "trust documents: replaced again and again while being read", retry_after=1)
 
-    def _read_once(self, generation: _Generation, key: Key) -> tuple[Workload, CompiledPolicy] | None:
+    def _read_once(self, generation: _Generation, key: Key) -> tuple[tuple[Workload, CompiledPolicy] | None, int]:
+        """Return what was found, and how many documents were read (one, or more)."""
         tenant, name = key
-        if not tenant:
-            return None
-        parsed = self._document("workload", tenant, name, None)
+        parsed = self._document("workload", tenant, name, None) if tenant else None
         if parsed is None:
-            return None
+            return None, 1
         workload = workload_of(parsed)
         with self._lock:
             policy = generation.policies.get((tenant, workload.policy))
-        if policy is None:
-            found = self._document("policy", tenant, workload.policy, None)
-            if found is None:
-                raise ConfigError(parsed.where, "policy", workload.policy, "a policy in the store")
-            policy = compile_policy(
-                found, lambda wanted, version: self._document("identity", tenant, wanted, version), self._schemes
-            )
-        return workload, policy
+        if policy is not None:
+            return (workload, policy), 1
+        found = self._document("policy", tenant, workload.policy, None)
+        if found is None:
+            raise ConfigError(parsed.where, "policy", workload.policy, "a policy in the store")
+        policy = compile_policy(
+            found, lambda wanted, version: self._document("identity", tenant, wanted, version), self._schemes
+        )
+        return (workload, policy), 2
 
     def _document(self, kind: str, tenant: str, name: str, version: int | None) -> Parsed | None:
         body = self._store.trust_document(kind, tenant, name, version)
