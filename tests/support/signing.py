@@ -10,8 +10,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from verifier.appraise.result import Appraisal, Workload
-from verifier.core.encoding import b64url, jwk_thumbprint
-from verifier.core.jose import encode_json
+from verifier.core.encoding import b64url, encode_json, jwk_thumbprint
 from verifier.core.ports import SigningKey
 from verifier.tee.base import Matched
 from verifier.token.answer import encrypt_answer, sign_answer, sign_key_set

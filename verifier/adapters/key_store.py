@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import BaseModel, ConfigDict, Field
 
-from verifier.core.encoding import b64url, unb64url
-from verifier.core.jose import encode_json
+from verifier.core.encoding import b64url, encode_json, unb64url
 from verifier.core.ports import SigningKey
 from verifier.core.settings import SKEW_MS
 from verifier.token.jwks import PrivateKey, generate_key, public_jwk, signing_key

@@ -24,9 +24,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from verifier.core.encoding import b64url, sha256, unb64url
+from verifier.core.encoding import b64url, encode_json, sha256, unb64url
 from verifier.core.errors import ConfigError
-from verifier.core.jose import encode_json
 
 PASSPHRASE_MIN: Final = 16
 # 32 MiB and about 0.1 s a guess; the passphrase is a file that a machine made, so this is a second line of defence.

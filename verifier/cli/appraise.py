@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def _answer(verdict: OfflineVerdict) -> Answer:
         "detail": verdict.detail,
         "anchor": verdict.anchor,
         "root": verdict.root,
-        "findings": [asdict(finding) for finding in verdict.findings],
+        "findings": [finding.as_json() for finding in verdict.findings],
         "claims": verdict.claims,
     }
     lines = [f"{verdict.verdict} ({verdict.outcome})"]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from verifier.core.encoding import b64url, canonical, sha256
+from verifier.core.encoding import b64url, encode_json, sha256
 from verifier.core.errors import EvidenceRejected, MalformedEvidence
 
 LABEL = b"vault-attestation-bridge/v1"
@@ -84,8 +84,8 @@ def binding_digest(
             nonce,
             sig_thumbprint,
             enc_thumbprint,
-            sha256(canonical(listed)) if listed else bytes(32),
-            sha256(canonical(context_form)),
+            sha256(encode_json(listed)) if listed else bytes(32),
+            sha256(encode_json(context_form)),
         )
     )
     return BindingDigest(whole=hashlib.sha512(source).digest(), short=hashlib.sha256(source).digest())
@@ -108,7 +108,7 @@ class Nonce:
 
 
 def _nonce_mac(key: bytes, head: bytes, issuer: str, tenant: str, workload: str) -> bytes:
-    scope = sha256(canonical({"issuer": issuer, "tenant": tenant, "workload": workload}))
+    scope = sha256(encode_json({"issuer": issuer, "tenant": tenant, "workload": workload}))
     return hmac.digest(key, head + scope, "sha256")[:_NONCE_MAC]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -46,6 +47,18 @@ def canonical(value: Any) -> bytes:
     return rfc8785.dumps(value)
 
 
+# Built once: json.dumps with options builds an encoder per call.
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+def encode_json(value: Any) -> bytes:
+    """Return the RFC 8785 form, fast: for ASCII keys, and values of strings, booleans, integers below 2^53, arrays, objects.
+
+    With these ``json`` sorts, escapes and spaces as RFC 8785 says; a test compares it with ``canonical``.
+    """
+    return _ENCODE(value).encode()
+
+
 def sha256(data: bytes) -> bytes:
     """SHA-256."""
     return hashlib.sha256(data).digest()
@@ -58,4 +71,4 @@ def jwk_thumbprint(jwk: Mapping[str, str]) -> bytes:
     )
     if members is None:
         raise ValueError(f"kty: got {jwk.get('kty')!r}, want EC, OKP or RSA")
-    return sha256(canonical({name: jwk[name] for name in members}))
+    return sha256(encode_json({name: jwk[name] for name in members}))

@@ -7,7 +7,6 @@ Sources: RFC 7515 (compact form), RFC 7518 sections 4.6 and 6.2.1, RFC 8785, NIS
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,18 +24,8 @@ JWE_KEY_BITS = 256
 JWE_IV_SIZE = 12
 JWE_TAG_SIZE = 16
 
-_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 _P256 = ec.SECP256R1()
 _COORDINATE = 32
-
-
-def encode_json(value: Mapping[str, Any]) -> bytes:
-    """Return the RFC 8785 form, fast.
-
-    Equal to ``encoding.canonical`` (a test compares them) because keys are ASCII and values are strings, booleans,
-    integers below 2^53, arrays and objects of these: ``json`` then sorts, escapes and spaces as RFC 8785 does.
-    """
-    return _ENCODE(value).encode()
 
 
 def concat_kdf(shared: bytes, *, algorithm: str, bits: int, apu: bytes = b"", apv: bytes = b"") -> bytes:

@@ -86,3 +86,19 @@ class Finding:
     remedy: str = ""
     trust_claim: TrustClaim = "executables"
     value: int = 96
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the finding as the record keeps it (``dataclasses.asdict`` copies deeply: a third of a whole verdict)."""
+        return {
+            "rule": self.rule,
+            "scope": self.scope,
+            "field": self.field,
+            "ok": self.ok,
+            "expected": self.expected,
+            "seen": self.seen,
+            "identity": self.identity,
+            "detail": self.detail,
+            "remedy": self.remedy,
+            "trust_claim": self.trust_claim,
+            "value": self.value,
+        }

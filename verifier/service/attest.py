@@ -7,7 +7,7 @@ or fetches for free. One nonce yields at most one token: refusals up to step 5 s
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from verifier.appraise.engine import appraise
@@ -22,19 +22,19 @@ from verifier.core.binding import (
     make_nonce,
     read_nonce,
 )
-from verifier.core.encoding import canonical, sha256
 from verifier.core.errors import EvidenceRejected, MalformedEvidence
-from verifier.core.ports import SigningKey, VerdictRecord
+from verifier.core.ports import SigningKey, Store, VerdictRecord
 from verifier.core.settings import SKEW_MS
 from verifier.service.parts import Parts
 from verifier.tee.base import Bound, Scheme, Subject, Verified, check_user_data, require_parts, run_checks
 from verifier.token.answer import VaultHint, build_answer
-from verifier.token.claims import build_claims
+from verifier.token.claims import build_claims, claims_digest, instance_name
 from verifier.token.mint import mint
 
 # What a caller is told when genuine evidence is not wanted, whatever the reason: which reference value was missed, that the
 # workload does not exist or is disabled, goes to the record alone.
 REFUSED = "policy.refused"
+EPOCH_READ_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,26 @@ class Outcome:
     seq: int
 
 
+class _EpochWatch:
+    """The store's challenge epoch, read at most once a second: raising it takes effect within that."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._read: tuple[int, int] | None = None  # replaced whole, so threads need no lock
+
+    def at(self, now_ms: int) -> int:
+        read = self._read
+        if read is None or not 0 <= now_ms - read[0] < EPOCH_READ_MS:
+            read = self._read = (now_ms, self._store.epoch())
+        return read[1]
+
+
 class Service:
     """The staircase. Stateless but for its parts; safe for threads."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._epoch = _EpochWatch(parts.store)
 
     # -- step 1 ---------------------------------------------------------------------------------------------------------
 
@@ -85,7 +100,7 @@ class Service:
         nonce = make_nonce(
             key,
             key_id=key_id,
-            epoch=parts.store.epoch(),
+            epoch=self._epoch.at(now_ms),
             now_ms=now_ms,
             random=parts.random(28),
             issuer=parts.settings.issuer(tenant),
@@ -123,7 +138,7 @@ class Service:
         nonce = check_nonce(
             request.nonce,
             parts.challenge_keys.find(read_nonce(request.nonce).key_id, now_ms),
-            epoch=parts.store.epoch(),
+            epoch=self._epoch.at(now_ms),
             now_ms=now_ms,
             skew_ms=SKEW_MS,
             issuer=parts.settings.issuer(request.tenant),
@@ -215,7 +230,7 @@ class Service:
                 jti="",
                 claims_digest=b"",
                 token_expires_ms=0,
-                instance="" if appraisal is None else f"{appraisal.instance_kind}:{appraisal.instance_id}",
+                instance=_instance(workload, appraisal),
                 findings=findings,
             )
         )
@@ -232,7 +247,7 @@ class Service:
                 outcome="accepted",
                 check_id="",
                 jti=str(claims["jti"]),
-                claims_digest=sha256(canonical(claims)),
+                claims_digest=claims_digest(claims),
                 token_expires_ms=int(claims["exp"]) * 1000,
                 instance=str(claims["instance"]),
                 findings=_findings(appraisal),
@@ -285,7 +300,13 @@ class Service:
 
 
 def _findings(appraisal: Appraisal | None) -> list[dict[str, Any]]:
-    return [] if appraisal is None else [asdict(finding) for finding in appraisal.findings]
+    return [] if appraisal is None else [finding.as_json() for finding in appraisal.findings]
+
+
+def _instance(workload: Workload | None, appraisal: Appraisal | None) -> str:
+    if workload is None or appraisal is None:
+        return ""
+    return instance_name(workload.uuid, appraisal.instance_kind, appraisal.instance_id)
 
 
 def _common(hearing: _Hearing, workload: Workload | None, appraisal: Appraisal | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from verifier.core.encoding import b64url
+from verifier.core.encoding import b64url, encode_json
 from verifier.core.jose import (
     ANSWER_KEYS_TYPE,
     ANSWER_TYPE,
@@ -26,7 +26,6 @@ from verifier.core.jose import (
     JWE_KEY_BITS,
     JWE_TAG_SIZE,
     concat_kdf,
-    encode_json,
     p256_public_key,
 )
 from verifier.core.ports import RandomSource, SigningKey

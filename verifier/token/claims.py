@@ -12,9 +12,8 @@ from typing import Any, Final
 
 from verifier.appraise.result import Appraisal, Workload
 from verifier.core.binding import NONCE_SIZE
-from verifier.core.encoding import b64url, canonical, is_name, sha256
+from verifier.core.encoding import b64url, canonical, encode_json, is_name, sha256
 from verifier.core.errors import EvidenceRejected
-from verifier.core.jose import encode_json
 from verifier.core.settings import TOKEN_LIFE_MAX_S
 from verifier.tee.base import Matched
 
