@@ -147,10 +147,20 @@ def test_the_store_has_its_own_clock_in_milliseconds(store: SqlStore) -> None:
     assert before - 2 <= seen <= make_verdict().now_ms + 2
 
 
-def test_in_a_group_a_no_is_its_callers_alone(store: SqlStore) -> None:
+def _count_transactions(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows by the size of every group that is tried."""
+    writer = store._here().writer
+    sizes: list[int] = []
+    commit = writer._commit
+    monkeypatch.setattr(writer, "_commit", lambda group: (sizes.append(len(group)), commit(group))[1])
+    return sizes
+
+
+def test_in_a_group_a_no_is_its_callers_alone(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     spent = make_verdict()
     store.commit_verdict(spent)
     twice = make_verdict()
+    sizes = _count_transactions(store, monkeypatch)
     outcomes = _commit_as_group(
         store,
         [
@@ -163,6 +173,7 @@ def test_in_a_group_a_no_is_its_callers_alone(store: SqlStore) -> None:
             make_verdict(),
         ],
     )
+    assert sizes == [7]
     said = sorted(outcome.check_id for outcome in outcomes if isinstance(outcome, BridgeError))
     assert said == ["service.clock", "service.nonce.spent", "service.nonce.spent"]
     assert sorted(outcome.seq for outcome in outcomes if isinstance(outcome, CommittedRecord)) == [2, 3, 4, 5]
@@ -185,10 +196,7 @@ def test_in_a_group_a_jti_used_twice_fails_alone(store: SqlStore) -> None:
 def test_a_group_is_one_transaction(sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits while another transaction is written goes into the next one, all together."""
     sqlite_store.commit_verdict(make_verdict())
-    writer = sqlite_store._here().writer
-    sizes: list[int] = []
-    commit = writer._commit
-    monkeypatch.setattr(writer, "_commit", lambda group: (sizes.append(len(group)), commit(group))[1])
+    sizes = _count_transactions(sqlite_store, monkeypatch)
     _commit_as_group(sqlite_store, [make_verdict() for _ in range(12)])
     assert sizes == [12]
 
@@ -235,15 +243,19 @@ def test_what_no_database_holds_is_the_callers_mistake_and_stops_nobody(
 def test_a_store_made_before_a_fork_serves_both_sides(store: SqlStore) -> None:
     """Gunicorn preloads, then forks: neither connections nor the writer's thread come along."""
     store.commit_verdict(make_verdict())
+    lent = store._database.lend_driver()
     child = os.fork()
     if child == 0:
         status = 1
         try:
+            # Even what is lent out in the parent at this moment does not come along.
+            assert store._process is None
             store.ping()
             status = 0 if store.commit_verdict(make_verdict()).seq in (2, 3) else 2
             store.close()
         finally:
             os._exit(status)
+    lent.invalidate()
     store.commit_verdict(make_verdict())
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     store.commit_verdict(make_verdict())

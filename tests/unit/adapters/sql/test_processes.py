@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from tests.support.processes import StartChild
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql import open_store
+from verifier.adapters.sql.engine import Turn
 from verifier.core.errors import EvidenceRejected
 
 KILLS = 10
@@ -140,7 +142,13 @@ def test_marks_never_fall_and_a_lease_has_one_holder(url: str, start_child: Star
     store.close()
 
 
-def test_writers_of_several_processes_keep_one_line(url: str, start_child: StartChild) -> None:
+@pytest.mark.parametrize("has_turns", [True, False])
+def test_writers_of_several_processes_keep_one_line(
+    url: str, start_child: StartChild, monkeypatch: pytest.MonkeyPatch, *, has_turns: bool
+) -> None:
+    """Without turns too: they are for fairness, the database's own locks for safety."""
+    if not has_turns:
+        monkeypatch.setattr(Turn, "__enter__", lambda _turn: None)
     open_store(url).close()
 
     def work() -> None:
