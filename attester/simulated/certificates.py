@@ -180,12 +180,13 @@ def forge_crl(
     *,
     issuer: bytes,
     validity: tuple[int, int],
-    number: int,
+    number: int | None,
     signer: Signer,
     revoked: Sequence[int] = (),
     extensions: Sequence[Extra] = (),
 ) -> bytes:
-    """Write and sign a CRL, version 2; ``validity`` is thisUpdate and nextUpdate."""
+    """Write and sign a CRL, version 2; ``validity`` is thisUpdate and nextUpdate; ``number`` may be left out."""
+    numbered = () if number is None else (Extra("2.5.29.20", der_integer(number)),)
     entries = b"".join(der_tlv(_SEQUENCE, der_integer(serial) + der_time(validity[0])) for serial in revoked)
     tbs = (
         der_integer(1)
@@ -194,6 +195,6 @@ def forge_crl(
         + der_time(validity[0])
         + der_time(validity[1])
         + (der_tlv(_SEQUENCE, entries) if entries else b"")
-        + _extensions(0xA0, (Extra("2.5.29.20", der_integer(number)), *extensions))
+        + _extensions(0xA0, (*numbered, *extensions))
     )
     return _signed(der_tlv(_SEQUENCE, tbs), signer)

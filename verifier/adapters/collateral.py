@@ -20,7 +20,18 @@ from verifier.tee.tpm2.collateral import encode_enrolled_ak, encode_not_enrolled
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
 _SUFFIXES = ("der", "pem", "json")
 _MAX_BYTES = 1024 * 1024
+_CRL_NUMBERS = 1 << 160  # RFC 5280, section 5.2.3: at most 20 octets
 AK_KIND = "tpm2.ak"
+_TRIES = 3
+_Stamp = tuple[int, int, int]  # time of the last change in ns, size in bytes, inode
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _subfolder(need: Need) -> str:
@@ -33,7 +44,7 @@ class FolderCollateral:
     def __init__(self, store: Store, folder: str) -> None:
         self._store = store
         self._folder = Path(folder) if folder else None
-        self._seen: dict[Path, tuple[tuple[int, int, int], bytes]] = {}
+        self._seen: dict[Path, tuple[_Stamp, bytes]] = {}
         self._lock = threading.Lock()
 
     def get(self, scheme: str, tenant: str, needs: Sequence[Need]) -> Mapping[str, bytes]:
@@ -73,20 +84,31 @@ class FolderCollateral:
         return None
 
     def _read(self, path: Path, scheme: str, need: Need) -> bytes | None:
+        for _try in range(_TRIES):
+            stamp = _stamp(path)
+            if stamp is None:
+                return None
+            with self._lock:
+                cached = self._seen.get(path)
+            if cached is not None and cached[0] == stamp:
+                return cached[1]
+            try:
+                return self._read_anew(path, stamp, scheme, need)
+            except CannotDecide:
+                # Replaced while we were reading, and somebody else has used the newer list already: look again.
+                if _stamp(path) == stamp:
+                    raise
+        raise CannotDecide(f"{scheme}.endorsement.{need.name}", f"{path}: replaced again and again", retry_after=1)
+
+    def _read_anew(self, path: Path, stamp: _Stamp, scheme: str, need: Need) -> bytes:
+        where, size = f"{scheme}.endorsement.{need.name}", stamp[1]
+        if size > _MAX_BYTES:
+            raise CannotDecide(where, f"{path}: got {size} bytes, want at most {_MAX_BYTES}")
         try:
-            stat = path.stat()
-        except OSError:
-            return None
-        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        with self._lock:
-            cached = self._seen.get(path)
-        if cached is not None and cached[0] == stamp:
-            return cached[1]
-        if stat.st_size > _MAX_BYTES:
-            raise CannotDecide(
-                f"{scheme}.endorsement.{need.name}", f"{path}: got {stat.st_size} bytes, want at most {_MAX_BYTES}"
-            )
-        data = path.read_bytes()
+            data = path.read_bytes()
+        except OSError as error:
+            # Gone since, a folder, or not ours to read: something of ours is missing, which is no fault of the evidence.
+            raise CannotDecide(where, f"{path}: {error.strerror}", retry_after=60) from None
         if _subfolder(need) == "crl":
             self._hold_to_mark(path, data, scheme, need)
         with self._lock:
@@ -102,5 +124,8 @@ class FolderCollateral:
             # Our own file is broken: that is no fault of the evidence, so nothing can be decided.
             raise CannotDecide(where, f"{path}: {error}", retry_after=60) from None
         issuer = f"crl:{scheme}:{need.key}"
-        if crl.number is None or not self._store.raise_high_water(issuer, crl.number):
-            raise CannotDecide(where, f"{path}: CRL number got {crl.number}, want none below the highest ever used", retry_after=60)
+        if crl.number is None or not 0 <= crl.number < _CRL_NUMBERS:
+            raise CannotDecide(where, f"{path}: CRL number got {crl.number}, want 0 to 20 octets", retry_after=60)
+        if not self._store.raise_high_water(issuer, crl.number):
+            want = "none below the highest ever used"
+            raise CannotDecide(where, f"{path}: CRL number got {crl.number}, want {want}", retry_after=60)

@@ -1,0 +1,138 @@
+"""Anchors from a folder: whose word they are, and that no forged vendor's root gets into a process for real hardware."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from attester.simulated.sev_snp import ForgedAmd, Role, authority_key
+from attester.simulated.tpm2 import make_ca
+from verifier.adapters.anchors import FORGED_KEYS, load_anchors
+from verifier.core.encoding import sha256
+from verifier.core.errors import ConfigError
+from verifier.tee.registry import SCHEMES
+from verifier.tee.sev_snp.layout import Product
+
+NOW = 1_795_000_000
+PRODUCTS: tuple[Product, ...] = ("Milan", "Genoa", "Turin")
+ROLES: tuple[Role, ...] = ("ark", "ask", "asvk")
+Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+def forged_keys() -> dict[str, Key]:
+    """Return every CA key of the forged vendors."""
+    found: dict[str, Key] = {f"{p} {role}": authority_key(p, role) for p in PRODUCTS for role in ROLES}
+    return {**found, "TPM root": make_ca().key, "TPM issuing CA": make_ca(intermediate=True).key}
+
+
+def spki_digest(key: Key) -> bytes:
+    return sha256(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+
+def self_signed(key: Key, name: str) -> bytes:
+    """Make a root of any name, PEM."""
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+        .not_valid_after(dt.datetime(2049, 1, 1, tzinfo=dt.UTC))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    )
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def place(folder: Path, name: str, data: bytes) -> str:
+    (folder / Path(name).parent).mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+    return str(folder)
+
+
+def test_the_known_keys_are_those_of_the_forged_vendors() -> None:
+    assert {spki_digest(key) for key in forged_keys().values()} == FORGED_KEYS
+
+
+@pytest.mark.parametrize("key", forged_keys().values(), ids=forged_keys().keys())
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+def test_a_forged_vendors_key_stops_a_real_process_whatever_its_name(tmp_path: Path, scheme: str, key: Key) -> None:
+    folder = place(tmp_path, f"{scheme}/root.pem", self_signed(key, "Honest TPMs Ltd, root CA"))
+
+    with pytest.raises(ConfigError, match="forged vendor") as caught:
+        load_anchors(folder, SCHEMES, simulated=False)
+    assert caught.value.where.endswith("root.pem")
+    assert load_anchors(folder, SCHEMES, simulated=True)[scheme][0].root == "simulated"
+
+
+@pytest.mark.parametrize(
+    "data", [ForgedAmd(now=NOW).ark(), ForgedAmd(now=NOW, like_amd=True).ark(), make_ca().root_der]
+)
+def test_the_forged_vendors_own_roots_stop_a_real_process(tmp_path: Path, data: bytes) -> None:
+    folder = place(tmp_path, "tpm2/root.der", data)
+
+    with pytest.raises(ConfigError, match="forged vendor"):
+        load_anchors(folder, SCHEMES, simulated=False)
+
+
+def test_a_root_that_calls_itself_simulated_stops_a_real_process(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    folder = place(tmp_path, "tpm2/root.pem", self_signed(key, "Some vendor (simulated)"))
+
+    with pytest.raises(ConfigError, match="forged vendor"):
+        load_anchors(folder, SCHEMES, simulated=False)
+
+
+def test_an_intermediate_of_a_forged_vendor_in_a_bundle_is_found_too(tmp_path: Path) -> None:
+    own = self_signed(ec.generate_private_key(ec.SECP256R1()), "Our TPMs")
+    folder = place(tmp_path, "tpm2/bundle.pem", own + self_signed(make_ca(intermediate=True).key, "Ours as well"))
+
+    with pytest.raises(ConfigError, match="forged vendor"):
+        load_anchors(folder, SCHEMES, simulated=False)
+
+
+def test_an_operators_own_root_counts_as_private_and_stands_beside_the_vendors(tmp_path: Path) -> None:
+    root = self_signed(ec.generate_private_key(ec.SECP256R1()), "Our TPMs")
+    folder = place(tmp_path, "tpm2/ours.pem", root)
+    place(tmp_path, "tpm2/README.md", b"where these come from")
+    anchors = load_anchors(folder, SCHEMES, simulated=False)
+
+    assert [(a.name, a.root) for a in anchors["tpm2"]] == [("ours", "private")]
+    assert anchors["sev-snp"] == SCHEMES["sev-snp"].anchors
+    assert {a.root for a in anchors["sev-snp"]} == {"vendor"}
+
+
+def test_a_simulated_process_trusts_no_vendor(tmp_path: Path) -> None:
+    assert load_anchors("", SCHEMES, simulated=True) == dict.fromkeys(SCHEMES, ())
+    assert load_anchors(str(tmp_path), SCHEMES, simulated=True) == dict.fromkeys(SCHEMES, ())
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nAAAA", make_ca().root_der[:-1]]
+)
+def test_a_file_that_holds_no_certificate_stops_the_start_by_name(tmp_path: Path, data: bytes) -> None:
+    folder = place(tmp_path, "tpm2/root.pem", data)
+
+    with pytest.raises(ConfigError) as caught:
+        load_anchors(folder, SCHEMES, simulated=True)
+    assert (caught.value.where, caught.value.key) == (str(tmp_path / "tpm2" / "root.pem"), "certificate")
+
+
+def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "tpm2" / "root.pem").mkdir(parents=True)
+
+    with pytest.raises(ConfigError, match="readable"):
+        load_anchors(str(tmp_path), SCHEMES, simulated=False)
+
+
+def test_a_folder_that_is_named_and_not_there_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="private_anchor_dir"):
+        load_anchors(str(tmp_path / "anchors"), SCHEMES, simulated=False)
