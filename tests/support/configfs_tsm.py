@@ -8,7 +8,8 @@ per generation and read whole.
 
 What tests tell it goes through ``/control`` (JSON), outside of the interface: ``busy`` (so many EBUSY before a report),
 ``foreign`` (so many writes of somebody else between two steps of ours), ``provider`` ("" for none), ``auxblob``,
-``host_data`` (hex), ``stale`` (a report with somebody else's data, generation untouched).
+``host_data`` (hex), ``lost`` (so many inblobs that the kernel refuses at close), ``stale`` (a report with somebody else's
+data, generation untouched).
 
 Run as a program: ``python -m tests.support.configfs_tsm MOUNTPOINT``.
 """
@@ -20,7 +21,6 @@ import errno
 import json
 import os
 import shutil
-import signal
 import stat
 import subprocess
 import sys
@@ -76,6 +76,7 @@ class Control:
     busy: int = 0
     foreign: int = 0
     stale: int = 0
+    lost: int = 0
     auxblob: str = ""
     host_data: str = "00" * 32
     log: list[str] = field(default_factory=list)
@@ -161,6 +162,9 @@ class _Tree:
             self.handles[self.next] = _Handle(path)
             return self.next
 
+    def create(self, _path: str, _mode: int, _fi: Any = None) -> int:
+        raise _refuse(errno.EACCES)
+
     def truncate(self, _path: str, _length: int, _fh: int | None = None) -> int:
         return 0
 
@@ -201,7 +205,7 @@ class _Tree:
             entry.blobs = {"outblob": report, "auxblob": bytes.fromhex(control.auxblob)}
             entry.read_generation = entry.write_generation
         blob = entry.blobs[name]
-        if control.foreign:
+        if control.foreign and name == "outblob":
             # Somebody else writes between our read of the blob and our look at the generation.
             control.foreign -= 1
             entry.inblob, entry.write_generation = bytes([7]) * 64, entry.write_generation + 1
@@ -241,6 +245,9 @@ class _Tree:
                     setattr(self.control, name, value)
                 return 0
             entry, _ = self._split(path)
+            if self.control.lost:
+                self.control.lost -= 1
+                return 0
             entry.inblob, entry.write_generation = written, entry.write_generation + 1
             self.control.log.append(written.hex())
             return 0
@@ -299,21 +306,22 @@ def mounted(mountpoint: Path) -> Iterator[StandIn]:
     mountpoint.mkdir(parents=True, exist_ok=True)
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-m", "tests.support.configfs_tsm", str(mountpoint)]
-    process = subprocess.Popen(command, cwd=root, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    # A file and no pipe: mfusepy tells of every refusal, and a full pipe would stop the file system, and us in it, for good.
+    said = mountpoint.with_name(f"{mountpoint.name}.log")
+    with said.open("wb") as log:
+        process = subprocess.Popen(command, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + _START_S
         while not (mountpoint / "tsm").is_dir():
             if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                _, said = process.communicate()
-                raise AssertionError(f"the stand-in did not mount: {said.decode()}")
+                raise AssertionError(f"the stand-in did not mount: {said.read_text()}")
             time.sleep(0.02)
         yield StandIn(mountpoint)
     finally:
         subprocess.run(["fusermount3", "-u", "-z", str(mountpoint)], check=False, capture_output=True)
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
+        # KILL: a file system that hangs hears nothing else, and whoever waits for it gets an error at once.
+        process.kill()
+        process.wait(10)
 
 
 if __name__ == "__main__":
