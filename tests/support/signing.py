@@ -58,6 +58,7 @@ APPRAISAL = Appraisal(
     instance_kind="chip",
     instance_id="c0ffee" * 4,
     debug_status="disabled",
+    debug_allowed=False,
     tcb_status="NotApplicable",
     unchecked_classes=frozenset(),
     evidence_claims={},

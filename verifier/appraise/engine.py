@@ -216,6 +216,7 @@ def _result(
         instance_kind=kind,
         instance_id=instance,
         debug_status=scheme.debug_status(evidence),
+        debug_allowed=policy.allows_debug,
         tcb_status=scheme.tcb_status(verified),
         unchecked_classes=policy.unchecked_classes,
         evidence_claims=scheme.evidence_claims(evidence),

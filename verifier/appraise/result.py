@@ -52,6 +52,7 @@ class Appraisal:
     instance_kind: str
     instance_id: str
     debug_status: str
+    debug_allowed: bool  # the policy would let debugging pass, whatever this evidence says of it
     tcb_status: str
     unchecked_classes: frozenset[str]  # identity classes that the policy leaves unchecked as a whole
     evidence_claims: Mapping[str, Any]

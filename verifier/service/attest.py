@@ -28,7 +28,7 @@ from verifier.core.settings import SKEW_MS
 from verifier.service.parts import Parts
 from verifier.tee.base import Bound, Scheme, Subject, Verified, check_user_data, require_parts, run_checks
 from verifier.token.answer import VaultHint, build_answer
-from verifier.token.claims import build_claims, claims_digest, instance_name
+from verifier.token.claims import build_claims, claims_digest, instance_name, require_mintable
 from verifier.token.mint import mint
 
 # What a caller is told when genuine evidence is not wanted, whatever the reason: which reference value was missed, that the
@@ -202,13 +202,10 @@ class Service:
 
     def _gate(self, appraisal: Appraisal) -> _Reason | None:
         """Refuse here what mint would refuse, so that it is recorded with its reason."""
-        simulated = self._parts.settings.simulated
-        if (appraisal.root == "simulated") != simulated:
-            return _Reason(
-                "policy.root", f"root: got {appraisal.root}, want {'simulated' if simulated else 'vendor or private'}"
-            )
-        if appraisal.debug_status == "enabled" and not simulated:
-            return _Reason("policy.debug", "dbgstat: got enabled, want a simulated process for it")
+        try:
+            require_mintable(appraisal, simulated=self._parts.settings.simulated)
+        except EvidenceRejected as error:
+            return _Reason(error.check_id, error.detail)
         return None
 
     # -- steps 7 and 8 --------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def test_exception_lets_pass_and_leaves_the_vector_as_it_is() -> None:
     assert appraisal.accepted
     assert appraisal.vector["hardware"] == 96
     assert appraisal.ear_status == "contraindicated"
-    assert appraisal.debug_status == "enabled"
+    assert (appraisal.debug_status, appraisal.debug_allowed) == ("enabled", True)
     assert "exception" in appraisal.findings[0].detail
     without = _judge(policy)
     assert (without.ear_status, without.vector["hardware"], without.findings[0].detail) == ("affirming", 2, "")

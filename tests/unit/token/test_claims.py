@@ -133,6 +133,7 @@ def test_no_measurement_is_absent_and_never_an_empty_string() -> None:
         ({"root": "case-given"}, False, "policy.root"),
         ({"root": "case-given"}, True, "policy.root"),
         ({"debug_status": "enabled"}, False, "policy.debug"),
+        ({"debug_allowed": True}, False, "policy.debug"),
         ({"policy": "+"}, False, "policy.name"),
         ({"matched": (Matched("firmware", "a/b", 1, {}),)}, False, "policy.name"),
     ],
@@ -145,7 +146,8 @@ def test_what_may_not_be_minted_gets_no_claims(change: dict[str, Any], simulated
 
 
 def test_debug_is_minted_in_a_simulated_process_only() -> None:
-    claims = claims_of(replace(APPRAISAL, root="simulated", debug_status="enabled"), simulated=True)
+    debugged = replace(APPRAISAL, root="simulated", debug_status="enabled", debug_allowed=True)
+    claims = claims_of(debugged, simulated=True)
     assert (claims["dbgstat"], claims["submods"]["sev-snp"]["dbgstat"]) == ("enabled", "enabled")
     assert (claims["simulated"], claims["root"]) == ("true", "simulated")
 

@@ -62,6 +62,7 @@ def test_the_payload_is_the_form_that_the_record_keeps_the_digest_of() -> None:
         ({}, True, "policy.root"),
         ({"root": "case-given"}, False, "policy.root"),
         ({"debug_status": "enabled"}, False, "policy.debug"),
+        ({"debug_allowed": True}, False, "policy.debug"),
     ],
 )
 def test_mint_asks_every_gate_again(change: dict[str, Any], simulated: bool, check_id: str) -> None:  # noqa: FBT001
