@@ -20,6 +20,7 @@ _COMMANDS = {
     "identity": "verifier.cli.identity",
     "workload": "verifier.cli.workload",
     "enrolment": "verifier.cli.enrolment",
+    "store": "verifier.cli.store",
     "openapi": "verifier.cli.openapi",
 }
 

@@ -1,4 +1,4 @@
-"""``verifier enrolment``: which TPMs may enrol: by EK on a list, or by a single-use ticket."""
+"""``verifier enrolment``: which TPMs may enrol, by EK on a list or by a single-use ticket, and which did."""
 
 from __future__ import annotations
 
@@ -9,32 +9,29 @@ from pathlib import Path
 import click
 
 from verifier.adapters.clock import SystemClock
-from verifier.adapters.settings_source import load_settings
-from verifier.compose import compose_store
+from verifier.cli.opened import CONFIG_OPTION, TENANT_OPTION, opened_store, tenant_name, utc_time
 from verifier.core.console import FORMAT_OPTION, Answer, run
-from verifier.core.encoding import is_name, sha256
+from verifier.core.encoding import sha256
 from verifier.core.errors import ConfigError, MalformedEvidence
+from verifier.core.exits import Exit
 from verifier.core.x509 import parse_certificate, pem_blocks
+from verifier.tee.tpm2.layout import is_name as is_tpm_name
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_CONFIG = click.option("--config", type=click.Path(dir_okay=False), envvar="VAB_CONFIG", help="Settings (TOML).")
+_HEX = re.compile(r"([0-9a-f]{2})+", re.ASCII)
+_EK_OPTION = click.option("--ek-sha256", multiple=True, help="SHA-256 of the EK's SubjectPublicKeyInfo, hex.")
+_LISTED_HINT = "a TPM whose EK is still listed may enrol again; --ek-sha256 takes the EK off the list as well"
 
 
 @click.group("enrolment")
 def command() -> None:
-    """Say which TPMs may enrol their attestation keys."""
-
-
-def _tenant(name: str) -> str:
-    if not is_name(name):
-        raise ConfigError("--tenant", "tenant", name, "a name of a-z, 0-9 and inner hyphens")
-    return name
+    """Say which TPMs may enrol their attestation keys, and take it back."""
 
 
 @command.command("allow")
-@_CONFIG
-@click.option("--tenant", default="default", show_default=True)
-@click.option("--ek-sha256", multiple=True, help="SHA-256 of the EK's SubjectPublicKeyInfo, hex.")
+@CONFIG_OPTION
+@TENANT_OPTION
+@_EK_OPTION
 @click.option(
     "--ek-certificate", multiple=True, type=click.Path(exists=True, dir_okay=False), help="EK certificate (PEM or DER)."
 )
@@ -49,9 +46,8 @@ def allow(
         digests += [_digest_of_certificate(path) for path in ek_certificate]
         if not digests:
             raise ConfigError("enrolment allow", "--ek-sha256", None, "at least one EK")
-        store = compose_store(load_settings(config))
-        store.add_eks(_tenant(tenant), digests)
-        store.close()
+        with opened_store(config) as store:
+            store.add_eks(tenant_name(tenant), digests)
         listed = [digest.hex() for digest in digests]
         return Answer(
             {"outcome": "allowed", "tenant": tenant, "ek_sha256": listed},
@@ -67,6 +63,13 @@ def _digest(text: str) -> bytes:
     return bytes.fromhex(text)
 
 
+def _ak_name(text: str) -> bytes:
+    name = bytes.fromhex(text) if _HEX.fullmatch(text) else b""
+    if not is_tpm_name(name):
+        raise ConfigError("--ak-name", "name", text, "a Name in lower-case hex, as `attester enrol` prints it")
+    return name
+
+
 def _digest_of_certificate(path: str) -> bytes:
     try:
         data = Path(path).read_bytes()
@@ -77,19 +80,78 @@ def _digest_of_certificate(path: str) -> bytes:
 
 
 @command.command("ticket")
-@_CONFIG
-@click.option("--tenant", default="default", show_default=True)
+@CONFIG_OPTION
+@TENANT_OPTION
 @click.option("--life-s", default=3600, show_default=True, type=click.IntRange(60, 30 * 24 * 3600))
 @FORMAT_OPTION
 def ticket(config: str | None, tenant: str, life_s: int, output_format: str) -> None:
     """Open a single-use ticket: whoever holds it may enrol one TPM of a trusted vendor. Only its hash is kept."""
 
     def body() -> Answer:
-        store = compose_store(load_settings(config))
         made = secrets.token_urlsafe(32)
-        store.add_ticket(_tenant(tenant), sha256(made.encode()), SystemClock().now_ms() + life_s * 1000)
-        store.close()
+        with opened_store(config) as store:
+            store.add_ticket(tenant_name(tenant), sha256(made.encode()), SystemClock().now_ms() + life_s * 1000)
         # The ticket itself is this command's answer and is printed nowhere else.
         return Answer({"outcome": "opened", "tenant": tenant, "ticket": made, "expires_in": life_s}, made)
+
+    run(output_format, body)
+
+
+@command.command("list")
+@CONFIG_OPTION
+@TENANT_OPTION
+@FORMAT_OPTION
+def list_enrolled(config: str | None, tenant: str, output_format: str) -> None:
+    """List the tenant's enrolled attestation keys, and the EKs that may enrol."""
+
+    def body() -> Answer:
+        with opened_store(config) as store:
+            aks, eks = store.enrolled_aks(tenant_name(tenant)), store.listed_eks(tenant)
+        enrolled = [
+            {
+                "ak_name": ak.ak_name.hex(),
+                "ek_sha256": ak.ek_public_digest.hex(),
+                "root": ak.root,
+                "enrolled_at": utc_time(ak.enrolled_at_ms),
+            }
+            for ak in aks
+        ]
+        listed = [ek.hex() for ek in eks]
+        lines = [
+            f"{one['enrolled_at']} AK {one['ak_name']} under EK {one['ek_sha256']} ({one['root']})" for one in enrolled
+        ]
+        lines += [f"listed EK {ek}" for ek in listed]
+        data = {"outcome": "listed", "tenant": tenant, "enrolled": enrolled, "ek_sha256": listed}
+        return Answer(data, "\n".join(lines) or f"{tenant}: no TPM is enrolled, and none is listed")
+
+    run(output_format, body)
+
+
+@command.command("withdraw")
+@CONFIG_OPTION
+@TENANT_OPTION
+@click.option("--ak-name", multiple=True, help="An enrolled key's Name, hex.")
+@_EK_OPTION
+@FORMAT_OPTION
+def withdraw(
+    config: str | None, tenant: str, ak_name: tuple[str, ...], ek_sha256: tuple[str, ...], output_format: str
+) -> None:
+    """Forget enrolled keys: their next quote is refused. With --ek-sha256, all of that TPM's, and it may not come back.
+
+    Tokens that were issued before live on until they expire. Leaves with 1 where one of the keys was not known.
+    """
+
+    def body() -> Answer:
+        names, digests = [_ak_name(text) for text in ak_name], [_digest(text) for text in ek_sha256]
+        if not names and not digests:
+            raise ConfigError("enrolment withdraw", "--ak-name", None, "at least one AK, or EK (--ek-sha256)")
+        with opened_store(config) as store:
+            gone = {f"AK {name.hex()}": store.withdraw_ak(tenant_name(tenant), name) for name in names}
+            gone |= {f"EK {digest.hex()}": store.withdraw_ek(tenant_name(tenant), digest) for digest in digests}
+        unknown = [what for what, rows in gone.items() if not rows]
+        lines = [f"{'withdrawn' if rows else 'not known:'} {what}" for what, rows in gone.items()]
+        data = {"outcome": "unknown" if unknown else "withdrawn", "tenant": tenant, "unknown": unknown}
+        hints = (_LISTED_HINT,) if names else ()
+        return Answer(data, "\n".join(lines), Exit.NO if unknown else Exit.DONE, hints)
 
     run(output_format, body)

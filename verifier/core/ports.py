@@ -158,6 +158,10 @@ class Store(Protocol):
         """Return at most ``limit`` records whose number is above ``seq``, in order."""
         ...
 
+    def head(self) -> CommittedRecord:
+        """Return where the chain of records ends; number 0 without one."""
+        ...
+
     def record(self, seq: int) -> StoredRecord | None:
         """Return one record."""
         ...
@@ -196,6 +200,22 @@ class Store(Protocol):
 
     def add_ticket(self, tenant: str, ticket_hash: bytes, expires_ms: int) -> None:
         """Open a single-use ticket (only its hash is kept)."""
+        ...
+
+    def enrolled_aks(self, tenant: str) -> Sequence[EnrolledAk]:
+        """Return the tenant's enrolled AKs, the oldest enrolment first."""
+        ...
+
+    def listed_eks(self, tenant: str) -> Sequence[bytes]:
+        """Return the EK digests on the tenant's list."""
+        ...
+
+    def withdraw_ak(self, tenant: str, ak_name: bytes) -> int:
+        """Forget an enrolled AK; returns how many went. Its TPM may enrol again while its EK is listed."""
+        ...
+
+    def withdraw_ek(self, tenant: str, ek_digest: bytes) -> int:
+        """Take an EK off the tenant's list and forget its AKs; returns how many rows went."""
         ...
 
     def trust_digest(self) -> str:

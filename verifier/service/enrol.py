@@ -96,8 +96,8 @@ class Enrolments:
             raise EvidenceRejected(f"{where}.ak-name", f"ak_name: got {ak_name.hex()}, want {ak.name.hex()}")
         ek = describe_ek(ek_public)
         ticket_hash = bytes.fromhex(state.ticket_hash)
-        self._require_admission(state.tenant, ek.digest, ticket_hash)
-        listed = parts.store.is_ek_listed(state.tenant, ek.digest)
+        # Asked once: an EK that is taken off the list between two questions must not get in without a ticket.
+        is_listed = self._require_admission(state.tenant, ek.digest, ticket_hash)
         parts.store.enrol_ak(
             EnrolledAk(
                 tenant=state.tenant,
@@ -108,19 +108,20 @@ class Enrolments:
                 root="simulated" if parts.settings.simulated else "private",
                 enrolled_at_ms=now_ms,
             ),
-            ticket_hash=None if listed or not ticket_hash else ticket_hash,
+            ticket_hash=None if is_listed else ticket_hash,
         )
         return state.tenant
 
     def _secret(self, state: bytes) -> bytes:
         return hmac.digest(self._parts.keys.enrolment_key(), _LABEL + b"\x00" + state, "sha256")
 
-    def _require_admission(self, tenant: str, ek_digest: bytes, ticket_hash: bytes) -> None:
+    def _require_admission(self, tenant: str, ek_digest: bytes, ticket_hash: bytes) -> bool:
+        """Return whether the EK is listed; otherwise it is the ticket that lets it in."""
         store = self._parts.store
         if store.is_ek_listed(tenant, ek_digest):
-            return
+            return True
         if ticket_hash and store.ticket_is_open(tenant, ticket_hash):
-            return
+            return False
         raise EvidenceRejected(
             f"{SCHEME}.enrolment.admission",
             f"EK {ek_digest.hex()}: not on the tenant's list, and no open ticket came with it",

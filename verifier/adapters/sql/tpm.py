@@ -1,12 +1,17 @@
-"""TPM enrolment's tables: EK lists, single-use tickets (hashes only), enrolled AKs. One function a question, on a connection."""
+"""TPM enrolment's tables: EK lists, single-use tickets (hashes only), enrolled AKs.
+
+One function a question, on a connection; ``TpmTables`` gives each a short transaction, for ``SqlStore``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert  # ON CONFLICT: SQLite's compiler writes it alike
 
+from verifier.adapters.sql.engine import Database
 from verifier.adapters.sql.models import StoreClock, tpm_aks, tpm_eks, tpm_tickets
 from verifier.core.errors import EvidenceRejected
 from verifier.core.ports import EnrolledAk
@@ -79,6 +84,34 @@ def enrol_ak(connection: Connection, ak: EnrolledAk, ticket_hash: bytes | None) 
     connection.execute(_WRITE_AK, {column.name: getattr(ak, column.name) for column in tpm_aks.c})
 
 
+def enrolled_aks(connection: Connection, tenant: str) -> list[EnrolledAk]:
+    """List a tenant's AKs, the oldest enrolment first."""
+    found = connection.execute(
+        select(tpm_aks).where(tpm_aks.c.tenant == tenant).order_by(tpm_aks.c.enrolled_at_ms, tpm_aks.c.ak_name)
+    )
+    return [EnrolledAk(*row) for row in found]
+
+
+def listed_eks(connection: Connection, tenant: str) -> list[bytes]:
+    """List the EKs on a tenant's list."""
+    found = connection.execute(
+        select(tpm_eks.c.ek_digest).where(tpm_eks.c.tenant == tenant).order_by(tpm_eks.c.ek_digest)
+    )
+    return [bytes(digest) for digest in found.scalars()]
+
+
+def withdraw_ak(connection: Connection, tenant: str, ak_name: bytes) -> int:
+    """Forget one AK."""
+    return connection.execute(delete(tpm_aks).where(tpm_aks.c.tenant == tenant, tpm_aks.c.ak_name == ak_name)).rowcount
+
+
+def withdraw_ek(connection: Connection, tenant: str, ek_digest: bytes) -> int:
+    """Take an EK off the list, and forget every AK that was enrolled under it."""
+    gone = connection.execute(delete(tpm_eks).where(tpm_eks.c.tenant == tenant, tpm_eks.c.ek_digest == ek_digest))
+    aks = connection.execute(delete(tpm_aks).where(tpm_aks.c.tenant == tenant, tpm_aks.c.ek_public_digest == ek_digest))
+    return gone.rowcount + aks.rowcount
+
+
 def purge_tickets(connection: Connection, dead_ms: int) -> int:
     """Delete tickets that expired before ``dead_ms``, spent or not."""
     return connection.execute(delete(tpm_tickets).where(tpm_tickets.c.expires_ms < dead_ms)).rowcount
@@ -88,3 +121,70 @@ def _hash(name: str, value: bytes) -> bytes:
     if len(value) != _HASH_SIZE:
         raise ValueError(f"{name}: got {len(value)} bytes, want {_HASH_SIZE}")
     return value
+
+
+class TpmTables:
+    """The store's part for enrolled TPMs."""
+
+    @property
+    @abstractmethod
+    def _database(self) -> Database:
+        """This process's connections."""
+
+    def find_ak(self, tenant: str, ak_name: bytes) -> EnrolledAk | None:
+        """Return the enrolled attestation key of that Name."""
+        with self._database.read() as connection:
+            return find_ak(connection, tenant, ak_name)
+
+    def is_ek_listed(self, tenant: str, ek_digest: bytes) -> bool:
+        """Tell whether the EK is on the tenant's list."""
+        with self._database.read() as connection:
+            return is_ek_listed(connection, tenant, ek_digest)
+
+    def ticket_is_open(self, tenant: str, ticket_hash: bytes) -> bool:
+        """Tell whether a single-use ticket exists, is unspent, and not expired by the store's clock."""
+        with self._database.read() as connection:
+            return ticket_is_open(connection, tenant, ticket_hash)
+
+    def enrol_ak(self, ak: EnrolledAk, ticket_hash: bytes | None) -> None:
+        """Write the AK, spending the ticket in the same transaction; ``EvidenceRejected('tpm2.enrolment.ticket')`` if spent.
+
+        Not checked: that an EK without a ticket is listed; that is the caller's, who may have its list elsewhere.
+        """
+        with self._database.write() as connection:
+            enrol_ak(connection, ak, ticket_hash)
+
+    def add_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
+        """Put EK digests on the tenant's list."""
+        with self._database.write() as connection:
+            add_eks(connection, tenant, ek_digests)
+
+    def replace_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
+        """Make the tenant's list exactly these EK digests."""
+        with self._database.write() as connection:
+            replace_eks(connection, tenant, ek_digests)
+
+    def add_ticket(self, tenant: str, ticket_hash: bytes, expires_ms: int) -> None:
+        """Open a single-use ticket (only its hash is kept); one that is known is left as it is."""
+        with self._database.write() as connection:
+            add_ticket(connection, tenant, ticket_hash, expires_ms)
+
+    def enrolled_aks(self, tenant: str) -> Sequence[EnrolledAk]:
+        """Return the tenant's enrolled AKs, the oldest enrolment first."""
+        with self._database.read() as connection:
+            return enrolled_aks(connection, tenant)
+
+    def listed_eks(self, tenant: str) -> Sequence[bytes]:
+        """Return the EK digests on the tenant's list."""
+        with self._database.read() as connection:
+            return listed_eks(connection, tenant)
+
+    def withdraw_ak(self, tenant: str, ak_name: bytes) -> int:
+        """Forget an enrolled AK; returns how many went. Its TPM may enrol again while its EK is listed."""
+        with self._database.write() as connection:
+            return withdraw_ak(connection, tenant, ak_name)
+
+    def withdraw_ek(self, tenant: str, ek_digest: bytes) -> int:
+        """Take an EK off the tenant's list and forget its AKs; returns how many rows went."""
+        with self._database.write() as connection:
+            return withdraw_ek(connection, tenant, ek_digest)

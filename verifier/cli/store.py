@@ -1,0 +1,135 @@
+"""``verifier store``: read the records of verdicts, check their chain, void all challenges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from verifier.cli.opened import CONFIG_OPTION, opened_store, utc_time
+from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.core.exits import Exit
+from verifier.core.ports import StoredRecord
+
+
+@click.group("store")
+def command() -> None:
+    """Look into the store: records of verdicts and their chain; void all challenges."""
+
+
+@command.command("raise-epoch")
+@CONFIG_OPTION
+@FORMAT_OPTION
+def raise_epoch(config: str | None, output_format: str) -> None:
+    """Void every outstanding challenge: after a backup was restored, or a failover that may have lost spent nonces.
+
+    Attesters ask for a new challenge by themselves; no token and no enrolment is touched.
+    """
+
+    def body() -> Answer:
+        with opened_store(config) as store:
+            epoch = store.raise_epoch()
+        text = f"epoch {epoch}: every challenge issued before is void; attesters ask again by themselves"
+        return Answer({"outcome": "raised", "epoch": epoch}, text)
+
+    run(output_format, body)
+
+
+@command.command("verify")
+@CONFIG_OPTION
+@FORMAT_OPTION
+def verify(config: str | None, output_format: str) -> None:
+    """Walk the chain of records from the first one; leaves with 1 where a link is broken, and names the record.
+
+    Not seen: that the last records were cut off together with the chain's end. Keep what this prints elsewhere, and compare.
+    """
+
+    def body() -> Answer:
+        with opened_store(config) as store:
+            last = store.verify_chain()
+        text = f"{last.seq} records, chain unbroken, ends at {last.digest.hex()}"
+        return Answer({"outcome": "unbroken", "seq": last.seq, "digest": last.digest.hex()}, text)
+
+    run(output_format, body)
+
+
+@command.command("records")
+@CONFIG_OPTION
+@click.option("--after", type=click.IntRange(0), help="List from the one after this number; without it, the newest.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000), help="How many at most.")
+@click.option("--seq", type=click.IntRange(1), help="Show this one, with every finding.")
+@FORMAT_OPTION
+def records(config: str | None, after: int | None, limit: int, seq: int | None, output_format: str) -> None:
+    """List verdicts: number, time, tenant, workload, outcome, check id. With --seq, say why one was what it was.
+
+    This is where an operator sees what a caller is not told: what is behind `policy.refused`.
+    """
+
+    def body() -> Answer:
+        return _listed(config, after, limit) if seq is None else _shown(config, seq)
+
+    run(output_format, body)
+
+
+def _listed(config: str | None, after: int | None, limit: int) -> Answer:
+    with opened_store(config) as store:
+        start = max(0, store.head().seq - limit) if after is None else after
+        found = store.records_after(start, limit)
+    lines = [
+        f"{one.seq} {utc_time(one.now_ms)} {one.tenant} {one.workload} {one.outcome} {one.check_id}".rstrip()
+        for one in found
+    ]
+    listed = [
+        {
+            "seq": one.seq,
+            "time": utc_time(one.now_ms),
+            **{name: getattr(one, name) for name in ("tenant", "workload", "scheme", "outcome", "check_id")},
+        }
+        for one in found
+    ]
+    return Answer({"outcome": "listed", "records": listed}, "\n".join(lines) or "no records")
+
+
+def _shown(config: str | None, seq: int) -> Answer:
+    with opened_store(config) as store:
+        record = store.record(seq)
+        kept = record is not None and store.evidence(record.evidence_digest) is not None
+    if record is None:
+        return Answer({"outcome": "unknown", "seq": seq}, f"there is no record {seq}", Exit.NO)
+    findings = json.loads(record.findings)
+    form = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(record).items()}
+    form |= {"findings": findings, "time": utc_time(record.now_ms), "evidence_kept": kept}
+    return Answer({"outcome": "shown", "record": form}, "\n".join(_worded(record, findings, kept=kept)))
+
+
+def _worded(record: StoredRecord, findings: list[dict[str, Any]], *, kept: bool) -> list[str]:
+    verdict = record.outcome if not record.check_id else f"{record.outcome} by {record.check_id}"
+    facts = {
+        "workload": f"{record.tenant}/{record.workload} ({record.workload_uuid or 'not registered'})",
+        "scheme": record.scheme,
+        "policy": f"{record.policy or 'none'} {record.policy_digest.hex()}".rstrip(),
+        "instance": record.instance,
+        "measurement": record.measurement,
+        "token": record.jti,
+        "from": record.source,
+        "evidence": f"{record.evidence_digest.hex()} ({'kept' if kept else 'not kept'})",
+    }
+    lines = [f"{record.seq} {utc_time(record.now_ms)} {verdict}"]
+    lines += [f"  {name}: {value}" for name, value in facts.items() if value]
+    for finding in findings:
+        lines += _finding_lines(finding)
+    return lines
+
+
+def _finding_lines(finding: Mapping[str, Any]) -> list[str]:
+    mark, about = ("ok  " if finding.get("ok") else "FAIL"), finding.get("identity", "")
+    head = f"  {mark}  {finding.get('rule')}{f' ({about})' if about else ''}"
+    if "expected" in finding:
+        head += f": expected {json.dumps(finding['expected'])}, seen {json.dumps(finding.get('seen'))}"
+    more = [finding.get("detail", "")]
+    if not finding.get("ok"):
+        more.append(finding.get("remedy", ""))
+    return [head, *(f"        {text}" for text in more if text)]
