@@ -10,6 +10,7 @@ import fcntl
 import importlib.util
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,12 +88,50 @@ class Turn:
             self._file = None
 
 
+class Gate:
+    """Counts who uses connections, so that a fork can wait until nobody does, and keep everybody out meanwhile.
+
+    A child that inherits an open SQLite connection inherits the library's idea of locks that the child does not hold; its
+    own new connections then believe in them. [Tried: a record that was answered was written over, within one commit each.]
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._users = 0
+        self._is_shut = False
+
+    def __enter__(self) -> None:
+        with self._changed:
+            while self._is_shut:
+                self._changed.wait()
+            self._users += 1
+
+    def __exit__(self, *_exception: object) -> None:
+        with self._changed:
+            self._users -= 1
+            if self._is_shut:
+                self._changed.notify_all()
+
+    def shut(self, timeout_s: float) -> bool:
+        """Let nobody in any more and wait until all are out; tells whether they are."""
+        with self._changed:
+            self._is_shut = True
+            return self._changed.wait_for(lambda: self._users == 0, timeout_s)
+
+    def open(self) -> None:
+        """Let everybody in again."""
+        with self._changed:
+            self._is_shut = False
+            self._changed.notify_all()
+
+
 class Database:
     """One process's connections to one database. Never used across a fork (``SqlStore`` sees to that)."""
 
     def __init__(self, url: URL, *, busy_s: float = BUSY_S, statement_s: float = STATEMENT_S) -> None:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.turn = Turn(url)
+        self.gate = Gate()
         self.shown = url.render_as_string(hide_password=True)
         self.engine = _open_sqlite(url, busy_s) if self.is_sqlite else _open_postgresql(url, busy_s, statement_s)
         self._reader = (
@@ -104,17 +143,20 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Lend a connection for one SELECT: each statement sees one state, no lock is taken."""
-        with answering(), self._reader.connect() as connection:
+        with self.gate, answering(), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Lend a connection inside a transaction that may write; it is committed at the end of the block, durably."""
-        with answering(), self.engine.begin() as connection:
+        with self.gate, answering(), self.engine.begin() as connection:
             yield connection
 
     def lend_driver(self) -> PoolProxiedConnection:
-        """Lend a driver's own connection, for fixed statements below SQLAlchemy; errors are those of ``driver``."""
+        """Lend a driver's own connection, for fixed statements below SQLAlchemy; errors are those of ``driver``.
+
+        Who keeps it must pass the gate to use it, and close it before a fork.
+        """
         return self.engine.raw_connection()
 
     @property

@@ -1,17 +1,12 @@
 """``SqlStore``: what ``verifier.core.ports.Store`` asks for.
 
 Verdicts go through the group writer; all else is one statement or one short transaction.
-A store may be made before a fork (gunicorn's preload): connections and the writer's thread belong to one process; a child
-starts with none and opens its own at its first use.
+A store may be made and used before a fork (``forking``).
 """
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -20,6 +15,7 @@ from sqlalchemy.engine import URL
 
 from verifier.adapters.sql import tpm
 from verifier.adapters.sql.engine import Database, read_url
+from verifier.adapters.sql.forking import OwnedByProcess
 from verifier.adapters.sql.models import (
     StoreClock,
     chain_head,
@@ -33,9 +29,8 @@ from verifier.adapters.sql.models import (
 )
 from verifier.adapters.sql.records import CHAIN_CHECK, COLUMNS, GENESIS, prepare, stored, verify_links
 from verifier.adapters.sql.schema import check_server, migrate
-from verifier.adapters.sql.writer import Writer
 from verifier.core.errors import EvidenceRejected, mismatch
-from verifier.core.ports import CommittedRecord, EnrolledAk, Standing, StoredRecord, TrustRow, VerdictRecord
+from verifier.core.ports import CommittedRecord, Standing, StoredRecord, TrustRow, VerdictRecord
 from verifier.core.settings import SKEW_MS
 
 EPOCHS = 1 << 16  # the nonce has two bytes for it
@@ -83,18 +78,6 @@ _TAKE_LEASE = _NEW_LEASE.on_conflict_do_update(
 ).execution_options(preserve_rowcount=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Process:
-    """What belongs to one process."""
-
-    database: Database
-    writer: Writer
-
-    def close(self) -> None:
-        self.writer.close()
-        self.database.close()
-
-
 def open_store(url: str, *, skew_ms: int = SKEW_MS, keep_evidence: bool = True) -> SqlStore:
     """Open a store, migrating its database first where that is needed.
 
@@ -107,16 +90,12 @@ def open_store(url: str, *, skew_ms: int = SKEW_MS, keep_evidence: bool = True) 
     return SqlStore(parsed, skew_ms=skew_ms, keep_evidence=keep_evidence)
 
 
-class SqlStore:
+class SqlStore(tpm.TpmTables):
     """A store in a migrated SQLite file or PostgreSQL database; made by ``open_store``."""
 
     def __init__(self, url: URL, *, skew_ms: int, keep_evidence: bool) -> None:
-        self._url = url
         self._skew_ms = skew_ms
-        self._keep_evidence = keep_evidence
-        self._lock = threading.Lock()
-        self._process: _Process | None = None
-        _STORES.add(self)
+        self._owned = OwnedByProcess(url, skew_ms=skew_ms, keep_evidence=keep_evidence)
 
     def now_ms(self) -> int:
         """Return the store's own clock."""
@@ -160,12 +139,18 @@ class SqlStore:
         ``CannotDecide('service.store')``: then nothing was written, unless the connection broke within COMMIT itself or
         the wait ended first (10 s), where a nonce may be spent without a token. ``ValueError`` for what no database holds.
         """
-        return self._here().writer.commit(prepare(record))
+        return self._owned.here().writer.commit(prepare(record))
 
     def records_after(self, seq: int, limit: int) -> Sequence[StoredRecord]:
         """Return at most ``limit`` records whose number is above ``seq``, in order."""
         with self._database.read() as connection:
             return [stored(row) for row in connection.execute(_RECORDS_AFTER, {"after": seq, "most": limit})]
+
+    def head(self) -> CommittedRecord:
+        """Return where the chain of records ends; number 0 without one."""
+        with self._database.read() as connection:
+            seq, digest = connection.execute(_HEAD).one()
+        return CommittedRecord(int(seq), bytes(digest))
 
     def record(self, seq: int) -> StoredRecord | None:
         """Return one record."""
@@ -191,44 +176,6 @@ class SqlStore:
         if last != CommittedRecord(seq, bytes(digest)):
             raise EvidenceRejected(CHAIN_CHECK, mismatch("end of the chain", last, CommittedRecord(seq, bytes(digest))))
         return last
-
-    def find_ak(self, tenant: str, ak_name: bytes) -> EnrolledAk | None:
-        """Return the enrolled attestation key of that Name."""
-        with self._database.read() as connection:
-            return tpm.find_ak(connection, tenant, ak_name)
-
-    def is_ek_listed(self, tenant: str, ek_digest: bytes) -> bool:
-        """Tell whether the EK is on the tenant's list."""
-        with self._database.read() as connection:
-            return tpm.is_ek_listed(connection, tenant, ek_digest)
-
-    def ticket_is_open(self, tenant: str, ticket_hash: bytes) -> bool:
-        """Tell whether a single-use ticket exists, is unspent, and not expired by the store's clock."""
-        with self._database.read() as connection:
-            return tpm.ticket_is_open(connection, tenant, ticket_hash)
-
-    def enrol_ak(self, ak: EnrolledAk, ticket_hash: bytes | None) -> None:
-        """Write the AK, spending the ticket in the same transaction; ``EvidenceRejected('tpm2.enrolment.ticket')`` if spent.
-
-        Not checked: that an EK without a ticket is listed; that is the caller's, who may have its list elsewhere.
-        """
-        with self._database.write() as connection:
-            tpm.enrol_ak(connection, ak, ticket_hash)
-
-    def add_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
-        """Put EK digests on the tenant's list."""
-        with self._database.write() as connection:
-            tpm.add_eks(connection, tenant, ek_digests)
-
-    def replace_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
-        """Make the tenant's list exactly these EK digests."""
-        with self._database.write() as connection:
-            tpm.replace_eks(connection, tenant, ek_digests)
-
-    def add_ticket(self, tenant: str, ticket_hash: bytes, expires_ms: int) -> None:
-        """Open a single-use ticket (only its hash is kept); one that is known is left as it is."""
-        with self._database.write() as connection:
-            tpm.add_ticket(connection, tenant, ticket_hash, expires_ms)
 
     def trust_digest(self) -> str:
         """Return the digest of the trust documents compiled last, "" for none."""
@@ -299,26 +246,11 @@ class SqlStore:
 
     def close(self) -> None:
         """Write what waits, stop the writer, close connections. A later use opens them anew."""
-        with self._lock:
-            process, self._process = self._process, None
-        if process is not None:
-            process.close()
+        self._owned.close()
 
     @property
     def _database(self) -> Database:
-        return self._here().database
-
-    def _here(self) -> _Process:
-        """Return this process's connections and writer, made at the first use."""
-        process = self._process
-        if process is not None:
-            return process
-        with self._lock:
-            if self._process is None:
-                database = Database(self._url)
-                writer = Writer(database, skew_ms=self._skew_ms, keep_evidence=self._keep_evidence)
-                self._process = _Process(database, writer)
-            return self._process
+        return self._owned.here().database
 
     def _walk(self, end: int) -> Iterator[StoredRecord]:
         after = GENESIS.seq
@@ -329,40 +261,8 @@ class SqlStore:
             yield from found
             after = found[-1].seq
 
-    def release_idle(self) -> None:
-        """Close connections that nobody uses right now (before a fork)."""
-        process = self._process
-        if process is not None:
-            process.writer.release_idle()
-            process.database.close()
-
-    def forget(self) -> None:
-        """Drop what the parent process opened, without closing it: it is the parent's (in a child, after a fork)."""
-        self._lock = threading.Lock()
-        if self._process is not None:
-            _ABANDONED.append(self._process)
-            self._process = None
-
 
 def _chunks(rows: Iterable[TrustRow], size: int) -> Iterator[list[TrustRow]]:
     iterator = iter(rows)
     while chunk := list(islice(iterator, size)):
         yield chunk
-
-
-_STORES: weakref.WeakSet[SqlStore] = weakref.WeakSet()
-# Kept from the garbage collector, which would close a parent's connections: SQLite and servers take that for the parent.
-_ABANDONED: list[_Process] = []
-
-
-def _before_fork() -> None:
-    for store in list(_STORES):
-        store.release_idle()
-
-
-def _in_child() -> None:
-    for store in list(_STORES):
-        store.forget()
-
-
-os.register_at_fork(before=_before_fork, after_in_child=_in_child)

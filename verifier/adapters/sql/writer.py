@@ -176,7 +176,7 @@ class Writer:
         driver = self._database.driver
         outcomes: Sequence[CommittedRecord | BridgeError]
         try:
-            with self._writing, self._database.turn:
+            with self._database.gate, self._writing, self._database.turn:
                 outcomes = self._commit([waiter.prepared for waiter in group])
         except (driver.Error, SQLAlchemyError, OSError) as error:
             if len(group) > 1 and isinstance(error, driver.IntegrityError | driver.DataError):

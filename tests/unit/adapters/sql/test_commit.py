@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ def _committed(store: SqlStore, verdict: VerdictRecord) -> CommittedRecord | Bri
 @contextmanager
 def _held_back(store: SqlStore) -> Iterator[Writer]:
     """Do without the writer's thread, so that whatever is committed meanwhile becomes one group afterwards."""
-    writer = store._here().writer
+    writer = store._owned.here().writer
     writer.close()
     writer._closed = False
     writer._thread = threading.current_thread()
@@ -149,7 +148,7 @@ def test_the_store_has_its_own_clock_in_milliseconds(store: SqlStore) -> None:
 
 def _count_transactions(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that grows by the size of every group that is tried."""
-    writer = store._here().writer
+    writer = store._owned.here().writer
     sizes: list[int] = []
     commit = writer._commit
     monkeypatch.setattr(writer, "_commit", lambda group: (sizes.append(len(group)), commit(group))[1])
@@ -238,28 +237,6 @@ def test_what_no_database_holds_is_the_callers_mistake_and_stops_nobody(
     with pytest.raises(ValueError, match=r".+"):
         sqlite_store.commit_verdict(make_verdict(**{field: value}))
     assert sqlite_store.commit_verdict(make_verdict()).seq == 1
-
-
-def test_a_store_made_before_a_fork_serves_both_sides(store: SqlStore) -> None:
-    """Gunicorn preloads, then forks: neither connections nor the writer's thread come along."""
-    store.commit_verdict(make_verdict())
-    lent = store._database.lend_driver()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            # Even what is lent out in the parent at this moment does not come along.
-            assert store._process is None
-            store.ping()
-            status = 0 if store.commit_verdict(make_verdict()).seq in (2, 3) else 2
-            store.close()
-        finally:
-            os._exit(status)
-    lent.invalidate()
-    store.commit_verdict(make_verdict())
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    store.commit_verdict(make_verdict())
-    assert store.verify_chain().seq == 4
 
 
 def test_a_closed_store_opens_again(store: SqlStore) -> None:

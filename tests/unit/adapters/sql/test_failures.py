@@ -28,6 +28,7 @@ CALLS: dict[str, Callable[[SqlStore], object]] = {
     "last_record_ms": lambda store: store.last_record_ms(),
     "commit_verdict": lambda store: store.commit_verdict(make_verdict()),
     "records_after": lambda store: store.records_after(0, 1),
+    "head": lambda store: store.head(),
     "record": lambda store: store.record(1),
     "evidence": lambda store: store.evidence(bytes(32)),
     "verify_chain": lambda store: store.verify_chain(),
@@ -38,6 +39,10 @@ CALLS: dict[str, Callable[[SqlStore], object]] = {
     "add_eks": lambda store: store.add_eks("default", [bytes(32)]),
     "replace_eks": lambda store: store.replace_eks("default", [bytes(32)]),
     "add_ticket": lambda store: store.add_ticket("default", bytes(32), 1),
+    "enrolled_aks": lambda store: store.enrolled_aks("default"),
+    "listed_eks": lambda store: store.listed_eks("default"),
+    "withdraw_ak": lambda store: store.withdraw_ak("default", b"n"),
+    "withdraw_ek": lambda store: store.withdraw_ek("default", bytes(32)),
     "trust_digest": lambda store: store.trust_digest(),
     "replace_trust": lambda store: store.replace_trust("d", [TrustRow("policy", "t", "n", 1, "{}")]),
     "trust_document": lambda store: store.trust_document("policy", "default", "n"),
@@ -110,7 +115,7 @@ def test_a_full_disk_refuses_the_whole_group_and_writes_nothing(sqlite_store: Sq
         connection.execute(f"PRAGMA max_page_count = {limit}")
 
     event.listen(database.engine, "connect", on_connect)
-    sqlite_store.release_idle()
+    sqlite_store._owned.here().release_idle()
     verdicts = [make_verdict(evidence=b"e" * 100_000) for _ in range(4)]
     failures: list[str] = []
 
@@ -127,7 +132,7 @@ def test_a_full_disk_refuses_the_whole_group_and_writes_nothing(sqlite_store: Sq
         thread.join()
     assert failures == ["service.store: the store did not answer: OperationalError SQLITE_FULL"] * 4
     limit = 1_000_000
-    sqlite_store.release_idle()
+    sqlite_store._owned.here().release_idle()
     assert sqlite_store.verify_chain().seq == 1
     for verdict in verdicts:
         sqlite_store.commit_verdict(make_verdict(nonce=verdict.nonce))

@@ -39,7 +39,8 @@ def test_an_empty_store_stands_at_nothing(store: SqlStore) -> None:
     assert (standing.last_record_ms, standing.trust_digest) == (0, "")
     assert standing.epoch == store.epoch()
     assert abs(standing.now_ms - store.now_ms()) < 5_000
-    assert store.verify_chain().seq == 0
+    assert store.verify_chain() == store.head()
+    assert store.head().seq == 0
 
 
 def test_raising_the_epoch_gives_another_that_fits_the_nonce(store: SqlStore) -> None:
@@ -178,6 +179,23 @@ def test_ek_lists_grow_and_are_replaced(store: SqlStore) -> None:
     assert [store.is_ek_listed("default", ek) for ek in (one, two, three)] == [False, False, True]
     with pytest.raises(ValueError, match="ek_digest"):
         store.add_eks("default", [b"short"])
+
+
+def test_a_withdrawn_ek_takes_its_aks_along(store: SqlStore) -> None:
+    other = dataclasses.replace(AK, ak_name=b"\x00\x0b" + b"\x0c" * 32, ek_public_digest=b"\x0d" * 32, enrolled_at_ms=1)
+    store.add_eks("default", [AK.ek_public_digest, other.ek_public_digest])
+    for ak in (AK, other):
+        store.enrol_ak(ak, None)
+    assert store.enrolled_aks("default") == [other, AK]
+    assert store.listed_eks("default") == [AK.ek_public_digest, other.ek_public_digest]
+    assert store.withdraw_ek("other", AK.ek_public_digest) == 0
+    assert store.withdraw_ek("default", AK.ek_public_digest) == 2
+    assert store.find_ak("default", AK.ak_name) is None
+    assert not store.is_ek_listed("default", AK.ek_public_digest)
+    assert store.withdraw_ak("default", other.ak_name) == 1
+    assert store.withdraw_ak("default", other.ak_name) == 0
+    assert store.enrolled_aks("default") == []
+    assert store.listed_eks("default") == [other.ek_public_digest]
 
 
 def test_a_mark_rises_and_never_falls(store: SqlStore) -> None:
