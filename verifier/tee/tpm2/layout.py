@@ -240,7 +240,7 @@ def decode_public(data: bytes, *, check_id: str) -> Public:
     if kind == ALG_RSA:
         bits, exponent = reader.u16be("keyBits"), reader.u32be("exponent")
         modulus = _bounded(reader, "modulus", 512)
-        if len(modulus) * 8 != bits or not modulus[0] & 0x80:
+        if not modulus or len(modulus) * 8 != bits or not modulus[0] & 0x80:
             raise reader.fail(f"modulus: got {len(modulus)} bytes, want {bits} bits with the first one set")
         reader.end()
         return Public(
