@@ -1,15 +1,12 @@
-"""The way of one attestation: ask, bind, collect, send, open. A retry starts at the first step, with new keys.
+"""The way of one attestation: ask, bind, collect, send, open. A retry (``patience``) starts at the first step, with new keys.
 
-Only what may pass is tried again: ``CannotDecide`` with the time that the server asked for, and a challenge that was
-spent or grew old. Everything else is an answer. Source: design.md sections 2 and 4.
+Source: design.md sections 2 and 4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
 
 from attester.answer import Expected, Opened, Pin, open_answer
 from attester.envelope import Envelope
@@ -20,15 +17,9 @@ from attester.providers import Provider
 from attester.settings import Trust
 from verifier.core.binding import NONCE_SIZE, BindingDigest, Context, binding_digest
 from verifier.core.encoding import b64url, unb64url
-from verifier.core.errors import BridgeError, CannotDecide, MalformedEvidence
+from verifier.core.errors import MalformedEvidence
 
-TRIES = 6
-WAIT_S = 90.0
 _OK = 200
-# A challenge that somebody else's restart, a slow TPM or a lost answer used up: the way out is a new one.
-_NEW_CHALLENGE = frozenset({"service.nonce.spent", "service.nonce.expired", "service.nonce.epoch"})
-# A device of this machine that does not answer has been asked often enough by its provider.
-_LOCAL = ("attester.provider.", "attester.tpm2.", "attester.configfs.")
 
 
 def verifier_client(trust: Trust) -> Client:
@@ -93,29 +84,3 @@ def attest_once(client: Client, trust: Trust, provider: Provider, now: Callable[
     )
     pin = Pin(trust.root, trust.root_lowest_seq)
     return open_answer(sealed, enc_key=keys.enc, expected=expected, pin=pin, now=now())
-
-
-def _may_pass(error: BaseException) -> bool:
-    if not isinstance(error, BridgeError):
-        return False
-    if isinstance(error, CannotDecide):
-        return not error.check_id.startswith(_LOCAL)
-    return error.check_id in _NEW_CHALLENGE
-
-
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    wanted = error.retry_after if isinstance(error, CannotDecide) else 0
-    # At least a little longer each time, whatever the server asks for.
-    return float(max(wanted, 0.2 * state.attempt_number))
-
-
-def patiently(step: Callable[[], Opened], *, wait_s: float = WAIT_S) -> Opened:
-    """Repeat a step while it may pass: at most ``TRIES`` times, and never beyond ``wait_s`` seconds."""
-    retrying = Retrying(
-        retry=retry_if_exception(_may_pass),
-        wait=_wait,
-        stop=stop_after_attempt(TRIES) | stop_before_delay(wait_s),
-        reraise=True,
-    )
-    return retrying(step)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from attester.answer import VaultPlace
@@ -21,6 +23,7 @@ from verifier.core.errors import BridgeError, ConfigError, EvidenceRejected, Mal
 _PATH = re.compile(r"[A-Za-z0-9_.=@~-]+(?:/[A-Za-z0-9_.=@~-]+)*", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}", re.ASCII)
 _OK, _NO_CONTENT = 200, 204
+_JWT_LIFE_S = 45.0  # tokens live 60 s by default; a login after that is refused anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,30 @@ class Vault:
             return reply.status in (_OK, _NO_CONTENT)
         self._token = ""
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Secrets by reference, and whether the Vault token was handed back."""
+
+    values: Mapping[Reference, bytes] = field(repr=False)
+    revoked: bool
+
+
+def fetch(place: VaultPlace, jwt: str, references: Iterable[Reference], *, wait_s: float) -> Fetched:
+    """Log in, read each secret once, hand the token back whatever happened. Trouble that may pass is waited for."""
+    from attester.patience import patiently
+
+    wait_s = min(wait_s, _JWT_LIFE_S)
+    vault = Vault(place)
+    patiently(lambda: vault.login(jwt), wait_s=wait_s)
+    values: dict[Reference, bytes] = {}
+    try:
+        for reference in dict.fromkeys(references):
+            values[reference] = patiently(partial(vault.read, reference), wait_s=wait_s)
+    finally:
+        revoked = vault.revoke()
+    return Fetched(values, revoked)
 
 
 def _as_bytes(value: Any) -> bytes:

@@ -104,16 +104,12 @@ def _secrets(
 ) -> dict[str, str]:
     """Attest, read every secret once, write the files, and return the command's environment."""
     from attester.memfile import write
-    from attester.vault import Vault
+    from attester.vault import fetch
 
     with session(options) as here:
         opened = here.attest()
-    vault = Vault(opened.vault)
-    vault.login(opened.token)
-    try:
-        values = {reference: vault.read(reference) for reference in {*variables.values(), *files.values()}}
-    finally:
-        vault.revoke()
+    wanted = (*variables.values(), *files.values())
+    values = fetch(opened.vault, opened.token, wanted, wait_s=options["wait"]).values
     environment = dict(os.environ)
     for name, reference in variables.items():
         if b"\x00" in values[reference]:

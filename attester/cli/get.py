@@ -21,19 +21,15 @@ def command(options: dict[str, Any], out: str, reference: str, output_format: st
     """
 
     def body() -> Answer:
-        from attester.vault import Vault, parse_reference
+        from attester.vault import fetch, parse_reference
 
         wanted = parse_reference(reference)
         name = f"{wanted.path}.{wanted.key}".replace("/", ".")
         path = None if out == "-" else output_path(out, name)
         with session(options) as here:
             opened = here.attest()
-        vault = Vault(opened.vault)
-        vault.login(opened.token)
-        try:
-            value = vault.read(wanted)
-        finally:
-            revoked = vault.revoke()
-        return deliver(value, path, "secret", {"reference": str(wanted), "vault_token_revoked": revoked})
+        done = fetch(opened.vault, opened.token, (wanted,), wait_s=options["wait"])
+        facts = {"reference": str(wanted), "vault_token_revoked": done.revoked}
+        return deliver(done.values[wanted], path, "secret", facts)
 
     run_command(output_format, body)

@@ -17,12 +17,14 @@ def command(options: dict[str, Any], out: str, output_format: str) -> None:
     """Attest, log in to Vault and write the Vault token to a memory-backed file, 0600. It is not printed."""
 
     def body() -> Answer:
+        from attester.patience import patiently
         from attester.vault import Vault
 
         path = None if out == "-" else output_path(out, "vault-token")
         with session(options) as here:
             opened = here.attest()
-        token = Vault(opened.vault).login(opened.token)
+        vault = Vault(opened.vault)
+        token = patiently(lambda: vault.login(opened.token), wait_s=options["wait"])
         facts = {"vault": opened.vault.address, "lease_s": token.lease_s}
         return deliver(token.value.encode(), path, "Vault token", facts)
 

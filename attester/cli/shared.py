@@ -125,7 +125,8 @@ class Session:
 
     def attest(self) -> Opened:
         """Attest, patiently."""
-        from attester.flow import attest_once, patiently, verifier_client
+        from attester.flow import attest_once, verifier_client
+        from attester.patience import patiently
 
         client = verifier_client(self.trust)
         return patiently(

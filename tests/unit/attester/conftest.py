@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from attester.cli.__main__ import cli
 from tests.support.configfs_tsm import StandIn, mounted, require_fuse
 from tests.support.false_servers import Stage, stage
 from tests.support.swtpm import EkCa, make_ek_ca, manufacture, require_swtpm
@@ -78,20 +80,48 @@ class Ran:
     err: str
 
 
-@pytest.fixture
-def attester(servers: Stage, tmp_path: Path) -> Callable[..., Ran]:
-    """Run the command as a process, on a simulated machine whose host fixed the stage's configuration."""
-    config = tmp_path / "attester.toml"
-    config.write_text(servers.config())
+Run = Callable[..., Ran]
 
-    def run(*words: str, env: dict[str, str] | None = None, content: str | None = None) -> Ran:
+
+def _words(config: Path, command: str, rest: tuple[str, ...]) -> list[str]:
+    """Say that the host of a simulated machine fixed this configuration at launch."""
+    host_data = hashlib.sha256(config.read_bytes()).hexdigest()
+    place = ["--provider", "simulated", "--simulated-host-data", host_data, "--config", str(config), "--wait", "5"]
+    return [command, *place, *rest]
+
+
+@pytest.fixture
+def config(servers: Stage, tmp_path: Path) -> Path:
+    """The configuration of an attester that believes the stage's verifier."""
+    path = tmp_path / "attester.toml"
+    path.write_text(servers.config())
+    return path
+
+
+@pytest.fixture
+def attester(config: Path) -> Run:
+    """Run the command in this process, for what a process of its own would not show better."""
+
+    def run(command: str, *rest: str, content: str | None = None) -> Ran:
         if content is not None:
             config.write_text(content)
-        command, *rest = words
-        host_data = hashlib.sha256(config.read_bytes()).hexdigest()
-        place = ["--provider", "simulated", "--simulated-host-data", host_data, "--config", str(config), "--wait", "5"]
+        done = CliRunner().invoke(cli, _words(config, command, rest))
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Ran(done.exit_code, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def attester_process(config: Path) -> Run:
+    """Run the command as a process of its own."""
+
+    def run(command: str, *rest: str, env: dict[str, str] | None = None, content: str | None = None) -> Ran:
+        if content is not None:
+            config.write_text(content)
         done = subprocess.run(
-            [sys.executable, "-m", "attester.cli.__main__", command, *place, *rest],
+            [sys.executable, "-m", "attester.cli.__main__", *_words(config, command, rest)],
             cwd=ROOT,
             env={**os.environ, **(env or {})},
             capture_output=True,

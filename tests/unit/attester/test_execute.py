@@ -29,8 +29,10 @@ def _secret(servers: Stage) -> None:
     }
 
 
-def test_the_child_finds_its_secret_in_its_environment(attester: Run, servers: Stage) -> None:
-    ran = attester("exec", "--env", f"DB={REFERENCE}", "--", sys.executable, "-c", "import os;print(os.environ['DB'])")
+def test_the_child_finds_its_secret_in_its_environment(attester_process: Run, servers: Stage) -> None:
+    ran = attester_process(
+        "exec", "--env", f"DB={REFERENCE}", "--", sys.executable, "-c", "import os;print(os.environ['DB'])"
+    )
     assert ran.code == 0, ran.err
     assert ran.out.strip() == SECRET
     assert servers.vault.paths()[-1] == "/v1/auth/token/revoke-self"
@@ -44,19 +46,21 @@ def test_without_files_the_attester_becomes_the_command(servers: Stage, tmp_path
 
 
 @pytest.mark.parametrize("code", [0, 1, 7, 70])
-def test_the_childs_exit_code_is_ours(attester: Run, memory: Path, code: int) -> None:
-    ran = attester(
+def test_the_childs_exit_code_is_ours(attester_process: Run, memory: Path, code: int) -> None:
+    ran = attester_process(
         "exec", "--file", f"{memory}/pw={REFERENCE}", "--", sys.executable, "-c", f"raise SystemExit({code})"
     )
     assert ran.code == code
 
 
-def test_files_are_there_for_the_child_and_gone_afterwards(attester: Run, memory: Path) -> None:
+def test_files_are_there_for_the_child_and_gone_afterwards(attester_process: Run, memory: Path) -> None:
     script = (
         "import os,stat,sys;p=sys.argv[1];"
         "print(open(p).read(), oct(stat.S_IMODE(os.stat(p).st_mode)), sorted(os.environ.get('DB','')))"
     )
-    ran = attester("exec", "--file", f"{memory}/pw={REFERENCE}", "--", sys.executable, "-c", script, f"{memory}/pw")
+    ran = attester_process(
+        "exec", "--file", f"{memory}/pw={REFERENCE}", "--", sys.executable, "-c", script, f"{memory}/pw"
+    )
     assert ran.out.split()[:2] == [SECRET, "0o600"], ran.err
     assert list(memory.iterdir()) == []
 
@@ -167,34 +171,34 @@ def test_a_wrong_wish_is_refused_before_anything_is_asked_for(
 
 
 def test_a_file_on_a_disk_or_one_that_exists_is_refused(
-    attester: Run, servers: Stage, memory: Path, tmp_path: Path
+    attester_process: Run, servers: Stage, memory: Path, tmp_path: Path
 ) -> None:
-    assert attester("exec", "--file", f"{tmp_path}/pw={REFERENCE}", "--", "true").code == 64
+    assert attester_process("exec", "--file", f"{tmp_path}/pw={REFERENCE}", "--", "true").code == 64
     assert servers.verifier.seen == []
     (memory / "theirs").write_text("theirs")
-    assert attester("exec", "--file", f"{memory}/theirs={REFERENCE}", "--", "true").code == 64
+    assert attester_process("exec", "--file", f"{memory}/theirs={REFERENCE}", "--", "true").code == 64
     assert (memory / "theirs").read_text() == "theirs"
 
 
-def test_files_are_removed_when_the_command_cannot_be_started(attester: Run, memory: Path) -> None:
-    ran = attester("exec", "--file", f"{memory}/pw={REFERENCE}", "--", "/no/such/program")
+def test_files_are_removed_when_the_command_cannot_be_started(attester_process: Run, memory: Path) -> None:
+    ran = attester_process("exec", "--file", f"{memory}/pw={REFERENCE}", "--", "/no/such/program")
     assert ran.code == 64
     assert SECRET not in ran.out + ran.err
     assert list(memory.iterdir()) == []
 
 
-def test_a_nul_byte_cannot_be_a_variable(attester: Run) -> None:
-    ran = attester("exec", "--env", "A=secret/data/default/web/db#nul", "--", "true")
+def test_a_nul_byte_cannot_be_a_variable(attester_process: Run) -> None:
+    ran = attester_process("exec", "--env", "A=secret/data/default/web/db#nul", "--", "true")
     assert ran.code == 64
     assert "use --file" in ran.err
 
 
 def test_a_refusal_leaves_with_its_own_code_and_no_command_is_started(
-    attester: Run, servers: Stage, memory: Path
+    attester_process: Run, servers: Stage, memory: Path
 ) -> None:
     servers.vault.secrets.clear()
     for option in (["--env", f"A={REFERENCE}"], ["--file", f"{memory}/pw={REFERENCE}"]):
-        ran = attester("exec", *option, "--", "touch", f"{memory}/started")
+        ran = attester_process("exec", *option, "--", "touch", f"{memory}/started")
         assert ran.code == 1
         assert "attester.vault.denied" in ran.out
     assert list(memory.iterdir()) == []

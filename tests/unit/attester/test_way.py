@@ -1,4 +1,4 @@
-"""The whole way as a user walks it: the command as a process, real HTTPS, a forged machine, hostile answers."""
+"""The whole way as a user walks it: the command, real HTTPS, a forged machine, hostile answers."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ KV2 = {"data": {"password": SECRET, "port": 5432}, "metadata": {"version": 1}}
 
 
 def test_the_secret_arrives_in_a_memory_file_and_nothing_secret_is_said(
-    attester: Run, servers: Stage, memory: Path
+    attester_process: Run, servers: Stage, memory: Path
 ) -> None:
     servers.vault.secrets["secret/data/default/web/db"] = KV2
-    ran = attester("get", "secret/data/default/web/db#password", "--out", str(memory / "pw"), "--format", "json")
+    ran = attester_process(
+        "get", "secret/data/default/web/db#password", "--out", str(memory / "pw"), "--format", "json"
+    )
     assert ran.code == 0, ran.err
     assert (memory / "pw").read_text() == SECRET
     assert stat.S_IMODE((memory / "pw").stat().st_mode) == 0o600
@@ -72,8 +74,8 @@ def test_token_goes_to_memory_and_is_not_printed(attester: Run, memory: Path) ->
     assert (memory / "jwt").read_text().endswith(JWT_MARK)
 
 
-def test_token_is_printed_only_when_asked_for_by_a_hyphen(attester: Run) -> None:
-    ran = attester("token", "--out", "-")
+def test_token_is_printed_only_when_asked_for_by_a_hyphen(attester_process: Run) -> None:
+    ran = attester_process("token", "--out", "-")
     assert ran.code == 0
     assert ran.out.endswith(JWT_MARK)
 
@@ -95,7 +97,9 @@ def test_a_secret_on_a_disk_is_refused_before_anything_is_asked_for(
     assert servers.verifier.seen == []
 
 
-def test_the_environment_cannot_bring_in_another_ca_or_proxy(attester: Run, memory: Path, tmp_path: Path) -> None:
+def test_the_environment_cannot_bring_in_another_ca_or_proxy(
+    attester_process: Run, memory: Path, tmp_path: Path
+) -> None:
     wrong, _, _ = make_tls(tmp_path, label="wrong")
     env = {
         "REQUESTS_CA_BUNDLE": str(wrong),
@@ -106,19 +110,19 @@ def test_the_environment_cannot_bring_in_another_ca_or_proxy(attester: Run, memo
         "NO_PROXY": "",
         "no_proxy": "",
     }
-    ran = attester("login", "--out", str(memory / "vt"), env=env)
+    ran = attester_process("login", "--out", str(memory / "vt"), env=env)
     assert ran.code == 0, ran.err
 
 
 def test_a_ca_that_only_the_environment_trusts_is_not_trusted(
-    attester: Run, servers: Stage, memory: Path, tmp_path: Path
+    attester_process: Run, servers: Stage, memory: Path, tmp_path: Path
 ) -> None:
     """The configuration names another CA than the verifier's; the environment names the right one."""
     wrong, _, _ = make_tls(tmp_path, label="wrong")
     right = servers.verifier_server.ca_file
     content = servers.config().replace(servers.verifier_server.ca, wrong.read_text())
     env = {"REQUESTS_CA_BUNDLE": str(right), "SSL_CERT_FILE": str(right), "SSL_CERT_DIR": str(tmp_path)}
-    ran = attester("token", "--out", str(memory / "t"), "--format", "json", env=env, content=content)
+    ran = attester_process("token", "--out", str(memory / "t"), "--format", "json", env=env, content=content)
     assert ran.code == 1
     assert json.loads(ran.out)["check_id"] == "attester.verifier.untrusted"
 
@@ -261,6 +265,16 @@ def test_a_refusal_is_not_tried_again(attester: Run, servers: Stage, memory: Pat
     assert len(servers.verifier.seen) == 2
 
 
+def test_a_vault_that_is_busy_is_waited_for(attester: Run, servers: Stage, memory: Path) -> None:
+    servers.vault.secrets["secret/data/default/web/db"] = KV2
+    sealed = Said(503, {"errors": ["Vault is sealed"]}, {"Retry-After": "1"})
+    servers.vault.replies["/v1/auth/jwt-default/login"] = [sealed]
+    servers.vault.replies["/v1/secret/data/default/web/db"] = [Said(429, {"errors": []}, {"Retry-After": "1"})]
+    ran = attester("get", "secret/data/default/web/db#port", "--out", str(memory / "port"))
+    assert ran.code == 0, ran.err
+    assert (memory / "port").read_text() == "5432"
+
+
 def test_vaults_refusals_say_why_without_saying_the_token(attester: Run, servers: Stage, memory: Path) -> None:
     path = "/v1/auth/jwt-default/login"
     servers.vault.replies[path] = [Said(400, {"errors": [f"claim mismatch in {JWT_MARK}"]})]
@@ -328,12 +342,12 @@ def test_options_may_say_everything_where_the_command_line_is_part_of_the_image(
 
 
 def test_a_real_report_interface_is_compared_with_the_configuration_too(
-    attester: Run, servers: Stage, memory: Path, tmp_path: Path, stand_in: StandIn
+    attester_process: Run, servers: Stage, memory: Path, tmp_path: Path, stand_in: StandIn
 ) -> None:
     digest = hashlib.sha256((tmp_path / "attester.toml").read_bytes()).hexdigest()
     place = ("--provider", "auto", "--configfs", str(stand_in.report), "--format", "json")
-    refused = attester("token", "--out", str(memory / "t"), *place)
+    refused = attester_process("token", "--out", str(memory / "t"), *place)
     assert json.loads(refused.out)["check_id"] == "attester.config.measured"
     assert servers.verifier.seen == []
     stand_in.tell(host_data=digest)
-    assert attester("token", "--out", str(memory / "t"), *place).code == 0
+    assert attester_process("token", "--out", str(memory / "t"), *place).code == 0
