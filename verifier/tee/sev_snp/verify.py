@@ -114,7 +114,7 @@ def _der(data: bytes, label: str, check_id: str, what: str) -> bytes:
     """Accept DER, or PEM with exactly one block of that label."""
     if data[:1] == b"\x30" or b"-----BEGIN" not in data:
         return data
-    if len(data) > _MAX_PEM:  # what was read is kept under its bytes, so their size is bounded first
+    if len(data) > _MAX_PEM:
         raise MalformedEvidence(check_id, f"{what}: got {len(data)} bytes of PEM, want at most {_MAX_PEM}")
     try:
         blocks = pem_blocks(data, label)
@@ -126,8 +126,17 @@ def _der(data: bytes, label: str, check_id: str, what: str) -> bytes:
 
 
 def collate(report: Report, given: Mapping[str, bytes]) -> SnpCollateral:
-    """Read certificates and CRLs, DER or PEM; ``MalformedEvidence('sev-snp.endorsement.<name>')``. Cached by their bytes."""
-    return _collate(vek_name(report), *(given.get(name) for name in _NAMES))
+    """Read certificates and CRLs, DER or PEM; ``MalformedEvidence('sev-snp.endorsement.<name>')``. Cached by their DER."""
+    # What stands around a PEM block comes from anybody and is not kept.
+    return _collate(vek_name(report), *(_given_der(name, given.get(name)) for name in _NAMES))
+
+
+def _given_der(name: str, raw: bytes | None) -> bytes | None:
+    if raw is None:
+        return None
+    if name in _CRLS:
+        return _der(raw, "X509 CRL", IDS.crl, name)
+    return _der(raw, "CERTIFICATE", f"{NAME}.endorsement.{name}", name)
 
 
 @lru_cache(maxsize=1024)
@@ -139,10 +148,10 @@ def _collate(kind: str, *data: bytes | None) -> SnpCollateral:
         if raw is None:
             continue
         if name in _CRLS:
-            crls.append(parse_crl(_der(raw, "X509 CRL", IDS.crl, name), IDS.crl, name))
+            crls.append(parse_crl(raw, IDS.crl, name))
             continue
         check_id = f"{NAME}.endorsement.{name}"
-        read[name] = parse_certificate(_der(raw, "CERTIFICATE", check_id, name), check_id, name)
+        read[name] = parse_certificate(raw, check_id, name)
         if name in ("vcek", "vlek"):
             veks[name] = read_vek(read[name], check_id)
     chain = tuple(read[name] for name in (kind, "ask", "ark") if name in read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import subprocess
@@ -54,6 +55,20 @@ def test_the_built_in_roots_are_amds() -> None:
         assert anchor.root == "vendor"
         seen[anchor.name] = (certificate.digest.hex(), hashlib.sha256(certificate.spki).hexdigest())
     assert seen == PINNED
+
+
+def test_text_around_a_pem_block_is_not_kept() -> None:
+    """Endorsements come from anybody: a cache keyed by them as they came would be filled with 128 KiB an entry."""
+    report = decode({"report": MILAN.report(report_data=DATA)})
+    pem = {
+        name: b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
+        for name, der in MILAN.endorsements().items()
+    }
+
+    first = SCHEME.collate(report, pem)
+    again = SCHEME.collate(report, {name: b"x" * 100_000 + b"\n" + text for name, text in pem.items()})
+    assert again is first
+    assert SCHEME.collate(report, MILAN.endorsements()) is first
 
 
 def test_no_forged_key_is_among_the_roots() -> None:
