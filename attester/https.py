@@ -95,7 +95,9 @@ class Client:
             connection.close()
         if answer.length and len(content) <= MAX_ANSWER:
             # `read(n)` is content with less than was announced; an answer that was cut off is none.
-            where = f"{self._name} at {self._host}:{self._port}: answer: {answer.length} bytes short of what was announced"
+            where = (
+                f"{self._name} at {self._host}:{self._port}: answer: {answer.length} bytes short of what was announced"
+            )
             raise CannotDecide(f"attester.{self._name}.unreachable", where, retry_after=1)
         if len(content) > MAX_ANSWER:
             detail = f"{self._name}: answer: got more than {MAX_ANSWER} bytes, want at most that"
