@@ -269,11 +269,13 @@ class MemoryTrust:
         return self.digest
 
     def replace_trust(self, digest: str, rows: Any) -> None:
-        """Replace all rows; a key given twice fails, as in the database."""
-        table: dict[tuple[str, str, str], dict[int, str]] = {}
+        """Replace all rows but history (tenant ""); a key given twice fails, as in the database."""
+        table: dict[tuple[str, str, str], dict[int, str]] = {k: v for k, v in self.rows.items() if not k[1]}
         for row in rows:
             assert isinstance(row, TrustRow)
             versions = table.setdefault((row.kind, row.tenant, row.name), {})
+            if not row.tenant and versions:
+                continue
             assert row.version not in versions
             versions[row.version] = row.body
         self.digest, self.rows = digest, table

@@ -36,7 +36,7 @@ FORMAT = 1
 NO_DEMANDS: Demands = MappingProxyType({})
 _SUFFIXES = {".yaml": False, ".json": True}
 _NOT_DOCUMENTS = frozenset((".md", ".txt"))
-# Documents of this tenant do not exist ("" is no name): its rows say to whom a uuid belongs.
+# Documents of this tenant do not exist ("" is no name): its rows say to whom a uuid belongs, or belonged; the store keeps them.
 _UUIDS = ""
 _TRIES = 3
 

@@ -223,7 +223,7 @@ class Store(Protocol):
         ...
 
     def replace_trust(self, digest: str, rows: Iterable[TrustRow]) -> None:
-        """Replace all trust documents in one transaction."""
+        """Replace all trust documents in one transaction; rows of the tenant "" are history and stay as first written."""
         ...
 
     def trust_document(self, kind: str, tenant: str, name: str, version: int | None = None) -> str | None:

@@ -148,6 +148,15 @@ def test_uuid_keeps_its_tenant_and_name(store: Store, folder: Path) -> None:
     _compile(store, folder, [*ALL[:-1], trust.workload(uuid=str(uuid.uuid4()))])
 
 
+def test_uuid_of_a_workload_that_is_gone_is_not_used_again(store: Store, folder: Path) -> None:
+    """It is the subject in Vault: whoever got it later would be the one that is gone."""
+    _compile(store, folder, ALL)
+    _compile(store, folder, ALL[:-1])
+    with pytest.raises(ConfigError, match="a new one"):
+        _compile(store, folder, [*ALL[:-1], trust.workload(name="heir")])
+    _compile(store, folder, ALL)
+
+
 def _signed(*changes: dict[str, Any]) -> list[dict[str, Any]]:
     documents = [*ALL]
     for change in changes:

@@ -61,6 +61,7 @@ _DOCUMENT = select(trust_documents.c.body).where(
 )
 _NEWEST_DOCUMENT = _DOCUMENT.order_by(trust_documents.c.version.desc()).limit(1)
 _DOCUMENT_VERSION = _DOCUMENT.where(trust_documents.c.version == bindparam("of_version"))
+_KEEP_HISTORY = upsert(trust_documents).on_conflict_do_nothing()
 _MARK = select(high_water.c.number).where(high_water.c.issuer == bindparam("of_issuer"))
 _RAISE_MARK = upsert(high_water)
 _RAISE_MARK = _RAISE_MARK.on_conflict_do_update(
@@ -182,17 +183,23 @@ class SqlStore(tpm.TpmTables):
         return self.standing().trust_digest
 
     def replace_trust(self, digest: str, rows: Iterable[TrustRow]) -> None:
-        """Replace all trust documents and their digest in one transaction; readers see the old or the new ones, whole."""
+        """Replace all trust documents and their digest in one transaction; readers see the old or the new ones, whole.
+
+        Rows of the tenant "", which has no documents, are history: once written they stay and are never written over.
+        """
         with self._database.write() as connection:
-            connection.execute(delete(trust_documents))
+            connection.execute(delete(trust_documents).where(trust_documents.c.tenant != ""))
             for chunk in _chunks(rows, _TRUST_CHUNK):
-                connection.execute(
-                    insert(trust_documents),
-                    [
-                        {"kind": r.kind, "tenant": r.tenant, "name": r.name, "version": r.version, "body": r.body}
-                        for r in chunk
-                    ],
-                )
+                listed = [
+                    {"kind": r.kind, "tenant": r.tenant, "name": r.name, "version": r.version, "body": r.body}
+                    for r in chunk
+                ]
+                for statement, part in (
+                    (insert(trust_documents), [row for row in listed if row["tenant"]]),
+                    (_KEEP_HISTORY, [row for row in listed if not row["tenant"]]),
+                ):
+                    if part:
+                        connection.execute(statement, part)
             connection.execute(update(state).where(state.c.name == "trust").values(word=digest))
 
     def trust_document(self, kind: str, tenant: str, name: str, version: int | None = None) -> str | None:
