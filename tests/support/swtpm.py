@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import os
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,11 +110,11 @@ def make_ek_ca(folder: Path) -> EkCa:
     return EkCa(folder, root_pem, issuer_pem)
 
 
-def manufacture(state: Path, ca: EkCa) -> None:
+def manufacture(state: Path, ca: EkCa, *, banks: Sequence[str] = ("sha256",)) -> None:
     """Make a TPM's state: EKs (RSA-2048, P-384) at their persistent handles, their certificates in NV."""
     state.mkdir(parents=True, exist_ok=True)
     command = ["swtpm_setup", "--tpm2", "--tpmstate", str(state), "--create-ek-cert", "--overwrite"]
-    command += ["--pcr-banks", "sha256", "--config", str(ca.config)]
+    command += ["--pcr-banks", ",".join(banks), "--config", str(ca.config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"swtpm_setup: {done.stdout}{done.stderr}"
 
@@ -175,14 +174,3 @@ def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
                 return True
         time.sleep(0.02)
     return False
-
-
-def is_socket_free(port: int) -> bool:
-    """Tell whether nobody listens on a port."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def quiet_tss() -> None:
-    """Keep the TSS from writing warnings of its own."""
-    os.environ.setdefault("TSS2_LOG", "all+none")

@@ -58,6 +58,15 @@ def test_an_endless_answer_is_cut_short(tmp_path: Path) -> None:
     assert caught.value.check_id == "attester.vault.answer"
 
 
+def test_an_answer_that_breaks_off_is_no_answer(tmp_path: Path) -> None:
+    def respond(_seen: Seen) -> Said:
+        return Said(200, b'{"a": 1}', {"Content-Length": "100"})
+
+    with https_server(tmp_path, "short", respond) as server, pytest.raises(CannotDecide) as caught:
+        Client(server.url, server.ca, name="verifier").call("GET", "/")
+    assert caught.value.check_id == "attester.verifier.unreachable"
+
+
 def test_words_of_a_server_are_short_printable_and_without_our_secrets() -> None:
     shown = clean("a\x1b[2Jb\nc s3cret " + "x" * 1000, ("s3cret", ""))
     assert "\x1b" not in shown

@@ -27,7 +27,7 @@ from attester.settings import Trust
 from attester.simulated.bootlog import measured_boot
 from tests.support.false_servers import Said, Seen, https_server, problem
 from tests.support.signing import new_key
-from tests.support.swtpm import EkCa, RunningTpm, running_swtpm
+from tests.support.swtpm import EkCa, RunningTpm, manufacture, running_swtpm
 from verifier.core.binding import BINDING_CHECK, BindingDigest
 from verifier.core.encoding import b64url, unb64url
 from verifier.core.errors import CannotDecide, ConfigError, EvidenceRejected
@@ -214,6 +214,20 @@ def test_a_pcr_that_somebody_else_used_is_not_extended_over(booted: Booted) -> N
         with pytest.raises(EvidenceRejected):
             provider.measure_config(CONFIG)
         assert provider._device.read_pcrs("sha256", (15,)) == before
+
+
+def test_no_active_bank_is_left_without_the_configuration(ek_ca: EkCa, tmp_path: Path) -> None:
+    """A quote over another bank must not show an untouched PCR beside the measured one."""
+    banks = ("sha1", "sha256", "sha384", "sha512")
+    manufacture(tmp_path / "state", ek_ca, banks=banks)
+    with running_swtpm(tmp_path / "state") as tpm, opened(machine_of(tpm, tmp_path)) as provider:
+        assert isinstance(provider, Tpm2)
+        assert provider._device.banks() == banks
+        provider.measure_config(CONFIG)
+        for bank in banks:
+            digest = hashlib.new(bank, CONFIG).digest()
+            want = hashlib.new(bank, bytes(len(digest)) + digest).digest()
+            assert provider._device.read_pcrs(bank, (15,)) == {15: want}
 
 
 def test_the_index_of_the_configuration_pcr_can_be_chosen_and_is_quoted(booted: Booted) -> None:
