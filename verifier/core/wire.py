@@ -192,11 +192,19 @@ def _envelope(model: EnvelopeModel, *, depth: int = 0) -> EvidenceEnvelope:
     )
 
 
+def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a header that says two things of one name (RFC 7515 section 4): readers would differ in which one they take."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name stands twice")
+    return members
+
+
 def split_jws(body: bytes, *, typ: str) -> tuple[bytes, bytes, bytes]:
     """Split a compact ES256 JWS of type ``typ`` into signing input, payload and signature. Nothing is verified yet."""
     try:
         head, payload, signature = body.decode("ascii").split(".")
-        header: Any = json.loads(unb64url(head))
+        header: Any = json.loads(unb64url(head), object_pairs_hook=_each_name_once)
         decoded = unb64url(payload)
         raw_signature = unb64url(signature)
     except (ValueError, RecursionError):

@@ -18,7 +18,7 @@ from verifier.service import Enrolments, Service
 from verifier.service.parts import Parts
 from verifier.token.jwks import DISCOVERY_PATH, JWKS_PATH
 from verifier.web import metrics, problems
-from verifier.web.limits import RateLimit
+from verifier.web.limits import RateLimit, Readiness
 from verifier.web.openapi import document_bytes
 from verifier.web.problems import RateLimited, UnsupportedMedia
 
@@ -66,10 +66,15 @@ def _body(media_type: str) -> bytes:
         _drain()
         raise UnsupportedMedia(request.content_type or "", media_type)
     try:
-        return request.get_data(cache=False)
+        body = request.get_data(cache=False)
     except RequestEntityTooLarge:
         _drain()
         raise
+    # Without a Content-Length (chunked) the stream ends at the limit and says nothing of what it left out.
+    if request.content_length is None and len(body) >= MAX_REQUEST_BYTES:
+        _drain()
+        raise RequestEntityTooLarge
+    return body
 
 
 def _drain() -> None:
@@ -182,13 +187,18 @@ def _add_health(app: Flask, parts: Parts) -> None:
     def livez() -> Response:
         return _json('{"status":"alive"}')
 
-    def readyz() -> Response:
+    def probe() -> None:
         now = parts.clock.now_ms() // 1000
+        parts.store.ping()
+        for tenant in parts.settings.tenants:
+            parts.keys.signing_key(tenant, now)
+            parts.keys.answer_key(tenant, now)
+
+    readiness = Readiness(probe)
+
+    def readyz() -> Response:
         try:
-            parts.store.ping()
-            for tenant in parts.settings.tenants:
-                parts.keys.signing_key(tenant, now)
-                parts.keys.answer_key(tenant, now)
+            readiness.require(parts.clock.now_ms())
         except CannotDecide:
             metrics.READY.set(0)
             raise

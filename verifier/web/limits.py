@@ -1,9 +1,12 @@
-"""Rate limits, in the memory of each process, before anything else is done for a caller (design.md section 6)."""
+"""Rate limits, in the memory of each process, before anything else is done for a caller (design.md sections 2 and 6)."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+
+from verifier.core.errors import CannotDecide
 
 _MAX_SOURCES = 50_000
 
@@ -47,3 +50,29 @@ class Sampler:
                 return None
             self._seen[key] = (now_ms, 0)
             return held
+
+
+class Readiness:
+    """Asks a probe that writes at most once a second, however many callers ask: they are nobody and need no account for it."""
+
+    def __init__(self, probe: Callable[[], None], period_ms: int = 1000) -> None:
+        self._probe = probe
+        self._period_ms = period_ms
+        self._asked_ms: int | None = None
+        self._failure: CannotDecide | None = None
+        self._lock = threading.Lock()
+
+    def require(self, now_ms: int) -> None:
+        """Return where the last probe held; raise its ``CannotDecide`` anew where it did not."""
+        with self._lock:
+            # A clock that went back asks again, too.
+            if self._asked_ms is None or not 0 <= now_ms - self._asked_ms < self._period_ms:
+                self._failure = None
+                try:
+                    self._probe()
+                except CannotDecide as error:
+                    self._failure = error
+                self._asked_ms = now_ms
+            failure = self._failure
+        if failure is not None:
+            raise CannotDecide(failure.check_id, failure.detail, retry_after=failure.retry_after)

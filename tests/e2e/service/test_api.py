@@ -204,6 +204,32 @@ def test_the_request_s_header_is_exact(live: LiveVerifier, header: dict[str, Any
     assert problem(live.send(f"{head}.{payload}.{signature}".encode()))["check_id"] == check_id
 
 
+def test_a_header_that_names_its_algorithm_twice_is_malformed(live: LiveVerifier) -> None:
+    request = live.prepare()
+    _, payload, signature = request.body.decode().split(".")
+    head = b64url(b'{"alg":"none","alg":"ES256","typ":"vab-request+jws"}')
+
+    assert problem(live.send(f"{head}.{payload}.{signature}".encode()))["check_id"] == "wire.jws"
+
+
+def test_a_body_of_no_announced_size_is_held_to_the_limit_too(live: LiveVerifier) -> None:
+    """It must not be cut at the limit and judged as if that were all of it."""
+    pieces = (b"a" * 65_536 for _ in range(65))
+    with live.folder.session() as session:
+        reply = session.post(
+            f"{live.folder.base_url}/v1/attestations",
+            data=pieces,
+            headers={"Content-Type": "application/jose"},
+            timeout=30,
+        )
+
+    assert (reply.status_code, reply.json()["check_id"]) == (413, "wire.size")
+
+
+def test_readiness_says_ready(live: LiveVerifier) -> None:
+    assert [live.get("/readyz").status_code for _ in range(3)] == [200] * 3
+
+
 def test_wrong_media_type_size_method_and_path_are_problems_too(live: LiveVerifier) -> None:
     client = verifier_client(live.trust())
     big = {"Content-Type": "application/jose"}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from verifier.web.limits import RateLimit, Sampler
+import pytest
+
+from verifier.core.errors import CannotDecide
+from verifier.web.limits import RateLimit, Readiness, Sampler
 
 
 def test_a_burst_of_the_capacity_is_admitted_and_the_next_one_is_told_when() -> None:
@@ -44,3 +47,28 @@ def test_sampler_lets_one_a_second_through_and_counts_the_rest() -> None:
 
     assert sampler.admit("x", 1000) == 2
     assert sampler.admit("y", 10) == 0
+
+
+def test_readiness_is_probed_once_a_second_whoever_asks() -> None:
+    asked: list[int] = []
+    readiness = Readiness(lambda: asked.append(1))
+    for now_ms in (0, 1, 999, 1_000, 1_999, 500):  # the last one: the clock went back
+        readiness.require(now_ms)
+
+    assert len(asked) == 3
+
+
+def test_what_the_probe_said_is_told_to_everybody_until_the_next_one() -> None:
+    answers: list[CannotDecide | None] = [CannotDecide("service.store", "away", retry_after=7), None]
+
+    def probe() -> None:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    readiness = Readiness(probe)
+    for now_ms in (0, 500):
+        with pytest.raises(CannotDecide) as caught:
+            readiness.require(now_ms)
+        assert (caught.value.check_id, caught.value.retry_after) == ("service.store", 7)
+    readiness.require(1_000)
+    assert not answers
