@@ -1,6 +1,7 @@
 """``python -m benchmarks.attest``: a verifier on one core, eight clients on the other, records durable.
 
-Five rounds, alternating with the bare cryptography on the same core, and with Vault's own JWT login where a Vault is at hand.
+Five rounds, alternating with the bare cryptography on the same core and with Vault's own JWT login. CPU time is what the
+target is held to: it says what the core did for us, whoever else was on the machine; wall time is told beside it.
 Also: does a store of 100,000 workloads cost more per request than one of 10?
 """
 
@@ -18,7 +19,8 @@ from pathlib import Path
 from attester.flow import bind, request_body
 from attester.keys import RequestKeys
 from attester.settings import Trust
-from benchmarks.measure import ROUNDS, Ratio, at_most, cores, note, pinned, report
+from benchmarks.attest.vault_login import vault_login
+from benchmarks.measure import ROUNDS, Ratio, at_most, cores, note, pinned, report, told
 from tools.demo.forged import ForgedProvider, forged_documents, lay_forged
 from tools.demo.processes import Processes
 from tools.demo.stack import VerifierFolder, lay_verifier
@@ -131,6 +133,32 @@ def _bare(core: int) -> float:
     return float(pinned(core, [sys.executable, "-m", "benchmarks.attest.bare", str(BARE_ROUNDS)]))
 
 
+def _cpu_s(processes: Processes, name: str) -> float:
+    """Return the CPU seconds that a process and all below it have used: what a core did, whoever else was on it."""
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (path / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(path.name)], ticks[int(path.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
+    root, total = processes.pid(name), 0
+    for pid, used in ticks.items():
+        above = pid
+        while above not in (root, 0, 1):
+            above = parents.get(above, 0)
+        total += used if above == root else 0
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def _measured(target: Target, processes: Processes, name: str, core: int) -> tuple[float, float]:
+    """Send one round; returns wall and CPU seconds per request."""
+    before = _cpu_s(processes, name)
+    wall = _round(target, core)
+    return wall, (_cpu_s(processes, name) - before) / REQUESTS
+
+
 def main() -> int:
     """Run and compare."""
     work, load = cores()
@@ -139,14 +167,23 @@ def main() -> int:
         processes = stack.enter_context(Processes(folder))
         note(f"attest: a verifier on core {work}, {CLIENTS} clients on core {load}, {REQUESTS} requests a round")
         few = stack.enter_context(_served(folder / "few", processes, "few", work, 10))
+        vault = stack.enter_context(vault_login(folder, processes, work))
         _round(few, load)
-        ours, bare = [], []
+        ours, cpu, bare, logins = [], [], [], []
         for _ in range(ROUNDS):
             bare.append(_bare(work))
-            ours.append(_round(few, load))
-            note(f"attest: bare {bare[-1] * 1e3:.3f} ms, whole {ours[-1] * 1e3:.3f} ms, {ours[-1] / bare[-1]:.2f} x")
-        ratios = [at_most("attest / its bare cryptography", _ms(ours), _ms(bare), 2.6, "ms")]
-        ratios.append(_compare_sizes(stack, folder, processes, few, (work, load)))
+            wall, used = _measured(few, processes, "few", load)
+            ours.append(wall)
+            cpu.append(used)
+            logins.append(vault.round(load, CLIENTS))
+            note(f"attest: bare {bare[-1] * 1e3:.3f} ms, whole {wall * 1e3:.3f} ms wall and {used * 1e3:.3f} ms CPU, "
+                 f"Vault's login {logins[-1] * 1e3:.3f} ms")  # fmt: skip
+        ratios = [
+            at_most("attest / its bare cryptography (CPU)", _ms(cpu), _ms(bare), 2.6, "ms"),
+            told("attest / its bare cryptography (wall)", _ms(ours), _ms(bare), "ms"),
+            at_most("attest / Vault's own JWT login (wall)", _ms(ours), _ms(logins), 1.0, "ms"),
+            _compare_sizes(stack, folder, processes, few, (work, load)),
+        ]
         return report(ratios)
 
 
@@ -160,10 +197,10 @@ def _compare_sizes(stack: ExitStack, folder: Path, processes: Processes, few: Ta
     _round(many, where[1])
     large, small = [], []
     for _ in range(ROUNDS):
-        small.append(_round(few, where[1]))
-        large.append(_round(many, where[1]))
-        note(f"attest: 10 workloads {small[-1] * 1e3:.3f} ms, {MANY} {large[-1] * 1e3:.3f} ms")
-    return at_most(f"{MANY} workloads / 10 workloads", _ms(large), _ms(small), 1.2, "ms")
+        small.append(_measured(few, processes, "few", where[1])[1])
+        large.append(_measured(many, processes, "many", where[1])[1])
+        note(f"attest: 10 workloads {small[-1] * 1e3:.3f} ms, {MANY} {large[-1] * 1e3:.3f} ms (CPU)")
+    return at_most(f"{MANY} workloads / 10 workloads (CPU)", _ms(large), _ms(small), 1.2, "ms")
 
 
 if __name__ == "__main__":

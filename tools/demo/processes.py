@@ -98,6 +98,10 @@ class Processes:
             os.killpg(process.pid, signal.SIGKILL)
         return process.wait()
 
+    def pid(self, name: str) -> int:
+        """Return the process id."""
+        return self._running[name].pid
+
     def log(self, name: str) -> str:
         """Return what the process has written."""
         path = self._logs / f"{name}.log"

@@ -1,0 +1,1 @@
+"""Programs, not timed tests: each runs itself and its rival alternately and tells ratios (``make bench``)."""
