@@ -33,8 +33,10 @@ def open_keys(settings: Settings) -> KeyFile:
 
 
 def compose_store(settings: Settings) -> SqlStore:
-    """Open the store alone (migrated first where needed), for commands that need nothing else."""
-    return open_store(settings.database_url, skew_ms=SKEW_MS, keep_evidence=settings.evidence_retention_days > 0)
+    """Open the store alone (migrated first where needed); refuses one of the other kind (simulated or not)."""
+    store = open_store(settings.database_url, skew_ms=SKEW_MS, keep_evidence=settings.evidence_retention_days > 0)
+    store.reserve(simulated=settings.simulated)
+    return store
 
 
 def compose(settings: Settings) -> Parts:

@@ -29,7 +29,7 @@ from verifier.adapters.sql.models import (
 )
 from verifier.adapters.sql.records import CHAIN_CHECK, COLUMNS, GENESIS, prepare, stored, verify_links
 from verifier.adapters.sql.schema import check_server, migrate
-from verifier.core.errors import EvidenceRejected, mismatch
+from verifier.core.errors import ConfigError, EvidenceRejected, mismatch
 from verifier.core.ports import CommittedRecord, Standing, StoredRecord, TrustRow, VerdictRecord
 from verifier.core.settings import SKEW_MS
 
@@ -41,6 +41,9 @@ _WALK_CHUNK = 1_000
 
 _EPOCH = select(state.c.number).where(state.c.name == "epoch").scalar_subquery()
 _TRUST_DIGEST = select(state.c.word).where(state.c.name == "trust")
+_KIND_NAME = "kind"
+_KIND = select(state.c.word).where(state.c.name == _KIND_NAME)
+_SET_KIND = upsert(state).on_conflict_do_nothing()
 _HEAD = select(chain_head.c.seq, chain_head.c.digest).where(chain_head.c.id == 1)
 _STANDING = select(
     StoreClock(),
@@ -97,6 +100,22 @@ class SqlStore(tpm.TpmTables):
     def __init__(self, url: URL, *, skew_ms: int, keep_evidence: bool) -> None:
         self._skew_ms = skew_ms
         self._owned = OwnedByProcess(url, skew_ms=skew_ms, keep_evidence=keep_evidence)
+
+    def reserve(self, *, simulated: bool) -> None:
+        """Keep this database for one kind of process; whichever came first has it. ``ConfigError`` for the other kind.
+
+        Forged TEEs have a store of their own (design.md section 4): in a shared one each would enrol and compile for the other.
+        """
+        wanted = "simulated" if simulated else "production"
+        with self._database.read() as connection:
+            kind = connection.execute(_KIND).scalar_one_or_none()
+        if kind is None:
+            with self._database.write() as connection:
+                connection.execute(_SET_KIND, {"name": _KIND_NAME, "number": 0, "word": wanted})
+                kind = connection.execute(_KIND).scalar_one()
+        if kind != wanted:
+            self.close()
+            raise ConfigError("settings", "database_url", f"the store of a {kind} process", f"one for {wanted}")
 
     def now_ms(self) -> int:
         """Return the store's own clock."""

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql import SqlStore, open_store
-from verifier.core.errors import EvidenceRejected
+from verifier.core.errors import ConfigError, EvidenceRejected
 from verifier.core.ports import EnrolledAk, TrustRow
 
 MANY = 100_000
@@ -41,6 +41,17 @@ def test_an_empty_store_stands_at_nothing(store: SqlStore) -> None:
     assert abs(standing.now_ms - store.now_ms()) < 5_000
     assert store.verify_chain() == store.head()
     assert store.head().seq == 0
+
+
+def test_a_store_is_of_one_kind_for_good(url: str) -> None:
+    """Forged TEEs have a store of their own, and production another."""
+    for _ in range(2):
+        store = open_store(url)
+        store.reserve(simulated=True)
+        store.close()
+    other = open_store(url)
+    with pytest.raises(ConfigError, match="a simulated process"):
+        other.reserve(simulated=False)
 
 
 def test_raising_the_epoch_gives_another_that_fits_the_nonce(store: SqlStore) -> None:
