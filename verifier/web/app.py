@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ JSON_TYPE = "application/json"
 JOSE_TYPE = "application/jose"
 _DRAIN_BYTES = 2 * MAX_REQUEST_BYTES
 _CHUNK_BYTES = 64 * 1024
+_HEX = re.compile(r"(?:[0-9a-f]{2})+", re.ASCII)
 _log = structlog.get_logger("verifier.web")
 
 
@@ -147,10 +149,10 @@ def _add_enrolment(app: Flask, api: Api) -> None:
         )
 
     def prove(ak_name: str) -> Response:
-        try:
-            name = bytes.fromhex(ak_name)
-        except ValueError:
-            raise MalformedEvidence("tpm2.enrolment.ak-name", "ak_name: want lower-case hex") from None
+        # One spelling a Name: bytes.fromhex alone takes capitals and blanks.
+        if not _HEX.fullmatch(ak_name):
+            raise MalformedEvidence("tpm2.enrolment.ak-name", "ak_name: want lower-case hex")
+        name = bytes.fromhex(ak_name)
         tenant = api.enrolments.enrol(name, parse_model(EnrolmentProof, _body(JSON_TYPE)))
         metrics.ENROLMENTS.labels(tenant).inc()
         _log.info("enrolled", tenant=tenant, ak_name=name.hex())
