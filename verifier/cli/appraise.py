@@ -74,6 +74,8 @@ def _parts(scheme: str, given: tuple[str, ...]) -> dict[str, bytes]:
             if len(wanted) != 1:
                 raise ConfigError("--evidence", "part", text, f"part=FILE, parts are {', '.join(sorted(wanted))}")
             name, path = next(iter(wanted)), text
+        if name in parts:
+            raise ConfigError("--evidence", "part", text, f"{name} once")
         parts[name] = _read(path)
     return parts
 

@@ -16,9 +16,6 @@ import click
 from verifier.core.errors import BridgeError, ConfigError
 from verifier.core.exits import Exit, exit_for
 
-# click's own usage errors exit with 2, which here means "malformed input".
-click.UsageError.exit_code = Exit.USAGE
-
 FORMAT_OPTION = click.option(
     "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output."
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+import click
+
 from verifier.core.errors import CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
 
 
@@ -16,6 +18,11 @@ class Exit(IntEnum):
     UNDECIDED = 3
     USAGE = 64
     BUG = 70
+
+
+# click's own usage errors exit with 2, which here means "malformed input". Said here, because every program imports this before
+# it reads its command line.
+click.UsageError.exit_code = Exit.USAGE
 
 
 def exit_for(error: BaseException) -> Exit:
