@@ -45,7 +45,7 @@ class VerdictRecord:
     jti: str
     claims_digest: bytes
     token_expires_ms: int
-    findings: Sequence[Mapping[str, Any]]
+    findings: Sequence[Mapping[str, Any]] | str  # JSON data, or their RFC 8785 form made already
     evidence: bytes
     source: str = ""  # network address of the caller, for the operator
 

@@ -88,17 +88,13 @@ class Finding:
     value: int = 96
 
     def as_json(self) -> dict[str, Any]:
-        """Return the finding as the record keeps it (``dataclasses.asdict`` copies deeply: a third of a whole verdict)."""
-        return {
-            "rule": self.rule,
-            "scope": self.scope,
-            "field": self.field,
-            "ok": self.ok,
-            "expected": self.expected,
-            "seen": self.seen,
-            "identity": self.identity,
-            "detail": self.detail,
-            "remedy": self.remedy,
-            "trust_claim": self.trust_claim,
-            "value": self.value,
-        }
+        """Return the finding as the record keeps it: what says nothing is left out, what a failing rule needs is all there."""
+        form = {"rule": self.rule, "ok": self.ok, "expected": self.expected, "seen": self.seen}
+        if self.identity:
+            form["identity"] = self.identity
+        if self.detail:
+            form["detail"] = self.detail
+        if not self.ok:
+            form |= {"scope": self.scope, "field": self.field, "trust_claim": self.trust_claim, "value": self.value}
+            form["remedy"] = self.remedy
+        return form

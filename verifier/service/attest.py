@@ -7,6 +7,7 @@ or fetches for free. One nonce yields at most one token: refusals up to step 5 s
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,10 @@ from verifier.core.binding import (
     make_nonce,
     read_nonce,
 )
+from verifier.core.encoding import encode_json
 from verifier.core.errors import EvidenceRejected, MalformedEvidence
 from verifier.core.ports import SigningKey, Store, VerdictRecord
+from verifier.core.rules import Finding
 from verifier.core.settings import SKEW_MS
 from verifier.service.parts import Parts
 from verifier.tee.base import Bound, Scheme, Subject, Verified, check_user_data, require_parts, run_checks
@@ -35,6 +38,7 @@ from verifier.token.mint import mint
 # workload does not exist or is disabled, goes to the record alone.
 REFUSED = "policy.refused"
 EPOCH_READ_MS = 1_000
+MAX_TEXTS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +86,30 @@ class _EpochWatch:
         return read[1]
 
 
+class _FindingsText:
+    """The findings as the record keeps them. Machines of one kind give the same ones: the last text of each policy is kept."""
+
+    def __init__(self) -> None:
+        self._last: dict[bytes, tuple[tuple[Finding, ...], str]] = {}  # entries are replaced whole: no lock
+
+    def of(self, appraisal: Appraisal) -> str:
+        last = self._last.get(appraisal.policy_digest)
+        if last is not None and last[0] == appraisal.findings:
+            return last[1]
+        text = findings_text(appraisal.findings)
+        if len(self._last) >= MAX_TEXTS:
+            self._last.clear()
+        self._last[appraisal.policy_digest] = (appraisal.findings, text)
+        return text
+
+
 class Service:
     """The staircase. Stateless but for its parts; safe for threads."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._epoch = _EpochWatch(parts.store)
+        self._findings = _FindingsText()
 
     # -- step 1 ---------------------------------------------------------------------------------------------------------
 
@@ -214,10 +236,10 @@ class Service:
         self, hearing: _Hearing, workload: Workload | None, appraisal: Appraisal | None, reason: _Reason | None
     ) -> None:
         """Do step 7 for a no: spent and recorded, with every finding."""
-        findings = _findings(appraisal)
         check_id = appraisal.check_id if appraisal is not None else REFUSED
+        more: dict[str, Any] | None = None
         if reason is not None:
-            findings.append({"rule": reason.check_id, "ok": False, "detail": reason.detail})
+            more = {"rule": reason.check_id, "ok": False, "detail": reason.detail}
             check_id = reason.check_id
         self._parts.store.commit_verdict(
             VerdictRecord(
@@ -228,7 +250,7 @@ class Service:
                 claims_digest=b"",
                 token_expires_ms=0,
                 instance=_instance(workload, appraisal),
-                findings=findings,
+                findings=findings_text(() if appraisal is None else appraisal.findings, more),
             )
         )
 
@@ -247,7 +269,7 @@ class Service:
                 claims_digest=claims_digest(claims),
                 token_expires_ms=int(claims["exp"]) * 1000,
                 instance=str(claims["instance"]),
-                findings=_findings(appraisal),
+                findings=self._findings.of(appraisal),
             )
         )
         token = mint(claims, appraisal, signing, simulated=parts.settings.simulated)
@@ -296,8 +318,10 @@ class Service:
         )
 
 
-def _findings(appraisal: Appraisal | None) -> list[dict[str, Any]]:
-    return [] if appraisal is None else [finding.as_json() for finding in appraisal.findings]
+def findings_text(findings: tuple[Finding, ...], more: Mapping[str, Any] | None = None) -> str:
+    """Return the RFC 8785 form of findings, and of a reason that no rule gave."""
+    listed: list[Mapping[str, Any]] = [finding.as_json() for finding in findings]
+    return encode_json([*listed, *([more] if more else [])]).decode()
 
 
 def _instance(workload: Workload | None, appraisal: Appraisal | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from verifier.appraise.result import Appraisal, Workload
 from verifier.core.binding import NONCE_SIZE
-from verifier.core.encoding import b64url, canonical, encode_json, is_name, sha256
+from verifier.core.encoding import b64url, encode_json, is_name, sha256
 from verifier.core.errors import EvidenceRejected
 from verifier.core.settings import TOKEN_LIFE_MAX_S
 from verifier.tee.base import Matched
@@ -96,7 +96,7 @@ def measurement_name(tenant: str, tee: str, policy: str, matched: Iterable[Match
         "tee": tee,
         "tenant": tenant,
     }
-    return f"m:{sha256(canonical(form)).hex()}"
+    return f"m:{sha256(encode_json(form)).hex()}"
 
 
 def claims_digest(claims: Mapping[str, Any]) -> bytes:

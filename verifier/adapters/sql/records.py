@@ -84,7 +84,8 @@ def prepare(record: VerdictRecord) -> Prepared:
     """Make a verdict ready to be written. Raises ``ValueError`` for what no database or no JSON can hold: a caller's mistake."""
     if len(record.nonce) != NONCE_SIZE:
         raise ValueError(f"nonce: got {len(record.nonce)} bytes, want {NONCE_SIZE}")
-    findings = canonical_text([dict(finding) for finding in record.findings])
+    given = record.findings
+    findings = given if isinstance(given, str) else canonical_text([dict(finding) for finding in given])
     values: dict[str, Any] = {name: getattr(record, name) for name in COLUMNS if name in VerdictRecord.__slots__}
     values.update(nonce_hash=sha256(record.nonce), evidence_digest=sha256(record.evidence), findings=findings)
     for name in _TEXTS:
