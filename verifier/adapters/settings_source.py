@@ -23,6 +23,8 @@ _FILE_SUFFIXED = ("database_url",)
 # Variables with our prefix that are no settings: where the settings file is, and what the test-suite is told.
 _OTHER = frozenset({"VAB_CONFIG"})
 _TEST_PREFIX = "VAB_TEST_"
+# Shown in the place of its value, which may be a secret: a passphrase given where only the name of its file is taken.
+_UNKNOWN = "an unknown setting"
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 # Values from the environment are text: lax mode turns "8" and "true" into what the record says, and refuses the rest.
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(
@@ -39,7 +41,7 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise ConfigError(str(path), "file", str(error), "a readable TOML file") from None
     for key in values:
         if key not in _FIELDS:
-            raise ConfigError(str(path), key, values[key], f"one of {', '.join(sorted(_FIELDS))}")
+            raise ConfigError(str(path), key, _UNKNOWN, f"one of {', '.join(sorted(_FIELDS))}")
     return values
 
 
@@ -55,7 +57,9 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             values[key.removesuffix("_file")] = _read_secret(name, Path(text))
         elif name not in _OTHER and not name.startswith(_TEST_PREFIX):
             # A setting that is misspelt would otherwise be one that is not in force.
-            raise ConfigError("environment", name, text, f"{PREFIX} and one of {', '.join(sorted(_FIELDS)).upper()}")
+            raise ConfigError(
+                "environment", name, _UNKNOWN, f"{PREFIX} and one of {', '.join(sorted(_FIELDS)).upper()}"
+            )
     return values
 
 
@@ -76,5 +80,7 @@ def load_settings(path: str | None, environment: Mapping[str, str] | None = None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(step) for step in first["loc"]) or "settings"
-        raise ConfigError(path or "environment", key, first.get("input"), first["msg"]) from None
+        # Of a setting that is missing, what was "got" is all the others, the database's password among them.
+        got = None if first["type"] == "missing" else first.get("input")
+        raise ConfigError(path or "environment", key, got, first["msg"]) from None
     return check_settings(settings)

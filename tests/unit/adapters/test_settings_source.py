@@ -63,6 +63,21 @@ def test_a_wrong_file_is_refused_with_file_and_key(tmp_path: Path, text: str, ke
     assert caught.value.where == str(path)
 
 
+def test_no_value_that_may_be_a_secret_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "verifier.toml"
+    path.write_text('key_passphrase = "hunter2"\n', encoding="utf-8")
+    lacking = {name: value for name, value in GOOD.items() if name != "VAB_BASE_URL"}
+    for where, environment in (
+        (str(path), GOOD),
+        (None, {**GOOD, "VAB_KEY_PASSPHRASE": "hunter2"}),
+        (None, {**lacking, "VAB_DATABASE_URL": "postgresql://u:hunter2@db/x"}),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load_settings(where, environment)
+        assert "hunter2" not in str(caught.value)
+        assert "hunter2" not in repr(caught.value.got)
+
+
 def test_a_misspelt_variable_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings(None, {**GOOD, "VAB_TOKEN_LIVE_S": "60"})
