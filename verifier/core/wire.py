@@ -143,7 +143,7 @@ class AttestationRequest:
     enc_thumbprint: bytes
     user_data: bytes
     evidence: EvidenceEnvelope
-    raw_evidence: bytes  # RFC 8785 form of the envelope's JSON, what the record keeps
+    raw_evidence: bytes  # the envelope as JSON, names in the sender's order, what the record keeps
 
 
 def parse_model(model: type[M], body: bytes, *, check_id: str = "wire.body") -> M:
