@@ -108,6 +108,17 @@ def _http(error: HTTPException) -> Response:
     return response
 
 
+def _rate(error: RateLimited) -> Response:
+    count_refusal("rejected", "service.rate", request.endpoint or "")
+    detail = "too many requests from this address"
+    return problem(429, "rate", check_id="service.rate", detail=detail, retry_after=error.retry_after)
+
+
+def _media(error: UnsupportedMedia) -> Response:
+    count_refusal("malformed", "wire.media-type", request.endpoint or "")
+    return problem(415, "media-type", check_id="wire.media-type", detail=str(error))
+
+
 def _unforeseen(error: Exception) -> Response:
     # The traceback goes to the log, never to the caller; its frames hold no secrets by construction (no locals are dumped).
     _log.error("bug", endpoint=request.endpoint, exc_info=error)
@@ -120,17 +131,6 @@ def install(app: Flask, clock: Clock) -> None:
     sampler = Sampler()
     app.register_error_handler(BridgeError, lambda error: _known(error, clock, sampler))
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(
-        RateLimited,
-        lambda error: problem(
-            429,
-            "rate",
-            check_id="service.rate",
-            detail="too many requests from this address",
-            retry_after=error.retry_after,
-        ),
-    )
-    app.register_error_handler(
-        UnsupportedMedia, lambda error: problem(415, "media-type", check_id="wire.media-type", detail=str(error))
-    )
+    app.register_error_handler(RateLimited, _rate)
+    app.register_error_handler(UnsupportedMedia, _media)
     app.register_error_handler(Exception, _unforeseen)
