@@ -21,69 +21,67 @@ Product = Literal["Milan", "Genoa", "Turin"]
 PRODUCTS: Final[tuple[Product, ...]] = ("Milan", "Genoa", "Turin")
 
 
+_HEAD = (
+    Field("version", 0x000, 4, "le"),
+    Field("guest_svn", 0x004, 4, "le"),
+    Field("policy", 0x008, 8, "le"),
+    Field("family_id", 0x010, 16),
+    Field("image_id", 0x020, 16),
+    Field("vmpl", 0x030, 4, "le"),
+    Field("signature_algo", 0x034, 4, "le"),
+    Field("current_tcb", 0x038, 8),
+    Field("platform_info", 0x040, 8, "le"),
+    Field("key_info", 0x048, 4, "le"),
+    Field("reserved_04c", 0x04C, 4, "zero"),
+    Field("report_data", 0x050, 64),
+    Field("measurement", 0x090, 48),
+    Field("host_data", 0x0C0, 32),
+    Field("id_key_digest", 0x0E0, 48),
+    Field("author_key_digest", 0x110, 48),
+    Field("report_id", 0x140, 32),
+    Field("report_id_ma", 0x160, 32),
+    Field("reported_tcb", 0x180, 8),
+)
+_PROCESSOR = (
+    Field("cpuid_family", 0x188, 1, "le"),
+    Field("cpuid_model", 0x189, 1, "le"),
+    Field("cpuid_stepping", 0x18A, 1, "le"),
+    Field("reserved_18b", 0x18B, 21, "zero"),
+)
+_NO_PROCESSOR = (Field("reserved_188", 0x188, 24, "zero"),)
+_MIDDLE = (
+    Field("chip_id", 0x1A0, 64),
+    Field("committed_tcb", 0x1E0, 8),
+    Field("current_build", 0x1E8, 1, "le"),
+    Field("current_minor", 0x1E9, 1, "le"),
+    Field("current_major", 0x1EA, 1, "le"),
+    Field("reserved_1eb", 0x1EB, 1, "zero"),
+    Field("committed_build", 0x1EC, 1, "le"),
+    Field("committed_minor", 0x1ED, 1, "le"),
+    Field("committed_major", 0x1EE, 1, "le"),
+    Field("reserved_1ef", 0x1EF, 1, "zero"),
+    Field("launch_tcb", 0x1F0, 8),
+)
+_MITIGATIONS = (
+    Field("launch_mit_vector", 0x1F8, 8, "le"),
+    Field("current_mit_vector", 0x200, 8, "le"),
+    Field("reserved_208", 0x208, 152, "zero"),
+)
+_NO_MITIGATIONS = (Field("reserved_1f8", 0x1F8, 168, "zero"),)
+_TAIL = (
+    Field("signature_r", 0x2A0, 48, "le"),
+    Field("reserved_2d0", 0x2D0, 24, "zero"),
+    Field("signature_s", 0x2E8, 48, "le"),
+    Field("reserved_318", 0x318, 24, "zero"),
+    Field("reserved_330", 0x330, 368, "zero"),
+)
+
+
 def _fields(*, cpuid: bool, mitigations: bool) -> tuple[Field, ...]:
     """Lay the table out; what a version does not define yet is reserved in it and has to be zero."""
-    head = (
-        Field("version", 0x000, 4, "le"),
-        Field("guest_svn", 0x004, 4, "le"),
-        Field("policy", 0x008, 8, "le"),
-        Field("family_id", 0x010, 16),
-        Field("image_id", 0x020, 16),
-        Field("vmpl", 0x030, 4, "le"),
-        Field("signature_algo", 0x034, 4, "le"),
-        Field("current_tcb", 0x038, 8),
-        Field("platform_info", 0x040, 8, "le"),
-        Field("key_info", 0x048, 4, "le"),
-        Field("reserved_04c", 0x04C, 4, "zero"),
-        Field("report_data", 0x050, 64),
-        Field("measurement", 0x090, 48),
-        Field("host_data", 0x0C0, 32),
-        Field("id_key_digest", 0x0E0, 48),
-        Field("author_key_digest", 0x110, 48),
-        Field("report_id", 0x140, 32),
-        Field("report_id_ma", 0x160, 32),
-        Field("reported_tcb", 0x180, 8),
-    )
-    processor = (
-        (
-            Field("cpuid_family", 0x188, 1, "le"),
-            Field("cpuid_model", 0x189, 1, "le"),
-            Field("cpuid_stepping", 0x18A, 1, "le"),
-            Field("reserved_18b", 0x18B, 21, "zero"),
-        )
-        if cpuid
-        else (Field("reserved_188", 0x188, 24, "zero"),)
-    )
-    middle = (
-        Field("chip_id", 0x1A0, 64),
-        Field("committed_tcb", 0x1E0, 8),
-        Field("current_build", 0x1E8, 1, "le"),
-        Field("current_minor", 0x1E9, 1, "le"),
-        Field("current_major", 0x1EA, 1, "le"),
-        Field("reserved_1eb", 0x1EB, 1, "zero"),
-        Field("committed_build", 0x1EC, 1, "le"),
-        Field("committed_minor", 0x1ED, 1, "le"),
-        Field("committed_major", 0x1EE, 1, "le"),
-        Field("reserved_1ef", 0x1EF, 1, "zero"),
-        Field("launch_tcb", 0x1F0, 8),
-    )
-    vectors = (
-        (
-            Field("launch_mit_vector", 0x1F8, 8, "le"),
-            Field("current_mit_vector", 0x200, 8, "le"),
-            Field("reserved_208", 0x208, 152, "zero"),
-        )
-        if mitigations
-        else (Field("reserved_1f8", 0x1F8, 168, "zero"),)
-    )
-    tail = (
-        Field("signature_r", 0x2A0, 48, "le"),
-        Field("reserved_2d0", 0x2D0, 24, "zero"),
-        Field("signature_s", 0x2E8, 48, "le"),
-        Field("reserved_318", 0x318, 24, "zero"),
-        Field("reserved_330", 0x330, 368, "zero"),
-    )
-    return (*head, *processor, *middle, *vectors, *tail)
+    processor = _PROCESSOR if cpuid else _NO_PROCESSOR
+    vectors = _MITIGATIONS if mitigations else _NO_MITIGATIONS
+    return (*_HEAD, *processor, *_MIDDLE, *vectors, *_TAIL)
 
 
 def _layout(version: int, *, cpuid: bool, mitigations: bool) -> Layout:
