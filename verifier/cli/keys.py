@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -12,7 +13,9 @@ import click
 
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.key_ceremony import SealedPaths, add_tenant, create_key_file, renew_answer_keys
+from verifier.adapters.settings_source import load_settings
 from verifier.adapters.signer_file import KeyFile, KeyInfo
+from verifier.cli.opened import CONFIG_OPTION
 from verifier.core.console import FORMAT_OPTION, Answer, run
 from verifier.core.encoding import b64url, jwk_thumbprint
 from verifier.core.errors import ConfigError
@@ -20,6 +23,7 @@ from verifier.core.settings import ALGORITHMS, Settings, SigningAlgorithm, check
 
 F = TypeVar("F", bound=Callable[..., None])
 _DAY_S: Final = 86_400
+_DEFAULTS: Final[dict[str, Any]] = {field.name: field.default for field in fields(Settings)}
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _PIN_HINT = "keep the root file and its passphrase offline: whoever has both can pose as the verifier to every workload"
 
@@ -29,14 +33,77 @@ def command() -> None:
     """Make, show and rotate keys. Private keys stay in their files."""
 
 
-def _key_options(function: F) -> F:
+@dataclass(frozen=True, slots=True)
+class _KeyPlace:
+    """Which key file is meant: the options say, else the settings."""
+
+    config: str | None
+    key_file: Path | None
+    passphrase_file: Path | None
+
+    def paths(self) -> SealedPaths:
+        """Return key file and passphrase file; the settings are read only where an option is missing."""
+        if self.key_file is not None and self.passphrase_file is not None:
+            return SealedPaths(self.key_file, self.passphrase_file)
+        if self.config is None:
+            if self.passphrase_file is None:
+                raise ConfigError(
+                    "command line", "--passphrase-file", None, "a file, or --config with settings that name it"
+                )
+            return SealedPaths(Path(_DEFAULTS["key_file"]), self.passphrase_file)
+        settings = load_settings(self.config)
+        return SealedPaths(
+            self.key_file or Path(settings.key_file), self.passphrase_file or Path(settings.key_passphrase_file)
+        )
+
+    def open(self, **rules: Any) -> KeyFile:
+        """Open the key file for an operator."""
+        paths = self.paths()
+        return KeyFile.for_operator(paths.file, paths.passphrase_file, **rules)
+
+    def lead_s(self) -> int:
+        """Return how long before it signs a key is published: as the settings say, or by default."""
+        return (
+            int(_DEFAULTS["key_publish_lead_s"])
+            if self.config is None
+            else load_settings(self.config).key_publish_lead_s
+        )
+
+
+def _file_options(*, required: bool) -> Callable[[F], F]:
     """Add the two options that name a key file; their environment is the settings' own."""
-    for option in (
-        click.option("--passphrase-file", required=True, type=_PATH, envvar="VAB_KEY_PASSPHRASE_FILE"),
-        click.option("--key-file", default="var/keys.json", show_default=True, type=_PATH, envvar="VAB_KEY_FILE"),
-    ):
-        function = option(function)
-    return function
+
+    def add(function: F) -> F:
+        where = "" if required else "; without it, the settings'"
+        for option in (
+            click.option(
+                "--passphrase-file",
+                required=required,
+                type=_PATH,
+                envvar="VAB_KEY_PASSPHRASE_FILE",
+                help=f"Its passphrase{where}.",
+            ),
+            click.option(
+                "--key-file",
+                type=_PATH,
+                envvar="VAB_KEY_FILE",
+                help=f"The key file{where or '; var/keys.json by default'}.",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return add
+
+
+def _key_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name a key file, or the settings that do, and hand them on as one ``place``."""
+
+    @functools.wraps(function)
+    def placed(config: str | None, key_file: Path | None, passphrase_file: Path | None, **rest: Any) -> None:
+        function(place=_KeyPlace(config, key_file, passphrase_file), **rest)
+
+    return CONFIG_OPTION(_file_options(required=False)(placed))
 
 
 def _root_options(function: F) -> F:
@@ -55,7 +122,7 @@ _ALGORITHM = click.Choice(ALGORITHMS)
 @command.command("init")
 @click.option("--base-url", required=True, envvar="VAB_BASE_URL", help="Issuers are {base_url}/t/{tenant}.")
 @click.option("--tenants", default="default", show_default=True, envvar="VAB_TENANTS", help="Names, by commas.")
-@_key_options
+@_file_options(required=True)
 @_root_options
 @click.option("--algorithm", default="ES256", show_default=True, type=_ALGORITHM, envvar="VAB_SIGNING_ALGORITHM")
 @click.option(
@@ -66,7 +133,7 @@ _ALGORITHM = click.Choice(ALGORITHMS)
 def init(
     base_url: str,
     tenants: str,
-    key_file: Path,
+    key_file: Path | None,
     passphrase_file: Path,
     root_file: Path,
     root_passphrase_file: Path,
@@ -78,7 +145,7 @@ def init(
     """Make the key file and its offline root, and print what images pin. Existing files are never overwritten."""
 
     def body() -> Answer:
-        names = tuple(tenants.split(","))
+        names, keys = tuple(tenants.split(",")), SealedPaths(key_file or Path(_DEFAULTS["key_file"]), passphrase_file)
         check_settings(
             Settings(
                 base_url=base_url,
@@ -90,7 +157,7 @@ def init(
             )
         )
         root = create_key_file(
-            SealedPaths(key_file, passphrase_file),
+            keys,
             SealedPaths(root_file, root_passphrase_file),
             base_url=base_url,
             tenants=names,
@@ -99,9 +166,9 @@ def init(
             now=_now(),
             is_new_root=not existing_root,
         )
-        seq = KeyFile.for_operator(key_file, passphrase_file).answer_seq(names[0])
-        made = {"key_file": str(key_file), "root_file": str(root_file), "tenants": list(names), "simulated": simulated}
-        lines = [f"made {key_file} for {', '.join(names)}, and its root {root_file}", *_pin_lines(root, seq)]
+        seq = KeyFile.for_operator(keys.file, keys.passphrase_file).answer_seq(names[0])
+        made = {"key_file": str(keys.file), "root_file": str(root_file), "tenants": list(names), "simulated": simulated}
+        lines = [f"made {keys.file} for {', '.join(names)}, and its root {root_file}", *_pin_lines(root, seq)]
         return Answer({"outcome": "made", **made, **_pin(root, seq)}, "\n".join(lines), hints=(_PIN_HINT,))
 
     run(output_format, body)
@@ -110,11 +177,11 @@ def init(
 @command.command("list")
 @_key_options
 @FORMAT_OPTION
-def list_keys(key_file: Path, passphrase_file: Path, output_format: str) -> None:
+def list_keys(place: _KeyPlace, output_format: str) -> None:
     """Show every key with its state: next, active, retired; answer keys: active, expired."""
 
     def body() -> Answer:
-        keys = KeyFile.for_operator(key_file, passphrase_file)
+        keys = place.open()
         found = keys.describe(_now())
         about = {"base_url": keys.base_url, "simulated": keys.simulated}
         lines = [f"{keys.base_url}{' (simulated)' if keys.simulated else ''}", *(_line(key) for key in found)]
@@ -128,16 +195,14 @@ def list_keys(key_file: Path, passphrase_file: Path, output_format: str) -> None
 @click.option("--tenant", help="One tenant; without it, all.")
 @click.option("--algorithm", type=_ALGORITHM, help="Of the new key; without it, that of the newest.")
 @click.option(
-    "--lead", "lead_s", default=600, show_default=True, type=click.IntRange(60), help="Seconds before it signs."
+    "--lead", "lead_s", type=click.IntRange(60), help="Seconds before it signs; by default the settings', or 600."
 )
 @FORMAT_OPTION
-def rotate(
-    key_file: Path, passphrase_file: Path, tenant: str | None, algorithm: str | None, lead_s: int, output_format: str
-) -> None:
+def rotate(place: _KeyPlace, tenant: str | None, algorithm: str | None, lead_s: int | None, output_format: str) -> None:
     """Publish a successor now; it signs when the lead is over. A rotation under way is left as it is."""
 
     def body() -> Answer:
-        keys = KeyFile.for_operator(key_file, passphrase_file, algorithm=algorithm or "", lead_s=lead_s)
+        keys = place.open(algorithm=algorithm or "", lead_s=place.lead_s() if lead_s is None else lead_s)
         if tenant is not None and tenant not in keys.tenants():
             raise ConfigError("--tenant", "tenant", tenant, f"one of {', '.join(keys.tenants())}")
         before = {key.kid for key in keys.describe(_now())}
@@ -157,8 +222,7 @@ def rotate(
 )
 @FORMAT_OPTION
 def sign_answer_keys(
-    key_file: Path,
-    passphrase_file: Path,
+    place: _KeyPlace,
     root_file: Path,
     root_passphrase_file: Path,
     life_days: int,
@@ -167,7 +231,7 @@ def sign_answer_keys(
     """Make fresh answer keys for every tenant and let the offline root sign them, with a higher seq."""
 
     def body() -> Answer:
-        keys = KeyFile.for_operator(key_file, passphrase_file)
+        keys = place.open()
         root = SealedPaths(root_file, root_passphrase_file)
         seq = renew_answer_keys(keys, root, now=_now(), life_s=life_days * _DAY_S)
         text = f"signed seq {seq} for {', '.join(keys.tenants())}, good for {life_days} days"
@@ -184,8 +248,7 @@ def sign_answer_keys(
 @FORMAT_OPTION
 def add(
     tenant: str,
-    key_file: Path,
-    passphrase_file: Path,
+    place: _KeyPlace,
     root_file: Path,
     root_passphrase_file: Path,
     algorithm: SigningAlgorithm,
@@ -194,7 +257,7 @@ def add(
     """Make the keys of one more tenant."""
 
     def body() -> Answer:
-        keys = KeyFile.for_operator(key_file, passphrase_file)
+        keys = place.open()
         add_tenant(keys, SealedPaths(root_file, root_passphrase_file), tenant, algorithm=algorithm, now=_now())
         return Answer(
             {"outcome": "added", "tenant": tenant, "issuer": keys.issuer(tenant)}, f"added {keys.issuer(tenant)}"
@@ -206,11 +269,11 @@ def add(
 @command.command("show-root")
 @_key_options
 @FORMAT_OPTION
-def show_root(key_file: Path, passphrase_file: Path, output_format: str) -> None:
+def show_root(place: _KeyPlace, output_format: str) -> None:
     """Print the public root key and the current seq: what a measured image pins."""
 
     def body() -> Answer:
-        keys = KeyFile.for_operator(key_file, passphrase_file)
+        keys = place.open()
         seq = min(keys.answer_seq(tenant) for tenant in keys.tenants())
         return Answer({"outcome": "shown", **_pin(keys.root_jwk(), seq)}, "\n".join(_pin_lines(keys.root_jwk(), seq)))
 

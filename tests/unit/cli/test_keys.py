@@ -135,3 +135,49 @@ def test_a_wrong_passphrase_is_a_usage_error_and_is_not_repeated(folder: KeyFold
     result = typed("list", *with_keys(folder))
     assert result.exit_code == 64
     assert "wrong-wrong" not in result.output
+
+
+def settings_of(folder: KeyFolder, **changes: object) -> Path:
+    """Write settings that name the folder's key file."""
+    values = {
+        "base_url": "https://verifier.example",
+        "behind_tls_proxy": True,
+        "key_file": str(folder.keys.file),
+        "key_passphrase_file": str(folder.keys.passphrase_file),
+        **changes,
+    }
+    path = folder.path / "verifier.toml"
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()))
+    return path
+
+
+def test_settings_name_the_key_file_and_the_lead(folder: KeyFolder) -> None:
+    config = str(settings_of(folder, key_publish_lead_s=1234))
+    assert done("list", "--config", config)["keys"] == done("list", *with_keys(folder))["keys"]
+
+    (published,) = done("rotate", "--config", config, "--tenant", "acme")["published"]
+    assert published["signs_from"] - published["published_at"] == 1234
+    (published,) = done("rotate", "--config", config, "--tenant", "default", "--lead", "99")["published"]
+    assert published["signs_from"] - published["published_at"] == 99
+    assert done("show-root", "--config", config)["lowest_seq"] == 1
+    assert done("sign-answer-keys", "--config", config, *with_root(folder))["seq"] == 2
+    assert done("add-tenant", "new", "--config", config, *with_root(folder))["tenant"] == "new"
+
+
+def test_options_beat_the_settings(folder: KeyFolder, tmp_path: Path) -> None:
+    config = str(settings_of(folder, key_file=str(tmp_path / "nowhere.json")))
+
+    assert typed("list", "--config", config).exit_code == 64
+    assert typed("list", "--config", config, "--key-file", str(folder.keys.file)).exit_code == 0
+
+
+def test_without_options_and_settings_the_passphrase_file_is_asked_for(folder: KeyFolder) -> None:
+    result = typed("list", "--key-file", str(folder.keys.file))
+
+    assert result.exit_code == 64
+    assert "--passphrase-file" in result.output
+    assert "--config" in result.output
+
+
+def test_settings_that_are_wrong_are_usage_errors(folder: KeyFolder) -> None:
+    assert typed("list", "--config", str(settings_of(folder, colour="red"))).exit_code == 64
