@@ -49,6 +49,8 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotatio
             "limit_request_line": 2048,
             "limit_request_fields": 50,
             "proc_name": "vab-verifier",
+            # A second way to manage this process is one more to guard; `verifier serve` is the only one.
+            "control_socket_disable": True,
             "child_exit": _forget_worker,
             "post_worker_init": _spare_the_collector,
         }

