@@ -40,6 +40,8 @@ class Worker:
         self._store = store
         self._keys = keys
         self._clock = clock
+        # Read once, as the serving processes do: documents signed by a key that they do not know yet would stop every login.
+        self._demands = load_demands(settings.trust_keys_file)
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._purged_ms = 0
 
@@ -65,7 +67,7 @@ class Worker:
         if not self._settings.trust_dir:
             return
         try:
-            compile_into(self._store, self._settings.trust_dir, demands=load_demands(self._settings.trust_keys_file))
+            compile_into(self._store, self._settings.trust_dir, demands=self._demands)
         except ConfigError as error:
             # A broken document leaves what was compiled last in force; the operator must hear of it.
             _log.error("trust-refused", where=error.where, key=error.key, want=error.want)
