@@ -48,6 +48,11 @@ def _has_docker_engine() -> bool:
     return docker is not None and ask([docker, "version", "--format", "{{.Server.Version}}"]) is not None
 
 
+def _has_postgresql() -> bool:
+    # Debian keeps the server's programs off the PATH.
+    return _has_command("initdb") or any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+
+
 def _tool(name: str, purpose: str, program: str = "") -> Package:
     return Package(name, purpose, partial(_has_command, program or name))
 
@@ -67,6 +72,7 @@ _TEST = (
     _tool("fuse3", "mounts the stand-in for configfs-tsm", "fusermount3"),
     Package("libfuse3-3", "the library behind it", partial(_has_library, "fuse3", "fuse")),
     _tool("openssl", "looks at certificates from outside"),
+    Package("postgresql", "the store's other database", _has_postgresql),
 )
 _COMPOSE = (
     Package("docker.io", "the Docker engine", _has_docker_engine),
