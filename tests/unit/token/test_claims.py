@@ -145,6 +145,11 @@ def test_what_may_not_be_minted_gets_no_claims(change: dict[str, Any], simulated
     assert caught.value.check_id == check_id
 
 
+@pytest.mark.parametrize(("excluded", "said"), [(True, "true"), (False, "false")])
+def test_whether_the_host_is_excluded_is_said_as_the_scheme_has_it(excluded: bool, said: str) -> None:  # noqa: FBT001
+    assert claims_of(replace(APPRAISAL, host_excluded=excluded))["host_excluded"] == said
+
+
 def test_debug_is_minted_in_a_simulated_process_only() -> None:
     debugged = replace(APPRAISAL, root="simulated", debug_status="enabled", debug_allowed=True)
     claims = claims_of(debugged, simulated=True)
