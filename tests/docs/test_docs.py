@@ -37,7 +37,11 @@ def test_links_to_files_lead_somewhere(path: Path) -> None:
 
 def _commands() -> list[str]:
     text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
-    return [line[2:].split("#  ")[0].strip() for line in text.splitlines() if line.startswith(("$ verifier ", "$ attester "))]
+    return [
+        line[2:].split("#  ")[0].strip()
+        for line in text.splitlines()
+        if line.startswith(("$ verifier ", "$ attester "))
+    ]
 
 
 @pytest.mark.parametrize("line", _commands())

@@ -98,7 +98,9 @@ class FolderCollateral:
                 # Replaced while we were reading, and somebody else has used the newer list already: look again.
                 if _stamp(path) == stamp:
                     raise
-        raise CannotDecide(f"{scheme}.endorsement.{_subfolder(need)}", f"{path}: replaced again and again", retry_after=1)
+        raise CannotDecide(
+            f"{scheme}.endorsement.{_subfolder(need)}", f"{path}: replaced again and again", retry_after=1
+        )
 
     def _read_anew(self, path: Path, stamp: _Stamp, scheme: str, need: Need) -> bytes:
         where, size = f"{scheme}.endorsement.{_subfolder(need)}", stamp[1]

@@ -32,7 +32,9 @@ def raise_epoch(config: str | None, output_format: str) -> None:
     def body() -> Answer:
         with opened_store(config) as store:
             epoch = store.raise_epoch()
-        text = f"epoch {epoch}: within a second every challenge issued before is void; attesters ask again by themselves"
+        text = (
+            f"epoch {epoch}: within a second every challenge issued before is void; attesters ask again by themselves"
+        )
         return Answer({"outcome": "raised", "epoch": epoch}, text)
 
     run(output_format, body)

@@ -35,7 +35,9 @@ def b64url(data: bytes) -> str:
 def unb64url(text: str) -> bytes:
     """Decode canonical base64url without padding; raises ``ValueError`` for anything else, non-zero spare bits too."""
     try:
-        data = binascii.a2b_base64(text.encode("ascii").translate(_FROM_URL) + _PADDING[len(text) % 4], strict_mode=True)
+        data = binascii.a2b_base64(
+            text.encode("ascii").translate(_FROM_URL) + _PADDING[len(text) % 4], strict_mode=True
+        )
     except ValueError:  # not ASCII, or binascii's own word for what is no base64
         raise ValueError("not base64url without padding") from None
     tail = len(text) % 4
