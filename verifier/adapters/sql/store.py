@@ -141,9 +141,7 @@ class SqlStore(tpm.TpmTables):
         """
         with self._database.write() as connection:
             seen = int(connection.execute(select(_EPOCH)).scalar_one())
-            raised = max(seen + 1, int(connection.execute(select(StoreClock())).scalar_one()) // EPOCH_STEP_MS)
-            if raised % EPOCHS == seen % EPOCHS:
-                raised += 1
+            raised = next_epoch(seen, int(connection.execute(select(StoreClock())).scalar_one()))
             connection.execute(update(state).where(state.c.name == "epoch").values(number=raised))
         return raised % EPOCHS
 
@@ -286,6 +284,12 @@ class SqlStore(tpm.TpmTables):
                 return
             yield from found
             after = found[-1].seq
+
+
+def next_epoch(seen: int, now_ms: int) -> int:
+    """Return the number that follows ``seen``: at least the clock's, and never one with the same lowest 16 bits."""
+    raised = max(seen + 1, now_ms // EPOCH_STEP_MS)
+    return raised + 1 if raised % EPOCHS == seen % EPOCHS else raised
 
 
 def _chunks(rows: Iterable[TrustRow], size: int) -> Iterator[list[TrustRow]]:

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.store import EPOCH_STEP_MS, EPOCHS, next_epoch
 from verifier.core.errors import ConfigError, EvidenceRejected
 from verifier.core.ports import EnrolledAk, TrustRow
 
@@ -62,6 +63,16 @@ def test_raising_the_epoch_gives_another_that_fits_the_nonce(store: SqlStore) ->
         assert 0 <= raised < 1 << 16
         seen.append(raised)
     assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize("ahead", [0, 1, EPOCHS - 1, EPOCHS, EPOCHS + 1, 7 * EPOCHS])
+def test_the_next_epoch_never_looks_like_the_last_one(ahead: int) -> None:
+    """Only 16 bits of it are in a nonce: where the clock's number has the same ones, challenges would live on."""
+    seen = 88_000_000
+    raised = next_epoch(seen, (seen + ahead) * EPOCH_STEP_MS)
+    assert raised > seen
+    assert raised >= seen + ahead
+    assert raised % EPOCHS != seen % EPOCHS
 
 
 def test_a_restored_backup_does_not_come_back_to_an_epoch_used_since(store: SqlStore) -> None:

@@ -132,3 +132,13 @@ def test_secure_boot_is_proven_or_not_said(log: BootLog, state: str | None) -> N
 def test_rules_of_any_shape_are_answered(expected: object) -> None:
     log = decode_log(GOOD)
     assert judge_rules(expected, log, replay(log, SHA256), replay(log, SHA256))
+
+
+def test_a_register_that_the_log_leaves_out_is_not_explained_by_an_empty_rule() -> None:
+    """PCR 10 and 15 need no events in a log: what was extended into them behind its back must not pass for nothing."""
+    log = decode_log(GOOD)
+    rule = [{"index": 15, "until": "end", "events": []}]
+    assert 15 not in replay(log, SHA256)
+
+    assert not judge_rules(rule, log, {15: bytes(32)}, replay(log, SHA256))
+    assert "replay gives" in judge_rules(rule, log, {15: b"\x01" * 32}, replay(log, SHA256))
