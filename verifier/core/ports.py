@@ -186,8 +186,11 @@ class Store(Protocol):
         """Tell whether a single-use enrolment ticket exists, is unspent and not expired."""
         ...
 
-    def enrol_ak(self, ak: EnrolledAk, ticket_hash: bytes | None) -> None:
-        """Write the AK, spending the ticket in the same transaction; ``EvidenceRejected('tpm2.enrolment.ticket')`` if spent."""
+    def enrol_ak(self, ak: EnrolledAk, ticket_hash: bytes | None, *, must_be_listed: bool = False) -> None:
+        """Write the AK, spending the ticket in the same transaction; ``EvidenceRejected('tpm2.enrolment.ticket')`` if spent.
+
+        ``must_be_listed``: the EK has to be on the tenant's list in that transaction too (``tpm2.enrolment.admission``).
+        """
         ...
 
     def add_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:

@@ -109,6 +109,7 @@ class Enrolments:
                 enrolled_at_ms=now_ms,
             ),
             ticket_hash=None if is_listed else ticket_hash,
+            must_be_listed=is_listed,
         )
         return state.tenant
 

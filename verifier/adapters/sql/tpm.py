@@ -17,6 +17,7 @@ from verifier.core.errors import EvidenceRejected
 from verifier.core.ports import EnrolledAk
 
 TICKET_CHECK = "tpm2.enrolment.ticket"
+ADMISSION_CHECK = "tpm2.enrolment.admission"
 _HASH_SIZE = 32
 
 _AK = (tpm_aks.c.tenant == bindparam("tenant")) & (tpm_aks.c.ak_name == bindparam("ak_name"))
@@ -75,8 +76,20 @@ def add_ticket(connection: Connection, tenant: str, ticket_hash: bytes, expires_
     connection.execute(upsert(tpm_tickets).on_conflict_do_nothing(), row)
 
 
-def enrol_ak(connection: Connection, ak: EnrolledAk, ticket_hash: bytes | None) -> None:
-    """Write the AK, its ticket spent in the same transaction. A newer enrolment of the same Name takes the older one's place."""
+def enrol_ak(connection: Connection, ak: EnrolledAk, ticket_hash: bytes | None, *, must_be_listed: bool) -> None:
+    """Write the AK, its ticket spent in the same transaction. A newer enrolment of the same Name takes the older one's place.
+
+    ``must_be_listed``: its EK is on the list, and stays there until the AK is written. Who withdraws the EK meanwhile waits,
+    and then takes the AK along.
+    """
+    if must_be_listed:
+        held = select(tpm_eks.c.ek_digest).where(
+            tpm_eks.c.tenant == ak.tenant, tpm_eks.c.ek_digest == ak.ek_public_digest
+        )
+        if connection.execute(held.with_for_update(read=True)).one_or_none() is None:
+            raise EvidenceRejected(
+                ADMISSION_CHECK, f"EK {ak.ek_public_digest.hex()}: not on the tenant's list any more"
+            )
     if ticket_hash is not None:
         spent = connection.execute(_SPEND_TICKET, {"of_tenant": ak.tenant, "of_hash": ticket_hash})
         if spent.rowcount != 1:
@@ -146,13 +159,14 @@ class TpmTables:
         with self._database.read() as connection:
             return ticket_is_open(connection, tenant, ticket_hash)
 
-    def enrol_ak(self, ak: EnrolledAk, ticket_hash: bytes | None) -> None:
+    def enrol_ak(self, ak: EnrolledAk, ticket_hash: bytes | None, *, must_be_listed: bool = False) -> None:
         """Write the AK, spending the ticket in the same transaction; ``EvidenceRejected('tpm2.enrolment.ticket')`` if spent.
 
-        Not checked: that an EK without a ticket is listed; that is the caller's, who may have its list elsewhere.
+        With ``must_be_listed`` the EK is on the tenant's list in that transaction too (``tpm2.enrolment.admission``); without
+        it that is not checked: the ticket lets it in, or the caller has its list elsewhere.
         """
         with self._database.write() as connection:
-            enrol_ak(connection, ak, ticket_hash)
+            enrol_ak(connection, ak, ticket_hash, must_be_listed=must_be_listed)
 
     def add_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
         """Put EK digests on the tenant's list."""
