@@ -32,7 +32,7 @@ from verifier.core.ports import Store, TrustRow
 from verifier.tee.registry import SCHEMES
 
 # Raised whenever this program takes documents differently from the one before, so that what is compiled is looked at again.
-FORMAT = 1
+FORMAT = 2
 NO_DEMANDS: Demands = MappingProxyType({})
 _SUFFIXES = {".yaml": False, ".json": True}
 _NOT_DOCUMENTS = frozenset((".md", ".txt"))

@@ -91,17 +91,23 @@ def prepare_class(
         if isinstance(parsed.model, Identity)
     ]
     fields = [name for name in scheme.identity_models[scope].model_fields if not unchecked.covers((scope, name))]
+    space = scheme.identity_models[scope].key_space
     groups = [loaded] if all_of else [[one] for one in loaded]
     for group in groups:
         for name in fields:
-            _require_given(unchecked, (scope, name), [(one, one.values[name]) for one in group])
+            _require_given(unchecked, (scope, name), [(one, one.values[name]) for one in group], space.get(name, ()))
     if not all_of:
         _refuse_ignored(unchecked, scope, loaded)
     return tuple(_candidate(scheme, scope, one, fields, unchecked) for one in loaded)
 
 
-def _require_given(unchecked: Unchecked, path: tuple[str, ...], given: Sequence[tuple[_Loaded, Any]]) -> None:
-    """Refuse a field, or a key inside it, that no identity of the group gives and the policy does not list."""
+def _require_given(
+    unchecked: Unchecked, path: tuple[str, ...], given: Sequence[tuple[_Loaded, Any]], keys: Sequence[str] = ()
+) -> None:
+    """Refuse a field, or a key inside it, that no identity of the group gives and the policy does not list.
+
+    ``keys`` are those that a map has to answer for, whether or not anybody gives them.
+    """
     if unchecked.covers(path):
         return
     present = [(one, value) for one, value in given if value is not None]
@@ -113,19 +119,29 @@ def _require_given(unchecked: Unchecked, path: tuple[str, ...], given: Sequence[
     tables = [(one, value) for one, value in present if isinstance(value, dict)]
     for key in sorted({key for _one, table in tables for key in table}):
         _require_given(unchecked, (*path, key), [(one, table[key]) for one, table in tables if key in table])
+    for key in keys:
+        if not any(key in table for _one, table in tables):
+            _require_given(unchecked, (*path, key), [(one, None) for one, _table in tables])
 
 
 def _refuse_ignored(unchecked: Unchecked, scope: Scope, loaded: Sequence[_Loaded]) -> None:
-    """Refuse a field that ``unchecked`` excuses one candidate from and thereby ignores, unsaid, in another."""
-    for _scope, *rest in sorted(path for path in unchecked.paths if path[0] == scope and len(path) == 2):  # noqa: PLR2004
-        give = [one.reference for one in loaded if one.values.get(rest[0]) is not None]
+    """Refuse a field or key that ``unchecked`` excuses one candidate from and thereby ignores, unsaid, in another."""
+    for path in sorted(path for path in unchecked.paths if path[0] == scope and len(path) > 1):
+        give = [one.reference for one in loaded if _value_at(one.values, path[1:]) is not None]
         if give and len(give) < len(loaded):
             raise ConfigError(
                 unchecked.where,
-                f"unchecked.{scope}.{rest[0]}",
+                f"unchecked.{'.'.join(path)}",
                 f"given by {', '.join(give)}, left out by others",
                 "identities that all give it or all leave it out: what one of them gives would not be compared",
             )
+
+
+def _value_at(value: Any, path: Sequence[str]) -> Any:
+    """Follow a path into a value; ``None`` where it leads nowhere."""
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _candidate(

@@ -88,7 +88,7 @@ def compile_policy(parsed: Parsed, resolve: Resolve, schemes: Schemes) -> Compil
         )
         for scope in named
     )
-    _check_paths(unchecked, classes, found)
+    _check_paths(unchecked, scheme, classes, found)
     exceptions = _read_exceptions(policy, scheme, parsed.where)
     pinned = [one for scope in found for one in found[scope]]
     unmeasured = frozenset(scope for scope in scheme.software_classes if not _has_claim(classes, scope, "executables"))
@@ -160,16 +160,20 @@ def _read_unchecked(policy: AppraisalPolicy, scheme: Scheme[Any, Any], where: st
 
 
 def _check_paths(
-    unchecked: Unchecked, classes: tuple[CompiledClass, ...], found: Mapping[Scope, tuple[Parsed, ...]]
+    unchecked: Unchecked,
+    scheme: Scheme[Any, Any],
+    classes: tuple[CompiledClass, ...],
+    found: Mapping[Scope, tuple[Parsed, ...]],
 ) -> None:
-    """Refuse a path into a field that has no keys: it would excuse nothing, and the operator would believe that it does."""
+    """Refuse a path into a field that has no such keys: it would excuse nothing, and the operator would believe that it does."""
     scopes = {one.scope for one in classes}
     for path in sorted(path for path in unchecked.paths if len(path) > 2 and path[0] in scopes):  # noqa: PLR2004
         identities = [one.model for scope in found if scope == path[0] for one in found[scope]]
         values = [one.values.get(path[1]) for one in identities if isinstance(one, Identity)]
         for key in path[2:-1]:
             values = [value.get(key) for value in values if isinstance(value, dict)]
-        if not any(isinstance(value, dict) for value in values):
+        space = next(model.key_space for scope, model in scheme.identity_models.items() if scope == path[0])
+        if not any(isinstance(value, dict) for value in values) or path[2] not in space.get(path[1], (path[2],)):
             raise ConfigError(
                 unchecked.where, f"unchecked.{'.'.join(path)}", "a path that leads nowhere", "a key of a table"
             )

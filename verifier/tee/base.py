@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,9 +27,14 @@ Bin = Literal["rules", "bound", "reported", "ignored"]
 
 
 class Values(BaseModel):
-    """Base of every identity model (``reference.py``): strict, closed, frozen. A field left out is ``None``."""
+    """Base of every identity model (``reference.py``): strict, closed, frozen. A field left out is ``None``.
+
+    ``key_space``: by name of a map field, the keys that every identity answers for. One that is neither given nor listed in the
+    policy's ``unchecked`` is an error. A map that is not listed has no fixed keys: what it names is what it selects.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    key_space: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

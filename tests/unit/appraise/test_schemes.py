@@ -14,6 +14,7 @@ from verifier.appraise.documents import parse_document
 from verifier.appraise.engine import appraise
 from verifier.appraise.result import Appraisal
 from verifier.appraise.text import PlainDocument
+from verifier.core.errors import ConfigError
 from verifier.tee.registry import SCHEMES
 
 CLASSES = ("platform", "firmware", "workload", "config")
@@ -67,6 +68,60 @@ def test_pcr_that_is_unchecked_is_no_part_of_the_measurement(recipes: Any) -> No
     assert whole.accepted
     assert without.accepted
     assert whole.measurement != without.measurement
+
+
+def _only_firmware_pcrs(recipes: Any, *left_out: str) -> dict[str, dict[str, Any]]:
+    values = _values(recipes, recipes.tpm())
+    del values["workload"]["event_log"], values["firmware"]["event_log"]
+    for pcr in left_out:
+        del values["firmware"]["pcrs"][pcr]
+    return values
+
+
+_LOGS = ["workload.event_log", "firmware.event_log"]
+
+
+def test_firmware_pcr_that_is_left_out_is_an_error_unless_listed(recipes: Any) -> None:
+    values = _only_firmware_pcrs(recipes, "2", "4")
+    with pytest.raises(ConfigError) as caught:
+        _judge(recipes, recipes.tpm(), values, [*_LOGS, "firmware.pcrs.2"])
+    assert caught.value.key == "firmware.pcrs.4"
+    assert "'firmware.pcrs.4' in unchecked" in caught.value.want
+    assert _judge(recipes, recipes.tpm(), values, [*_LOGS, "firmware.pcrs.2", "firmware.pcrs.4"]).accepted
+
+
+def test_firmware_pcrs_as_a_whole_are_listed_where_the_log_is_compared(recipes: Any) -> None:
+    values = _values(recipes, recipes.tpm())
+    del values["firmware"]["pcrs"]
+    assert _judge(recipes, recipes.tpm(), values, ["firmware.pcrs"]).accepted
+
+
+def test_workload_pcrs_select_what_they_name(recipes: Any) -> None:
+    values = _only_firmware_pcrs(recipes)
+    del values["workload"]["pcrs"]["8"]
+    assert _judge(recipes, recipes.tpm(), values, _LOGS).accepted
+
+
+def test_pcr_that_no_firmware_has_cannot_be_listed(recipes: Any) -> None:
+    with pytest.raises(ConfigError, match="leads nowhere"):
+        _judge(recipes, recipes.tpm(), _only_firmware_pcrs(recipes), [*_LOGS, "firmware.pcrs.8"])
+
+
+def test_pcr_that_one_firmware_gives_is_not_ignored_for_another(recipes: Any) -> None:
+    listed = [*_LOGS, "firmware.pcrs.4"]
+    *identities, policy = _documents(_only_firmware_pcrs(recipes), listed)
+    (whole,) = (one for one in identities if one["kind"] == "firmware")
+    other = {**whole, "name": "other", "values": _only_firmware_pcrs(recipes, "4")["firmware"]}
+    policy["firmware"].append({"name": "other", "version": 1})
+    with pytest.raises(ConfigError) as caught:
+        compile_all(
+            gather([parse_document(PlainDocument("t", one), SCHEMES) for one in [*identities, other, policy]], {}),
+            SCHEMES,
+        )
+    assert (caught.value.key, caught.value.got) == (
+        "unchecked.firmware.pcrs.4",
+        "given by firmware@1, left out by others",
+    )
 
 
 def test_attester_without_outside_configuration_is_one_whose_pcr_is_zero(recipes: Any) -> None:

@@ -5,7 +5,9 @@ PCR values are those of the SHA-256 bank, in lower-case hex.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -64,15 +66,21 @@ class Platform(Values):
 
 
 class Firmware(Values):
-    """What started before the boot loader: PCR 0 to 7, as values, as closed event-log rules, or both."""
+    """What started before the boot loader: PCR 0 to 7, as values, as closed event-log rules, or both.
 
+    ``pcrs`` has all eight, or the policy lists the others in ``unchecked`` (``firmware.pcrs.3``).
+    """
+
+    key_space: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {"pcrs": tuple(str(index) for index in range(_FIRMWARE_LAST + 1))}
+    )
     pcrs: Annotated[dict[FirmwareIndex, Sha256Hex], Field(min_length=1), AfterValidator(_firmware_values)] | None = None
     event_log: Annotated[Rules, AfterValidator(_firmware_registers)] | None = None
     secure_boot: bool | None = None  # as a replayed log proves it, before PCR 7's separator
 
 
 class Workload(Values):
-    """What runs: PCR 0 to 15, as values, as closed event-log rules, or both."""
+    """What runs: PCR 0 to 15, as values, as closed event-log rules, or both. Only what is named is selected."""
 
     pcrs: Annotated[dict[WorkloadIndex, Sha256Hex], Field(min_length=1), AfterValidator(_workload_values)] | None = None
     event_log: Rules | None = None
