@@ -43,6 +43,7 @@ def compose(settings: Settings) -> Parts:
     """Build the object graph. Connections open lazily, in the process that uses them."""
     store = compose_store(settings)
     keys = open_keys(settings)
+    anchors = load_anchors(settings.private_anchor_dir, SCHEMES, simulated=settings.simulated)
     return Parts(
         settings=settings,
         clock=SystemClock(),
@@ -51,8 +52,8 @@ def compose(settings: Settings) -> Parts:
         trust=TrustCatalogue(store, demands=load_demands(settings.trust_keys_file)),
         keys=keys,
         challenge_keys=ChallengeKeys(keys.master),
-        collateral=FolderCollateral(store, settings.endorsement_dir),
+        collateral=FolderCollateral(store, settings.endorsement_dir, anchors),
         schemes=SCHEMES,
-        anchors=load_anchors(settings.private_anchor_dir, SCHEMES, simulated=settings.simulated),
+        anchors=anchors,
         chains=ChainCache(),
     )

@@ -211,6 +211,7 @@ def house(
     keys, clock = WatchedKeys(folder.open(simulated=simulated), seen), MovedClock()
     watched: Any = WatchedStore(store, seen)
     chip = forged_chip()
+    anchors = {"sev-snp": (Anchor("forged", chip.ark(), root),)}
     parts = Parts(
         settings=settings,
         clock=clock,
@@ -219,9 +220,9 @@ def house(
         trust=TrustCatalogue(store),
         keys=keys,
         challenge_keys=ChallengeKeys(keys.master),
-        collateral=FolderCollateral(watched, str(path / "endorsements")),
+        collateral=FolderCollateral(watched, str(path / "endorsements"), anchors),
         schemes=SCHEMES,
-        anchors={"sev-snp": (Anchor("forged", chip.ark(), root),)},
+        anchors=anchors,
         chains=ChainCache(),
     )
     made = House(Service(parts), parts, store, keys, clock, path / "endorsements", seen, chip)

@@ -1,7 +1,8 @@
 """Endorsements and collateral from what is at hand: a folder, and the store's enrolled attestation keys.
 
-``{endorsement_dir}/{scheme}/{kind}/{key}.{der,pem}`` holds one thing each (``sev-snp/crl/Milan.pem``). CRLs are held to a
-never-falling high-water mark per issuer: an older one than was ever seen is not used. Fetching from vendors is not here.
+``{endorsement_dir}/{scheme}/{kind}/{key}.{der,pem}`` holds one thing each (``sev-snp/crl/Milan.pem``). CRLs that an
+anchor signed are held to a never-falling high-water mark per issuer: an older one than was ever seen is not used. Fetching from
+vendors is not here.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from verifier.core.encoding import sha256
 from verifier.core.errors import CannotDecide, MalformedEvidence
 from verifier.core.ports import Store
 from verifier.core.x509 import parse_crl, pem_blocks
+from verifier.core.x509chain import Anchor, is_crl_of
 from verifier.tee.base import Need
 from verifier.tee.tpm2.collateral import encode_enrolled_ak, encode_not_enrolled
 
@@ -39,10 +42,14 @@ def _subfolder(need: Need) -> str:
 
 
 class FolderCollateral:
-    """Answers needs from the folder and the store. Files are re-read when they change; safe for threads and forks."""
+    """Answers needs from the folder and the store. Files are re-read when they change; safe for threads and forks.
 
-    def __init__(self, store: Store, folder: str) -> None:
+    ``anchors`` by scheme: whose CRLs count for the high-water marks.
+    """
+
+    def __init__(self, store: Store, folder: str, anchors: Mapping[str, tuple[Anchor, ...]]) -> None:
         self._store = store
+        self._anchors = anchors
         self._folder = Path(folder) if folder else None
         self._seen: dict[Path, tuple[_Stamp, bytes]] = {}
         self._lock = threading.Lock()
@@ -125,9 +132,13 @@ class FolderCollateral:
         except (MalformedEvidence, ValueError) as error:
             # Our own file is broken: that is no fault of the evidence, so nothing can be decided.
             raise CannotDecide(where, f"{path}: {error}", retry_after=60) from None
-        issuer = f"crl:{scheme}:{need.key}"
+        issuers = (anchor.certificate for anchor in self._anchors.get(scheme, ()))
+        issuer = next((one for one in issuers if is_crl_of(crl, one)), None)
+        if issuer is None:
+            return  # Anybody can write any number: no mark moves. The scheme verifies the signature, and refuses.
         if crl.number is None or not 0 <= crl.number < _CRL_NUMBERS:
             raise CannotDecide(where, f"{path}: CRL number got {crl.number}, want 0 to 20 octets", retry_after=60)
-        if not self._store.raise_high_water(issuer, crl.number):
+        mark = f"crl:{scheme}:{sha256(issuer.subject + issuer.spki).hex()}"
+        if not self._store.raise_high_water(mark, crl.number):
             want = "none below the highest ever used"
             raise CannotDecide(where, f"{path}: CRL number got {crl.number}, want {want}", retry_after=60)

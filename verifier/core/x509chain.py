@@ -300,11 +300,16 @@ def _check_crl_signature(crl: Crl, issuer: Certificate, ids: ChainIds, cache: Ch
         return
     if issuer.key_usage is not None and USAGE_CRL_SIGN not in issuer.key_usage:
         raise CannotDecide(ids.crl, "CRL: its issuer's key usage lacks cRLSign")
-    key = _public_key(issuer.spki)
-    if key is None or crl.algorithm is None or not _is_signed_by(key, crl.algorithm, crl.signature, crl.tbs):
+    if not is_crl_of(crl, issuer):
         raise CannotDecide(ids.crl, "CRL: signature does not verify with its issuer's key")
     cache.note_crl(issuer.subject, -1 if crl.number is None else crl.number)
     cache.put(known, crl.next_update)
+
+
+def is_crl_of(crl: Crl, issuer: Certificate) -> bool:
+    """Tell whether the CRL names the issuer and its signature verifies with the issuer's key. The issuer is trusted already."""
+    key = _public_key(issuer.spki) if crl.issuer == issuer.subject else None
+    return key is not None and crl.algorithm is not None and _is_signed_by(key, crl.algorithm, crl.signature, crl.tbs)
 
 
 def check_revocation(path: Path, crls: Sequence[Crl], ids: ChainIds) -> None:

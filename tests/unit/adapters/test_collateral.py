@@ -18,12 +18,15 @@ from verifier.adapters.collateral import AK_KIND, FolderCollateral
 from verifier.adapters.sql import SqlStore, open_store
 from verifier.core.errors import CannotDecide
 from verifier.core.ports import EnrolledAk
+from verifier.core.x509chain import Anchor
 from verifier.tee.base import Need
 from verifier.tee.tpm2.collateral import decode_enrolled_ak
 from verifier.tee.tpm2.layout import name_of
 
 NOW = 1_795_000_000
 CHIP = ForgedAmd(now=NOW)
+GENOA = ForgedAmd("Genoa", now=NOW)
+ANCHORS = {"sev-snp": tuple(Anchor(chip.product, chip.ark(), "simulated") for chip in (CHIP, GENOA))}
 CRL = Need(name="crl", kind="sev-snp.crl", key="Milan")
 VEK = Need(name="vcek", kind="sev-snp.vcek", key="00ff", required=False)
 
@@ -44,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def source(store: SqlStore, folder: Path) -> FolderCollateral:
-    return FolderCollateral(store, str(folder.parents[1]))
+    return FolderCollateral(store, str(folder.parents[1]), ANCHORS)
 
 
 def put(path: Path, data: bytes) -> None:
@@ -118,7 +121,7 @@ def test_an_older_crl_than_was_ever_used_is_not_used(source: FolderCollateral, f
     put(folder / "Milan.der", made(5))
     assert "got 5" in undecided(source).detail
     # The mark is the store's: another process, or this one after a restart, knows it too.
-    again = FolderCollateral(store, str(folder.parents[1]))
+    again = FolderCollateral(store, str(folder.parents[1]), ANCHORS)
     assert "got 5" in undecided(again).detail
 
     put(folder / "Milan.der", made(6, 1))
@@ -126,13 +129,46 @@ def test_an_older_crl_than_was_ever_used_is_not_used(source: FolderCollateral, f
 
 
 def test_marks_are_kept_for_each_issuer(source: FolderCollateral, folder: Path) -> None:
-    genoa = ForgedAmd("Genoa", now=NOW)
     put(folder / "Milan.der", made(9))
-    lower = genoa.crl(number=2)
+    lower = GENOA.crl(number=2)
     put(folder / "Genoa.der", lower)
     crl(source)
 
     assert crl(source, replace(CRL, key="Genoa")) == lower
+
+
+def test_a_crl_that_no_anchor_signed_moves_no_mark(source: FolderCollateral, folder: Path) -> None:
+    """One file with a huge number must not block its issuer for good; the scheme refuses it by its signature."""
+    huge = (1 << 159) - 1
+    for forged in (
+        CHIP.crl(number=huge)[:-1] + b"\0",
+        CHIP.crl(number=huge, signer=CHIP.signer("ask")),
+        CHIP.crl(number=huge, issuer=GENOA.ark_name),
+    ):
+        put(folder / "Milan.der", forged)
+        assert crl(source) == forged
+
+    put(folder / "Milan.der", made(5))
+    assert crl(source) == made(5)
+
+
+def test_another_issuers_list_in_the_wrong_place_moves_no_mark_but_its_own(
+    source: FolderCollateral, folder: Path
+) -> None:
+    put(folder / "Milan.der", GENOA.crl(number=9))
+    crl(source)
+
+    put(folder / "Milan.der", made(5))
+    assert crl(source) == made(5)
+    put(folder / "Genoa.der", GENOA.crl(number=8))
+    assert "got 8" in undecided(source, replace(CRL, key="Genoa")).detail
+
+
+def test_an_anchors_list_counts_for_its_own_scheme_only(store: SqlStore, folder: Path) -> None:
+    bare = FolderCollateral(store, str(folder.parents[1]), {"tpm2": ANCHORS["sev-snp"]})
+    for number in (6, 5):
+        put(folder / "Milan.der", made(number))
+        assert crl(bare) == made(number)
 
 
 @pytest.mark.parametrize("number", [0, (1 << 159) - 1])
@@ -193,7 +229,7 @@ def test_a_key_from_evidence_never_leaves_the_folder(source: FolderCollateral, f
 
 
 def test_without_a_folder_nothing_is_at_hand(store: SqlStore) -> None:
-    undecided(FolderCollateral(store, ""))
+    undecided(FolderCollateral(store, "", ANCHORS))
 
 
 def test_threads_that_read_at_once_get_whole_files(source: FolderCollateral, folder: Path) -> None:
