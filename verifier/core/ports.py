@@ -6,6 +6,7 @@ Time, randomness and storage enter only here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -140,6 +141,10 @@ class Store(Protocol):
 
     def last_record_ms(self) -> int:
         """Return the time of the last record, 0 without one."""
+        ...
+
+    def expecting(self) -> AbstractContextManager[None]:
+        """Say that a verdict may be committed out of this block, so that concurrent ones can share a transaction."""
         ...
 
     def commit_verdict(self, record: VerdictRecord) -> CommittedRecord:

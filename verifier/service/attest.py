@@ -145,8 +145,13 @@ class Service:
         scheme, evidence = self._decode(request)  # step 3
         digest = self._digest(request)
         check_user_data(scheme, evidence, Bound(digest))
-        verified = self._verify(scheme, evidence, request, digest, now_ms)  # steps 4 and 5
-        hearing = _Hearing(request, verified, now_ms, nonce_expires_ms, source)
+        with self._parts.store.expecting():
+            verified = self._verify(scheme, evidence, request, digest, now_ms)  # steps 4 and 5
+            return self._decide(_Hearing(request, verified, now_ms, nonce_expires_ms, source))
+
+    def _decide(self, hearing: _Hearing) -> Outcome:
+        """Do steps 6 to 8: from here on the nonce is spent and the verdict recorded, whichever way it goes."""
+        request, verified, now_ms = hearing.request, hearing.verified, hearing.now_ms
         workload, appraisal, reason = self._appraise(request, verified, now_ms // 1000)  # step 6
         if workload is None or appraisal is None or reason is not None or not appraisal.accepted:
             self._refuse(hearing, workload, appraisal, reason)

@@ -7,6 +7,7 @@ A store may be made and used before a fork (``forking``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
 
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -148,6 +149,10 @@ class SqlStore(tpm.TpmTables):
     def last_record_ms(self) -> int:
         """Return the newest time that any record has, 0 without one."""
         return self.standing().last_record_ms
+
+    def expecting(self) -> AbstractContextManager[None]:
+        """Say that a verdict may be committed out of this block: the writer waits some milliseconds for it, to share a commit."""
+        return self._owned.here().writer.expecting()
 
     def commit_verdict(self, record: VerdictRecord) -> CommittedRecord:
         """Spend the nonce and write the record in one durable transaction, shared with whoever commits at the same time.

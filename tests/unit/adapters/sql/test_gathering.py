@@ -1,0 +1,69 @@
+"""A group waits a moment for verdicts that are being worked on, and for nothing else."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from tests.support.verdicts import make_verdict
+from verifier.adapters.sql import SqlStore
+from verifier.adapters.sql import writer as module
+
+
+@pytest.fixture
+def sizes(sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The size of every group that is written; a wait is long here, so that a slow machine does not decide."""
+    sqlite_store.commit_verdict(make_verdict())
+    monkeypatch.setattr(module, "GATHER_S", 5.0)
+    writer, seen = sqlite_store._owned.here().writer, []
+    commit = writer._commit
+    monkeypatch.setattr(writer, "_commit", lambda group: (seen.append(len(group)), commit(group))[1])
+    return seen
+
+
+def test_two_that_are_worked_on_share_one_transaction(sqlite_store: SqlStore, sizes: list[int]) -> None:
+    late = threading.Event()
+
+    def slow() -> None:
+        with sqlite_store.expecting():
+            late.set()
+            time.sleep(0.2)
+            sqlite_store.commit_verdict(make_verdict())
+
+    other = threading.Thread(target=slow)
+    other.start()
+    assert late.wait(5)
+    with sqlite_store.expecting():
+        sqlite_store.commit_verdict(make_verdict())
+    other.join()
+
+    assert sizes == [2]
+
+
+def test_alone_nobody_waits(sqlite_store: SqlStore, sizes: list[int]) -> None:
+    start = time.monotonic()
+    with sqlite_store.expecting():
+        sqlite_store.commit_verdict(make_verdict())
+    sqlite_store.commit_verdict(make_verdict())
+
+    assert sizes == [1, 1]
+    assert time.monotonic() - start < 4
+
+
+def test_a_verdict_that_never_comes_holds_nobody_up_for_longer(
+    sqlite_store: SqlStore, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GATHER_S", 0.05)
+    with sqlite_store.expecting(), sqlite_store.expecting():
+        sqlite_store.commit_verdict(make_verdict())
+
+    assert sizes == [1]
+
+
+def test_what_was_refused_is_expected_no_more(sqlite_store: SqlStore) -> None:
+    with pytest.raises(ValueError, match="refused"), sqlite_store.expecting():
+        raise ValueError("refused")
+
+    assert sqlite_store._owned.here().writer._expected == 0
