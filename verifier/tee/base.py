@@ -17,7 +17,11 @@ from pydantic import BaseModel, ConfigDict
 from verifier.core.binding import BindingDigest, require_bound
 from verifier.core.errors import MalformedEvidence
 from verifier.core.rules import Rule, Scope
+from verifier.core.x509 import MAX_CERTIFICATE
 from verifier.core.x509chain import Anchor, ChainCache, Root
+
+# A certificate in PEM: 4/3 of the largest that is read, with its lines. What stands around a block is not read, but it is kept.
+MAX_ENDORSEMENT = MAX_CERTIFICATE * 3 // 2
 
 E = TypeVar("E")
 C = TypeVar("C")
@@ -162,7 +166,7 @@ class Verified(Generic[E, C]):
 
 
 def require_parts(scheme: Scheme[Any, Any], parts: Mapping[str, bytes], endorsements: Mapping[str, bytes]) -> None:
-    """Refuse an envelope that lacks a part or carries one that the scheme does not know."""
+    """Refuse an envelope that lacks a part, carries one that the scheme does not know, or an endorsement beyond 24 KiB."""
     for name in sorted(scheme.required_parts - parts.keys()):
         raise MalformedEvidence(f"{scheme.name}.decode.{name}", f"parts.{name}: got nothing, want it")
     for name in sorted(parts.keys() - scheme.required_parts - scheme.optional_parts):
@@ -172,6 +176,11 @@ def require_parts(scheme: Scheme[Any, Any], parts: Mapping[str, bytes], endorsem
     for name in sorted(endorsements.keys() - scheme.endorsement_names):
         raise MalformedEvidence(
             "wire.evidence.endorsements", f"endorsements: got {name!r}, want {sorted(scheme.endorsement_names)}"
+        )
+    for name in sorted(name for name, data in endorsements.items() if len(data) > MAX_ENDORSEMENT):
+        raise MalformedEvidence(
+            "wire.evidence.endorsements",
+            f"endorsements.{name}: got {len(endorsements[name])} bytes, want at most {MAX_ENDORSEMENT}",
         )
 
 

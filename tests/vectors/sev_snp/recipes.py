@@ -32,7 +32,7 @@ from tests.vectors.sev_snp.forging import (
 from tests.vectors.sev_snp.unwanted import unwanted
 from verifier.core.binding import BindingDigest
 from verifier.core.x509 import USAGE_CRL_SIGN, der_tlv
-from verifier.tee.base import Bound, UnsafeUnbound
+from verifier.tee.base import MAX_ENDORSEMENT, Bound, UnsafeUnbound
 from verifier.tee.sev_snp import SCHEME, layout
 
 PARTS: Final = {"report": PartForm("fixed", signed=((0, 0x2A0),))}
@@ -107,7 +107,19 @@ def _malformed() -> list[Vector]:
         vector("milan-tcb-byte-2", bad, report, fields={"launch_tcb": bytes.fromhex("04000100000018db")}),
         vector("turin-tcb-byte-6", bad, report, amd=TURIN, fields={"committed_tcb": bytes.fromhex("0101010400000151")}),
         vector("vcek-garbage", bad, vcek, endorsements=along(MILAN, vcek=b"\x30\x03\x02\x01\x00")),
-        vector("vcek-pem-too-long", bad, vcek, endorsements=along(MILAN, vcek=b" " * 130_000 + _pem(MILAN.vek()))),
+        vector(
+            "vcek-pem-too-long",
+            bad,
+            vcek,
+            endorsements={},
+            collateral={"vcek": b" " * 130_000 + _pem(MILAN.vek()), "ask": MILAN.ask(), "crl": MILAN.crl()},
+        ),
+        vector(
+            "vcek-longer-than-any-certificate",
+            bad,
+            "wire.evidence.endorsements",
+            endorsements=along(MILAN, vcek=_pem(MILAN.vek()).rjust(MAX_ENDORSEMENT + 1)),
+        ),
         vector("vcek-pem-twice", bad, vcek, endorsements=along(MILAN, vcek=_pem(MILAN.vek()) * 2)),
         vector("vcek-pem-open", bad, vcek, endorsements=along(MILAN, vcek=_pem(MILAN.vek())[:-30])),
         vector("vcek-trailing", bad, vcek, endorsements=along(MILAN, vcek=MILAN.vek() + b"\x00")),

@@ -29,6 +29,9 @@ GENESIS = CommittedRecord(seq=0, digest=bytes(32))
 
 COLUMNS = tuple(field.name for field in fields(StoredRecord))
 _DIGEST_SIZE = 32
+# Bytes of the envelope as JSON. Whoever has any genuine machine is refused as often as he likes, a record each: what he can make
+# us keep beside it is bounded. An SNP report with its certificates is below 10 KB, an event log mostly below 100 KB in base64.
+MAX_REFUSED_EVIDENCE = 128 * 1024
 _BIGINT = 1 << 63
 
 _TEXTS = (
@@ -76,6 +79,7 @@ class Prepared:
     now_ms: int
     evidence_digest: bytes
     evidence: bytes
+    is_kept: bool  # the evidence itself, not only its digest; the operator may still choose to keep none
     form: dict[str, str]  # what is hashed, but seq and prev
     row: tuple[Any, ...]  # what is stored, in the order of COLUMNS, but seq, prev and digest
 
@@ -102,6 +106,7 @@ def prepare(record: VerdictRecord) -> Prepared:
         now_ms=record.now_ms,
         evidence_digest=values["evidence_digest"],
         evidence=record.evidence,
+        is_kept=record.outcome == "accepted" or len(record.evidence) <= MAX_REFUSED_EVIDENCE,
         form=form,
         row=tuple(values[name] for name in COLUMNS[3:]),
     )

@@ -265,7 +265,7 @@ class Writer:
             rows.append((committed.seq, last.digest, committed.digest, *prepared.row))
             nonces.append((prepared.nonce_hash, prepared.nonce_expires_ms + 2 * self._skew_ms))
             spent.add(prepared.nonce_hash)
-            if self._keep_evidence:
+            if self._keep_evidence and prepared.is_kept:
                 bodies[prepared.evidence_digest] = (prepared.evidence_digest, prepared.evidence, store_ms)
             latest_ms = max(latest_ms, prepared.now_ms)
             last = committed

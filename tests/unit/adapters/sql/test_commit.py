@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from sqlalchemy import text
 
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.records import MAX_REFUSED_EVIDENCE
 from verifier.adapters.sql.writer import Writer
 from verifier.core.errors import BridgeError, CannotDecide, EvidenceRejected
 from verifier.core.ports import CommittedRecord, VerdictRecord
@@ -205,6 +207,25 @@ def test_evidence_that_is_sent_twice_is_kept_once_and_longer(store: SqlStore) ->
         store.commit_verdict(make_verdict(evidence=b"the same"))
     with store._database.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM evidence")).scalar_one() == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "size", "is_kept"),
+    [
+        ("refused", MAX_REFUSED_EVIDENCE, True),
+        ("refused", MAX_REFUSED_EVIDENCE + 1, False),
+        ("accepted", MAX_REFUSED_EVIDENCE + 1, True),
+    ],
+)
+def test_of_large_refused_evidence_only_the_digest_is_kept(
+    store: SqlStore, outcome: str, size: int, *, is_kept: bool
+) -> None:
+    verdict = make_verdict(outcome=outcome, evidence=secrets.token_bytes(size))
+    record = store.record(store.commit_verdict(verdict).seq)
+    assert record is not None
+    assert record.evidence_digest == hashlib.sha256(verdict.evidence).digest()
+    assert store.evidence(record.evidence_digest) == (verdict.evidence if is_kept else None)
+    store.verify_chain()
 
 
 def test_without_keeping_evidence_only_its_digest_is_kept(url: str) -> None:
