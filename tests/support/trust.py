@@ -286,6 +286,10 @@ class MemoryTrust:
         versions = self.rows.get((kind, tenant, name), {})
         return versions.get(max(versions, default=0) if version is None else version)
 
+    def high_water(self, issuer: str) -> int | None:
+        """Return a mark."""
+        return self.marks.get(issuer)
+
     def raise_high_water(self, issuer: str, number: int) -> bool:
         """Raise a mark; false below it."""
         if number < self.marks.get(issuer, 0):

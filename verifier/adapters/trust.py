@@ -164,7 +164,11 @@ def compile_into(
         return False
     documents = gather(parse_files(files, schemes), demands)
     compile_all(documents, schemes)
-    _check_history(store, documents, demands)
+    newest = _check_history(store, documents, demands)
+    # Only now: a mark that rose for documents which are then refused would forbid what is in force.
+    for issuer, parsed in newest.items():
+        if not store.raise_high_water(issuer, parsed.model.version):
+            raise _rollback(parsed)  # another process has compiled a newer one in between
     store.replace_trust(digest, _rows(documents))
     return True
 
@@ -178,8 +182,11 @@ def _rows(documents: Documents) -> Iterator[TrustRow]:
             yield TrustRow("workload", _UUIDS, model.uuid, 1, owner)
 
 
-def _check_history(store: Store, documents: Documents, demands: Demands) -> None:
-    """Refuse a uuid that had another tenant or name, and rollback where the tenant demands signatures."""
+def _check_history(store: Store, documents: Documents, demands: Demands) -> dict[str, Parsed]:
+    """Refuse a uuid that had another tenant or name, and rollback where the tenant demands signatures.
+
+    Reads only. Returns, by issuer, the documents to whose versions the marks are to be raised.
+    """
     for parsed in documents.workloads.values():
         model = parsed.model
         if isinstance(model, WorkloadDocument):
@@ -195,9 +202,15 @@ def _check_history(store: Store, documents: Documents, demands: Demands) -> None
             if issuer not in newest or newest[issuer].model.version < model.version:
                 newest[issuer] = parsed
     for issuer, parsed in newest.items():
-        if not store.raise_high_water(issuer, parsed.model.version):
-            want = "at least the highest version ever compiled (rollback)"
-            raise ConfigError(parsed.where, "version", parsed.model.version, want)
+        mark = store.high_water(issuer)
+        if mark is not None and parsed.model.version < mark:
+            raise _rollback(parsed)
+    return newest
+
+
+def _rollback(parsed: Parsed) -> ConfigError:
+    want = "at least the highest version ever compiled (rollback)"
+    return ConfigError(parsed.where, "version", parsed.model.version, want)
 
 
 def _refuse_second_content(store: Store, parsed: Parsed) -> None:

@@ -238,6 +238,10 @@ class Store(Protocol):
         """Return a document's JSON; the newest version where none is named."""
         ...
 
+    def high_water(self, issuer: str) -> int | None:
+        """Return an issuer's mark; ``None`` where none was ever raised."""
+        ...
+
     def raise_high_water(self, issuer: str, number: int) -> bool:
         """Raise the never-falling mark of a collateral issuer (CRL number…); false when ``number`` is below the mark."""
         ...

@@ -185,6 +185,17 @@ def test_rollback_by_way_of_leaving_out_is_refused(store: Store, folder: Path) -
         _compile(store, folder, [*_signed(), less], demands=DEMANDS)
 
 
+def test_documents_that_are_refused_raise_no_mark(store: Store, folder: Path) -> None:
+    """One that is rolled back refuses them all: what the others would have raised must not forbid what comes next."""
+    extra = [sign_document(trust.policy(name="extra", version=version), "owner", KEY) for version in (3, 2)]
+    _compile(store, folder, [*_signed(), extra[0]], demands=DEMANDS)
+    with pytest.raises(ConfigError, match="rollback"):
+        _compile(store, folder, [*_signed(trust.policy(version=5)), extra[1]], demands=DEMANDS)
+    assert store.high_water("trust:policy:acme:default") == 1
+    assert _compile(store, folder, [*_signed(trust.policy(version=2)), extra[0]], demands=DEMANDS)
+    assert store.high_water("trust:policy:acme:default") == 2
+
+
 def test_withdrawn_version_of_an_identity_does_not_leave_the_older_one_on_top(store: Store, folder: Path) -> None:
     newest = trust.policy(firmware=[{"name": "boot", "version": "newest"}])
     patched = sign_document(

@@ -232,6 +232,12 @@ class SqlStore(tpm.TpmTables):
                 return connection.execute(_NEWEST_DOCUMENT, key).scalar_one_or_none()
             return connection.execute(_DOCUMENT_VERSION, {**key, "of_version": version}).scalar_one_or_none()
 
+    def high_water(self, issuer: str) -> int | None:
+        """Return an issuer's mark; ``None`` where none was ever raised."""
+        with self._database.read() as connection:
+            seen = connection.execute(_MARK, {"of_issuer": issuer}).scalar_one_or_none()
+        return None if seen is None else int.from_bytes(bytes(seen), "big")
+
     def raise_high_water(self, issuer: str, number: int) -> bool:
         """Raise an issuer's mark; false when ``number`` (0 to 2^256 - 1) is below it. Only a higher number writes."""
         wanted = number.to_bytes(_MARK_SIZE, "big")

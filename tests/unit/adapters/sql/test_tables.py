@@ -222,7 +222,9 @@ def test_a_withdrawn_ek_takes_its_aks_along(store: SqlStore) -> None:
 
 def test_a_mark_rises_and_never_falls(store: SqlStore) -> None:
     large = (1 << 160) - 1  # a CRL number of 20 octets
+    assert store.high_water("issuer") is None
     assert store.raise_high_water("issuer", 5)
+    assert store.high_water("issuer") == 5
     assert store.raise_high_water("issuer", 5)
     assert not store.raise_high_water("issuer", 4)
     assert store.raise_high_water("issuer", large)
