@@ -16,6 +16,7 @@ import structlog
 
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.logs import configure_logging
+from verifier.adapters.parent import end_with_parent
 from verifier.adapters.settings_source import load_settings
 from verifier.adapters.trust import compile_into, load_demands
 from verifier.compose import compose_store, open_keys
@@ -78,6 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     settings = load_settings(arguments[0] if arguments else None)
     configure_logging(settings.log_level)
+    end_with_parent(os.environ)
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

@@ -11,6 +11,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from verifier.adapters.logs import configure_logging
+from verifier.adapters.parent import end_with_parent
 from verifier.adapters.settings_source import load_settings
 from verifier.core.settings import Settings
 
@@ -93,6 +94,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     settings = load_settings(arguments[0] if arguments else None)
     configure_logging(settings.log_level)
+    end_with_parent(os.environ)
     Server(settings).run()
 
 

@@ -16,6 +16,7 @@ from types import FrameType
 
 import click
 
+from verifier.adapters.parent import PARENT_VARIABLE
 from verifier.adapters.settings_source import load_settings
 from verifier.compose import prepare
 from verifier.core.console import FORMAT_OPTION, Answer, run
@@ -52,7 +53,8 @@ class _Children:
         self._worker_at = 0.0
 
     def _start(self, module: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", module, *self._arguments])  # noqa: S603 - our own modules
+        environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+        return subprocess.Popen([sys.executable, "-m", module, *self._arguments], env=environment)  # noqa: S603 - our own
 
     def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         """Ask both to finish; gunicorn lets requests in flight end."""

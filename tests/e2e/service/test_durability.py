@@ -189,6 +189,15 @@ def test_a_worker_process_that_dies_is_started_again(tmp_path: Path) -> None:
             time.sleep(0.1)
 
 
+def test_nothing_goes_on_serving_when_serve_itself_is_killed(tmp_path: Path) -> None:
+    with live_verifier(tmp_path, {"workers": 2}) as live:
+        os.kill(live.processes.pid(live.name), signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while _processes(live, "verifier.wsgi") or _processes(live, "verifier.worker"):
+            assert time.monotonic() < deadline, "orphans serve on"
+            time.sleep(0.1)
+
+
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
