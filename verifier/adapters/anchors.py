@@ -1,7 +1,8 @@
 """Anchors beyond the built-in ones: an operator's own roots, or the forged ones of a simulated process, from a folder.
 
 ``{private_anchor_dir}/{scheme}/*.{pem,der,crt}``. In a simulated process they are the only anchors and count as ``simulated``;
-elsewhere they count as ``private`` and stand beside the vendors'.
+elsewhere they count as ``private`` and stand beside the vendors'. ``tpm2/{anchor}.crl.{pem,der}`` beside ``tpm2/{anchor}.pem`` is a
+CRL that is required of that anchor from then on (enrolment). Folders are read at start.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from typing import Any
 
 from verifier.core.encoding import sha256
 from verifier.core.errors import ConfigError, MalformedEvidence
-from verifier.core.x509 import Certificate, parse_certificate, pem_blocks
-from verifier.core.x509chain import Anchor
+from verifier.core.x509 import Certificate, Crl, parse_certificate, parse_crl, pem_blocks
+from verifier.core.x509chain import Anchor, is_crl_of
 from verifier.tee.base import Scheme
 
+_SUFFIXES = (".pem", ".der", ".crt")
+_CRL_SUFFIX = ".crl"  # before the other one
+# Whose anchors name their CRLs. Those of sev-snp lie in endorsement_dir, where they are read anew.
+_WITH_CRLS = frozenset(("tpm2",))
 # The forged vendors' keys are public: no process but a simulated one may trust them. What they write into their names says so,
 # but a name can be changed by anybody who has the key, so the keys themselves are known too.
 FORGED_MARK = b"(simulated)"
@@ -62,9 +67,12 @@ def is_forged(certificate: Certificate) -> bool:
 def _from_folder(folder: Path, *, simulated: bool) -> tuple[Anchor, ...]:
     if not folder.is_dir():
         return ()
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES]
+    lists = [path for path in files if Path(path.stem).suffix == _CRL_SUFFIX]
+    crls = {path: _crl(path) for path in lists}
     found: list[Anchor] = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix not in (".pem", ".der", ".crt"):
+    for path in files:
+        if path in crls:
             continue
         for certificate in _certificates(path):
             if not simulated and is_forged(certificate):
@@ -74,8 +82,38 @@ def _from_folder(folder: Path, *, simulated: bool) -> tuple[Anchor, ...]:
                     "a forged vendor's root",
                     "a real root, or simulated = true in a process of its own",
                 )
-            found.append(Anchor(path.stem, certificate.der, "simulated" if simulated else "private"))
+            crl_der = _crl_of(certificate, crls)
+            found.append(Anchor(path.stem, certificate.der, "simulated" if simulated else "private", crl_der))
+    for path in lists:
+        name = Path(path.stem).stem
+        if not any(anchor.name == name and anchor.crl_der for anchor in found):
+            raise ConfigError(
+                str(path), "crl", "a list that is not signed by it", f"one of {name}'s, beside {name}.pem"
+            )
     return tuple(found)
+
+
+def _crl_of(certificate: Certificate, crls: Mapping[Path, tuple[bytes, Crl]]) -> bytes:
+    """Return the list that an anchor's key signed, whichever file names the anchor: pinned twice, it has the list twice."""
+    signed = [path for path, (_der, crl) in crls.items() if is_crl_of(crl, certificate)]
+    if len(signed) > 1:
+        raise ConfigError(str(signed[1]), "crl", f"a second list beside {signed[0].name}", "one CRL an issuer")
+    return crls[signed[0]][0] if signed else b""
+
+
+def _crl(path: Path) -> tuple[bytes, Crl]:
+    if path.parent.name not in _WITH_CRLS:
+        raise ConfigError(str(path), "crl", path.parent.name, "tpm2, or the list in endorsement_dir")
+    try:
+        data = path.read_bytes()
+        blocks = pem_blocks(data, "X509 CRL") or (data,)
+        if len(blocks) != 1:
+            raise ConfigError(str(path), "crl", f"{len(blocks)} lists", "one")
+        return blocks[0], parse_crl(blocks[0], "anchor")
+    except OSError as error:
+        raise ConfigError(str(path), "crl", error.strerror, "a readable file") from None
+    except (MalformedEvidence, ValueError) as error:
+        raise ConfigError(str(path), "crl", str(error), "a CRL in PEM or DER") from None
 
 
 def _certificates(path: Path) -> list[Certificate]:

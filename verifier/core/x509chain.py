@@ -61,12 +61,14 @@ _HASHES: Final = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512"
 class Anchor:
     """A pinned trust anchor: the certificate, and whose word it is. Issuers are selected by key, never by name alone.
 
-    Made once, at start; compares by identity, so that a tuple of them is a cheap key.
+    Made once, at start; compares by identity, so that a tuple of them is a cheap key. ``crl_der``: the CRL that its owner
+    requires of it, where one is named; it is the scheme's to demand and to check.
     """
 
     name: str
     certificate_der: bytes
     root: Root
+    crl_der: bytes = b""
 
     @property
     def certificate(self) -> Certificate:

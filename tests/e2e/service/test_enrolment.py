@@ -361,7 +361,7 @@ REQUESTS: dict[str, tuple[dict[str, Any], int, str]] = {
     "ticket-too-long": ({"ticket": "x" * 129}, 400, "wire.body"),
     "ticket-of-another-type": ({"ticket": 7}, 400, "wire.body"),
 }
-# Said by the pure part for what no request over HTTP leads to: no CRL is asked for, and a ROCA key is a vector of its own.
+# Said by the pure part for what no request over HTTP leads to: its anchor names no CRL, and a ROCA key is a vector of its own.
 PURE = {"tpm2.enrolment.ek-revoked", "tpm2.enrolment.ek-crl", "tpm2.enrolment.ek-roca"}
 
 

@@ -136,3 +136,57 @@ def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
 def test_a_folder_that_is_named_and_not_there_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="private_anchor_dir"):
         load_anchors(str(tmp_path / "anchors"), SCHEMES, simulated=False)
+
+
+def crl_by(key: ec.EllipticCurvePrivateKey, name: str) -> bytes:
+    """Make a CRL of that name, PEM."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .last_update(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+        .next_update(dt.datetime(2026, 2, 1, tzinfo=dt.UTC))
+        .add_extension(x509.CRLNumber(1), critical=False)
+    )
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+OWN, OTHERS = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+
+
+def test_a_crl_beside_an_anchor_is_that_anchors_and_nobody_elses(tmp_path: Path) -> None:
+    folder = place(tmp_path, "tpm2/ours.pem", self_signed(OWN, "Our TPMs") + self_signed(OTHERS, "Our other TPMs"))
+    place(tmp_path, "tpm2/again.pem", self_signed(OWN, "Our TPMs"))
+    place(tmp_path, "tpm2/ours.crl.pem", crl_by(OWN, "Our TPMs"))
+
+    # An anchor that is pinned twice has its list twice: whichever is found first above a chain, the list is required.
+    found = [(a.name, bool(a.crl_der)) for a in load_anchors(folder, SCHEMES, simulated=False)["tpm2"]]
+    assert found == [("again", True), ("ours", True), ("ours", False)]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("tpm2/ours.crl.pem", crl_by(OTHERS, "Our TPMs"), "not signed by it"),
+        ("tpm2/ours.crl.pem", crl_by(OWN, "Another name"), "not signed by it"),
+        ("tpm2/theirs.crl.pem", crl_by(OWN, "Our TPMs"), "not signed by it"),
+        ("tpm2/ours.crl.pem", crl_by(OWN, "Our TPMs") * 2, "2 lists"),
+        ("tpm2/ours.crl.der", b"no list", "a CRL in PEM or DER"),
+        ("sev-snp/ours.crl.pem", crl_by(OWN, "Our TPMs"), "endorsement_dir"),
+    ],
+)
+def test_a_crl_that_no_anchor_could_use_stops_the_start(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    place(tmp_path, "tpm2/ours.pem", self_signed(OWN, "Our TPMs"))
+    folder = place(tmp_path, name, data)
+
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_anchors(folder, SCHEMES, simulated=False)
+    assert caught.value.where.endswith(name)
+
+
+def test_two_lists_of_one_issuer_stop_the_start(tmp_path: Path) -> None:
+    folder = place(tmp_path, "tpm2/ours.pem", self_signed(OWN, "Our TPMs"))
+    for name in ("ours.crl.pem", "ours.crl.crt"):
+        place(tmp_path, f"tpm2/{name}", crl_by(OWN, "Our TPMs"))
+
+    with pytest.raises(ConfigError, match="second list"):
+        load_anchors(folder, SCHEMES, simulated=False)

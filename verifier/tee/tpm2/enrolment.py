@@ -3,7 +3,8 @@
 Checked: the EK's public area is its certificate's key, the chain ends in an operator's own root, the key carries no ROCA
 fingerprint and is a storage key that never leaves its TPM; the AK is restricted, signs only, was born in its TPM and stays there.
 Not checked: whether EK and AK live in one TPM (only the activated credential proves that), whether the EK may enrol at all
-(list or ticket: the service). Sources: TCG EK Credential Profile 2.5; TPM 2.0 Library Part 2, section 8.3 (TPMA_OBJECT).
+(list or ticket: the service), revocation under an anchor that names no CRL.
+Sources: TCG EK Credential Profile 2.5; TPM 2.0 Library Part 2, section 8.3 (TPMA_OBJECT).
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from verifier.core.x509 import (
     USAGE_KEY_ENCIPHERMENT,
     Certificate,
     parse_certificate,
+    parse_crl,
 )
-from verifier.core.x509chain import Anchor, ChainCache, ChainIds, Profile, verify_chain
+from verifier.core.x509chain import Anchor, ChainCache, ChainIds, Profile, require_path, verify_chain
 from verifier.tee.tcg.layout import STRONG_HASHES
 from verifier.tee.tpm2.credential import EK_PUBLIC_ID, protect
 from verifier.tee.tpm2.keys import Key, load_public, spki, spki_digest
@@ -145,12 +147,26 @@ def _read_ek(ek_public: bytes) -> tuple[Public, Key]:
 def check_ek(
     ek_chain: Sequence[bytes], ek_public: bytes, anchors: Sequence[Anchor], now: int, chains: ChainCache
 ) -> EkIdentity:
-    """Judge an EK: ``ek_chain`` is DER certificates, leaf first; ``anchors`` the operator's own; ``now`` in Unix seconds."""
+    """Judge an EK: ``ek_chain`` is DER certificates, leaf first; ``anchors`` the operator's own; ``now`` in Unix seconds.
+
+    Where the anchor has a CRL, that CRL is required: stale or not the anchor's is ``CannotDecide('tpm2.enrolment.ek-crl')``.
+    """
     if not ek_chain:
         raise MalformedEvidence(EK_CHAIN_ID, "ek_chain: got nothing, want the EK certificate")
     certificates = tuple(parse_certificate(der, EK_CHAIN_ID, f"ek_chain[{i}]") for i, der in enumerate(ek_chain))
     public, key = _read_ek(ek_public)
-    path = verify_chain(certificates, anchors, now=now, ids=_IDS, cache=chains, profile=_PROFILE)
+    crl_der = require_path(certificates, anchors, _IDS).anchor.crl_der
+    crls = (parse_crl(crl_der, EK_CRL_ID),) if crl_der else ()
+    path = verify_chain(
+        certificates,
+        anchors,
+        now=now,
+        ids=_IDS,
+        cache=chains,
+        crls=crls,
+        required_crls=(0,) if crls else (),
+        profile=_PROFILE,
+    )
     _check_usage(path.leaf)
     if spki(key) != path.leaf.spki:
         raise EvidenceRejected(EK_KEY_ID, "ek_public: another key than the EK certificate's")

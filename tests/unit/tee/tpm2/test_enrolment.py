@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -86,6 +88,48 @@ def test_a_sound_ek_is_accepted_and_named(kind: str, intermediate: bool) -> None
     assert found.digest == tpm.ek_digest
     assert found == describe_ek(tpm.ek_public)
     assert found.name == name_of(tpm.ek_area)
+
+
+def _crl(*serials: int, days: int = 30, label: str = "vendor") -> bytes:
+    """Make a CRL of the root of a label, DER, good for ``days`` from two days before ``NOW``."""
+    start = dt.datetime.fromtimestamp(NOW, dt.UTC) - dt.timedelta(days=2)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(x509.load_der_x509_certificate(make_ca("vendor").root_der).subject)
+        .last_update(start)
+        .next_update(start + dt.timedelta(days=days))
+        .add_extension(x509.CRLNumber(1), critical=False)
+    )
+    for serial in serials:
+        one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(start).build()
+        builder = builder.add_revoked_certificate(one)
+    return builder.sign(make_ca(label).key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def _judge_with_crl(crl: bytes, *, intermediate: bool = False) -> object:
+    ca = make_ca("vendor", intermediate=intermediate)
+    tpm = make_tpm(ca=ca)
+    anchor = Anchor("test", ca.root_der, "private", crl)
+    return check_ek(tpm.ek_chain, tpm.ek_public, (anchor,), NOW, ChainCache())
+
+
+def _serial(*, intermediate: bool) -> int:
+    return x509.load_der_x509_certificate(
+        make_tpm(ca=make_ca("vendor", intermediate=intermediate)).ek_chain[-1]
+    ).serial_number
+
+
+@pytest.mark.parametrize("intermediate", [False, True], ids=["root", "issuing-ca"])
+def test_where_the_anchor_has_a_crl_what_it_revokes_is_refused(*, intermediate: bool) -> None:
+    serial = _serial(intermediate=intermediate)
+    assert _judge_with_crl(_crl(serial + 1), intermediate=intermediate)
+    call = lambda: _judge_with_crl(_crl(serial), intermediate=intermediate)  # noqa: E731
+    assert refused(call) == ("rejected", "tpm2.enrolment.ek-revoked")
+
+
+@pytest.mark.parametrize("crl", [_crl(days=1), _crl(label="another root")], ids=["stale", "signed-by-another"])
+def test_where_the_anchor_has_a_crl_nothing_is_decided_without_a_good_one(crl: bytes) -> None:
+    assert refused(lambda: _judge_with_crl(crl)) == ("cannot-decide", "tpm2.enrolment.ek-crl")
 
 
 def _changed(change: Callable[[x509.CertificateBuilder], x509.CertificateBuilder]) -> tuple[bytes, ...]:
