@@ -125,13 +125,19 @@ def listens(port: int) -> bool:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn SIGTERM into the same exception as Ctrl-C, so that context managers clean up in both cases."""
+    """Turn SIGTERM and SIGINT into the same exception, so that context managers clean up in both cases.
 
-    def on_term(_number: int, _frame: FrameType | None) -> None:
+    SIGINT too: a shell that starts a program in its background has it ignored. While cleaning up, further ones are ignored.
+    """
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, on_term)
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

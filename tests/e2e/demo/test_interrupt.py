@@ -1,0 +1,58 @@
+"""The demo cleans up after itself, also when it is interrupted half-way, also in a shell's background."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.swtpm import require_swtpm
+from tests.support.vault import part
+
+ROOT = Path(__file__).resolve().parents[3]
+MEMORY = Path("/dev/shm")
+
+
+def _mentions(path: Path) -> list[str]:
+    """Command lines of running processes that name a path."""
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = line.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(path) in words:
+            found.append(words)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    require_swtpm()
+    for name in ("vault", "terraform", "terraform-config"):
+        part(name)
+    before = set(MEMORY.glob("vab-demo-*"))
+    with (tmp_path / "out").open("wb") as out:
+        demo = subprocess.Popen(
+            [sys.executable, "-m", "tools.demo"], cwd=ROOT, stdout=out, stderr=out, env={**os.environ, "TMPDIR": str(tmp_path)},
+            # As a shell does it for what it starts in the background.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        )  # fmt: skip
+        deadline = time.monotonic() + 90
+        while "two machines" not in (tmp_path / "out").read_text(encoding="utf-8"):
+            assert demo.poll() is None, (tmp_path / "out").read_text(encoding="utf-8")
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert _mentions(tmp_path), "nothing was running: this test would show nothing"
+        demo.send_signal(number)
+        status = demo.wait(60)
+
+    assert status == 130
+    assert _mentions(tmp_path) == []
+    assert list(tmp_path.glob("vab-demo-*")) == []
+    assert set(MEMORY.glob("vab-demo-*")) <= before
