@@ -25,7 +25,7 @@ _SUFFIXES = ("der", "pem", "json")
 _MAX_BYTES = 1024 * 1024
 _CRL_NUMBERS = 1 << 160  # RFC 5280, section 5.2.3: at most 20 octets
 AK_KIND = "tpm2.ak"
-_TRIES = 3
+_TRIES = 10  # a reader that lost the processor meets a newer list at each of them, on a busy machine
 _Stamp = tuple[int, int, int]  # time of the last change in ns, size in bytes, inode
 
 
