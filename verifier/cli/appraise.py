@@ -171,6 +171,3 @@ def _policy(path: str, scheme: str) -> Any:
     from verifier.adapters.trust import load_single_policy
 
     return load_single_policy(Path(path), scheme)
-
-
-__all__ = ["command"]
