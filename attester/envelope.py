@@ -14,17 +14,21 @@ ENVELOPE_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Evidence of one scheme by part name, and the endorsements that came with it."""
+    """Evidence of one scheme by part name, and the endorsements that came with it; of a composite its components too."""
 
     scheme: str
     parts: Mapping[str, bytes]
     endorsements: Mapping[str, bytes] = field(default_factory=dict)
+    components: tuple[Envelope, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the wire form (``verifier.core.wire.EnvelopeModel``)."""
-        return {
+        form: dict[str, Any] = {
             "version": ENVELOPE_VERSION,
             "scheme": self.scheme,
             "parts": {name: b64url(value) for name, value in self.parts.items()},
             "endorsements": {name: b64url(value) for name, value in self.endorsements.items()},
         }
+        if self.components:
+            form["components"] = [component.as_json() for component in self.components]
+        return form

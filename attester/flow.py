@@ -16,7 +16,7 @@ from attester.problems import VERIFIER_ANSWER, raise_problem
 from attester.providers import Provider
 from attester.settings import Trust
 from verifier.core.binding import NONCE_SIZE, BindingDigest, Context, binding_digest
-from verifier.core.encoding import b64url, unb64url
+from verifier.core.encoding import b64url, p256_spki, unb64url
 from verifier.core.errors import MalformedEvidence
 
 _OK = 200
@@ -45,7 +45,8 @@ def challenge(client: Client, trust: Trust) -> bytes:
 def bind(trust: Trust, keys: RequestKeys, nonce: bytes) -> BindingDigest:
     """Return the digest that ties evidence to this nonce, these keys and this workload."""
     context = Context(trust.issuer, trust.tenant, trust.workload, trust.audience)
-    return binding_digest(nonce, keys.sig_thumbprint, keys.enc_thumbprint, context)
+    enc_spki = p256_spki(keys.public()["enc"])
+    return binding_digest(nonce, keys.sig_thumbprint, keys.enc_thumbprint, context, enc_spki=enc_spki)
 
 
 def request_body(trust: Trust, keys: RequestKeys, nonce: bytes, evidence: Envelope) -> bytes:

@@ -34,10 +34,14 @@ class PartForm:
     ``fixed``: every truncation and every trailing byte is malformed. ``kept``: every truncation is malformed or refused.
     ``log``: a cut inside an event is malformed, a cut between events is refused later.
     ``signed``: byte ranges of the base vector's part in which every flipped bit must be refused.
+    ``decode_id``: the id under which the part is malformed, where an inner scheme of a composite reads it.
+    ``trailing``: bytes that the format allows after it (padding that formats.md names), which are then not tried.
     """
 
     form: Literal["fixed", "kept", "log"]
     signed: tuple[tuple[int, int], ...] = ()
+    decode_id: str = ""
+    trailing: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,9 @@ def load_anchors(
         raise ConfigError("settings", "private_anchor_dir", folder, "a folder with one subfolder a scheme")
     anchors: dict[str, tuple[Anchor, ...]] = {}
     for name, scheme in schemes.items():
-        own = _from_folder(Path(folder) / name, simulated=simulated) if folder else ()
+        # A composite trusts whom its parts trust.
+        sources = (name, *scheme.anchors_of) if folder else ()
+        own = tuple(a for source in sources for a in _from_folder(Path(folder) / source, simulated=simulated))
         anchors[name] = own if simulated else (*scheme.anchors, *own)
     return anchors
 

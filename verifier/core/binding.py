@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from verifier.core.encoding import b64url, encode_json, sha256
@@ -50,14 +51,40 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class BindingDigest:
-    """The value that evidence must carry, in its two sizes."""
+    """The value that evidence must carry, in its two sizes, and what formats with a field of their own carry beside it.
+
+    ``over`` gives the value of a composite's binder, which vouches for parts that were made before it.
+    """
 
     whole: bytes  # 64 bytes, SHA-512
     short: bytes  # 32 bytes, SHA-256 of the same input
+    nonce: bytes = b""  # the challenge's own 64 bytes
+    enc_spki: bytes = b""  # ``enc`` as DER SubjectPublicKeyInfo
+    vouching: Callable[[Sequence[Component]], BindingDigest] | None = field(default=None, compare=False, repr=False)
+
+    def over(self, components: Sequence[Component]) -> BindingDigest:
+        """Return the digest with these components in it; with none of them it is this one."""
+        if not components:
+            return self
+        if self.vouching is None:
+            raise ValueError("binding: made without its source, so nothing can be added to it")
+        return self.vouching(components)
+
+
+def evidence_component(scheme: str, unverified_parts: Mapping[str, bytes]) -> Component:
+    """Name a part of a composite by what it is: SHA-256 of the RFC 8785 form of its parts, endorsements left out."""
+    form = {name: b64url(data) for name, data in unverified_parts.items()}
+    return Component(scheme, "evidence", sha256(encode_json(form)))
 
 
 def binding_digest(
-    nonce: bytes, sig_thumbprint: bytes, enc_thumbprint: bytes, context: Context, components: Sequence[Component] = ()
+    nonce: bytes,
+    sig_thumbprint: bytes,
+    enc_thumbprint: bytes,
+    context: Context,
+    components: Sequence[Component] = (),
+    *,
+    enc_spki: bytes = b"",
 ) -> BindingDigest:
     """Compute what evidence must carry. Sizes are the caller's promise: a wrong one is a ``ValueError``."""
     for name, value, size in (
@@ -88,13 +115,19 @@ def binding_digest(
             sha256(encode_json(context_form)),
         )
     )
-    return BindingDigest(whole=hashlib.sha512(source).digest(), short=hashlib.sha256(source).digest())
+    return BindingDigest(
+        whole=hashlib.sha512(source).digest(),
+        short=hashlib.sha256(source).digest(),
+        nonce=nonce,
+        enc_spki=enc_spki,
+        vouching=partial(binding_digest, nonce, sig_thumbprint, enc_thumbprint, context, enc_spki=enc_spki),
+    )
 
 
-def require_bound(seen: bytes, want: bytes) -> None:
+def require_bound(seen: bytes, want: bytes, check_id: str = BINDING_CHECK) -> None:
     """Refuse user data that is not exactly the expected digest; an empty or shorter field never satisfies it."""
     if not want or not hmac.compare_digest(seen, want):
-        raise EvidenceRejected(BINDING_CHECK, f"user data: got {seen.hex() or 'nothing'}, want {want.hex()}")
+        raise EvidenceRejected(check_id, f"user data: got {seen.hex() or 'nothing'}, want {want.hex()}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,3 +76,15 @@ def jwk_thumbprint(jwk: Mapping[str, str]) -> bytes:
     if members is None:
         raise ValueError(f"kty: got {jwk.get('kty')!r}, want EC, OKP or RSA")
     return sha256(encode_json({name: jwk[name] for name in members}))
+
+
+# SubjectPublicKeyInfo of an uncompressed P-256 point (RFC 5480) up to the point's coordinates.
+_P256_SPKI = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+
+
+def p256_spki(jwk: Mapping[str, str]) -> bytes:
+    """Return a public P-256 key as DER SubjectPublicKeyInfo; ``ValueError`` for coordinates of another size."""
+    x, y = unb64url(jwk["x"]), unb64url(jwk["y"])
+    if len(x) != 32 or len(y) != 32:  # noqa: PLR2004 - coordinates of P-256
+        raise ValueError(f"coordinates: got {len(x)} and {len(y)} bytes, want 32 each")
+    return _P256_SPKI + x + y

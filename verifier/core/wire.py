@@ -178,8 +178,8 @@ def ec_public_key(jwk: EcJwk, field: str) -> ec.EllipticCurvePublicKey:
 def _envelope(model: EnvelopeModel, *, depth: int = 0) -> EvidenceEnvelope:
     if depth > 1:
         raise MalformedEvidence("wire.evidence.components", "components: nested, want one level")
-    if bool(model.components) == bool(model.parts):
-        raise MalformedEvidence("wire.evidence.parts", "evidence: want parts or components, and not both")
+    if not model.parts and not model.components:
+        raise MalformedEvidence("wire.evidence.parts", "evidence: got neither parts nor components, want some")
     where = "wire.evidence.parts"
     return EvidenceEnvelope(
         scheme=model.scheme,
@@ -190,6 +190,25 @@ def _envelope(model: EnvelopeModel, *, depth: int = 0) -> EvidenceEnvelope:
         },
         components=tuple(_envelope(part, depth=depth + 1) for part in model.components),
     )
+
+
+def flatten(envelope: EvidenceEnvelope) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Return parts and endorsements by name, those of components as ``<scheme>.<name>`` with underscores; all unverified.
+
+    Two components of one scheme are malformed: their parts could not be told apart.
+    """
+    parts, endorsements = dict(envelope.unverified_parts), dict(envelope.unverified_endorsements)
+    seen: set[str] = set()
+    for component in envelope.components:
+        if component.scheme in seen:
+            raise MalformedEvidence(
+                "wire.evidence.components", f"components: got {component.scheme!r} twice, want once"
+            )
+        seen.add(component.scheme)
+        prefix = component.scheme.replace("-", "_")
+        parts |= {f"{prefix}.{name}": data for name, data in component.unverified_parts.items()}
+        endorsements |= {f"{prefix}.{name}": data for name, data in component.unverified_endorsements.items()}
+    return parts, endorsements
 
 
 def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from verifier.core.binding import (
     make_nonce,
     read_nonce,
 )
-from verifier.core.encoding import encode_json
+from verifier.core.encoding import encode_json, p256_spki
 from verifier.core.errors import EvidenceRejected, MalformedEvidence
 from verifier.core.ports import SigningKey, Store, VerdictRecord
 from verifier.core.rules import Finding
@@ -142,11 +142,11 @@ class Service:
         now_ms = self._parts.clock.now_ms()
         request = wire.parse(body)  # step 2
         nonce_expires_ms = self._receive(request, now_ms)
-        scheme, evidence = self._decode(request)  # step 3
+        scheme, evidence, carried = self._decode(request)  # step 3
         digest = self._digest(request)
         check_user_data(scheme, evidence, Bound(digest))
         with self._parts.store.expecting():
-            verified = self._verify(scheme, evidence, request, digest, now_ms)  # steps 4 and 5
+            verified = self._verify(scheme, evidence, carried, request.tenant, digest, now_ms)  # steps 4 and 5
             return self._decide(_Hearing(request, verified, now_ms, nonce_expires_ms, source))
 
     def _decide(self, hearing: _Hearing) -> Outcome:
@@ -174,37 +174,37 @@ class Service:
         )
         return nonce.issued_at_ms + NONCE_LIFE_MS
 
-    def _decode(self, request: wire.AttestationRequest) -> tuple[Scheme[Any, Any], Any]:
-        """Step 3: bytes to a record; knows nothing about trust."""
+    def _decode(self, request: wire.AttestationRequest) -> tuple[Scheme[Any, Any], Any, Mapping[str, bytes]]:
+        """Step 3: bytes to a record, and the endorsements that came along; knows nothing about trust."""
         envelope = request.evidence
         scheme = self._parts.schemes.get(envelope.scheme)
         if scheme is None:
             raise MalformedEvidence(
                 "wire.evidence.scheme", f"scheme: got {envelope.scheme!r}, want {sorted(self._parts.schemes)}"
             )
-        if envelope.components:
-            raise MalformedEvidence("wire.evidence.components", f"{scheme.name}: got components, want parts")
-        require_parts(scheme, envelope.unverified_parts, envelope.unverified_endorsements)
-        return scheme, scheme.decode(envelope.unverified_parts)
+        parts, endorsements = wire.flatten(envelope)
+        require_parts(scheme, parts, endorsements)
+        return scheme, scheme.decode(parts), endorsements
 
     def _digest(self, request: wire.AttestationRequest) -> BindingDigest:
         issuer = self._parts.settings.issuer(request.tenant)
         context = Context(issuer, request.tenant, request.workload, request.audience, request.user_data)
-        return binding_digest(request.nonce, request.sig_thumbprint, request.enc_thumbprint, context)
+        enc_spki = p256_spki(request.enc)
+        return binding_digest(request.nonce, request.sig_thumbprint, request.enc_thumbprint, context, enc_spki=enc_spki)
 
     def _verify(
         self,
         scheme: Scheme[Any, Any],
         evidence: Any,
-        request: wire.AttestationRequest,
+        carried: Mapping[str, bytes],
+        tenant: str,
         digest: BindingDigest,
         now_ms: int,
     ) -> Verified[Any, Any]:
         """Do steps 4 and 5: endorsements from the evidence or our own sources, then every check."""
         parts = self._parts
-        carried = request.evidence.unverified_endorsements
         needs = scheme.needs(evidence, frozenset(carried))
-        found = parts.collateral.get(scheme.name, request.tenant, needs)
+        found = parts.collateral.get(scheme.name, tenant, needs)
         collateral = scheme.collate(evidence, {**carried, **found})
         subject = Subject(evidence, collateral, parts.anchors.get(scheme.name, ()), now_ms // 1000, parts.chains)
         return run_checks(scheme, subject, Bound(digest))

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from verifier.core.binding import BindingDigest, require_bound
+from verifier.core.binding import BINDING_CHECK, BindingDigest, Component, require_bound
 from verifier.core.errors import MalformedEvidence
 from verifier.core.rules import Rule, Scope
 from verifier.core.x509 import MAX_CERTIFICATE
@@ -77,6 +77,31 @@ class Check(Generic[E, C]):
     run: Callable[[Subject[E, C]], None]
     redundant_with: str = ""
     why: str = ""
+    remedy: str = ""  # what to change when it says no, for the operator
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A field of the evidence that has to hold something of the challenge, beside the one that ``bound_value`` names.
+
+    ``place``: the digest whole or short, the nonce itself, or ``enc`` as DER SubjectPublicKeyInfo. ``components`` as in ``Scheme``.
+    """
+
+    value: bytes
+    place: Literal["whole", "short", "nonce", "enc"]
+    components: tuple[Component, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A number that never falls: of a CRL, of a TCB info. ``need`` is the name of the ``Need`` that it was read from.
+
+    ``issuer`` names what the numbers are counted of (key and kind, never a name alone); ``number`` is 0 to 2^159.
+    """
+
+    need: str
+    issuer: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +131,25 @@ class Matched:
     values: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """An inner part of a composite: its scheme, what its checks are given, and the user data that the composite computed for it.
+
+    ``None``: it is compared through ``Scheme.also_bound`` or it is the binder itself. ``check_id``: what a difference is called.
+    """
+
+    scheme: Scheme[Any, Any]
+    subject: Subject[Any, Any]
+    user_data: bytes | None = None
+    check_id: str = BINDING_CHECK
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scheme(Generic[E, C]):
-    """A format of evidence with its verifier. ``name`` is the folder's with hyphens."""
+    """A format of evidence with its verifier. ``name`` is the folder's with hyphens.
+
+    Parts of a composite that came as components of the envelope are named ``<scheme>.<part>`` (``sev_snp.report``).
+    """
 
     name: str
     host_excluded: bool
@@ -138,6 +179,18 @@ class Scheme(Generic[E, C]):
     debug_status: Callable[[E], str]  # EAT dbgstat
     tcb_status: Callable[[Verified[E, C]], str] = field(default=lambda _verified: "NotApplicable")
     mandatory_rules: frozenset[str] = frozenset()
+    # What else of the challenge the evidence carries (Nitro: nonce and key; a composite: its parts' own digests).
+    also_bound: Callable[[E], tuple[Carried, ...]] = field(default=lambda _evidence: ())
+    # What the binder (the part that ``bound_value`` is read from) vouches for, in the order that the scheme declares.
+    components: Callable[[E], tuple[Component, ...]] = field(default=lambda _evidence: ())
+    # A composite's inner parts, each verified by its own scheme before this one's checks run.
+    inner: Callable[[Subject[E, C]], tuple[Inner, ...]] = field(default=lambda _subject: ())
+    # Whose anchors it uses beside its own: private and simulated ones are looked for under those names too.
+    anchors_of: tuple[str, ...] = ()
+    # The never-falling numbers of what was fetched, of genuine documents only: signatures up to an anchor are verified here.
+    marks: Callable[[Mapping[str, bytes], tuple[Anchor, ...]], tuple[Mark, ...]] = field(
+        default=lambda _found, _anchors: ()
+    )
     # Lint: identity classes without which guest software is not measured at all (reported when unchecked).
     software_classes: frozenset[Scope] = frozenset()
 
@@ -151,14 +204,23 @@ class Verified(Generic[E, C]):
     Says: signature, chain, endorsements and (where ``bound``) user data were checked. Says nothing about being wanted.
     """
 
-    __slots__ = ("anchors", "bound", "collateral", "evidence", "now", "root", "scheme")
+    __slots__ = ("anchors", "bound", "collateral", "evidence", "inner", "now", "root", "scheme")
 
-    def __init__(self, token: object, scheme: Scheme[E, C], subject: Subject[E, C], *, bound: bool) -> None:
+    def __init__(
+        self,
+        token: object,
+        scheme: Scheme[E, C],
+        subject: Subject[E, C],
+        inner: Mapping[str, Verified[Any, Any]],
+        *,
+        bound: bool,
+    ) -> None:
         if token is not _TOKEN:
             raise TypeError("Verified is built by run_checks only")
         self.scheme = scheme
         self.evidence = subject.evidence
         self.collateral = subject.collateral
+        self.inner = inner  # a composite's parts by scheme name
         self.anchors = subject.anchors
         self.now = subject.now
         self.root: Root = scheme.root(subject)
@@ -191,15 +253,47 @@ def check_user_data(scheme: Scheme[E, C], evidence: E, expected: Expected) -> bo
             require_bound(scheme.bound_value(evidence), expected.user_data)
         return False
     digest = expected.digest
-    require_bound(scheme.bound_value(evidence), digest.whole if scheme.binding_size == "whole" else digest.short)
+    binder = digest.over(scheme.components(evidence))
+    require_bound(scheme.bound_value(evidence), binder.whole if scheme.binding_size == "whole" else binder.short)
+    for carried in scheme.also_bound(evidence):
+        require_bound(carried.value, _expected_of(carried, digest))
     return True
 
 
+def _expected_of(carried: Carried, digest: BindingDigest) -> bytes:
+    if carried.place == "nonce":
+        return digest.nonce
+    if carried.place == "enc":
+        return digest.enc_spki
+    own = digest.over(carried.components)
+    return own.whole if carried.place == "whole" else own.short
+
+
 def run_checks(scheme: Scheme[E, C], subject: Subject[E, C], expected: Expected) -> Verified[E, C]:
-    """Run every check in order, then the binding. The first no is raised; an empty checklist is a programmer's error."""
+    """Run a composite's inner parts, then every check in order, then the binding. The first no is raised.
+
+    An empty checklist is a programmer's error.
+    """
     if not scheme.checks:
         raise TypeError(f"{scheme.name}: nothing to check")
+    inner = {part.scheme.name: _run_inner(part) for part in scheme.inner(subject)}
     for check in scheme.checks:
         check.run(subject)
     bound = check_user_data(scheme, subject.evidence, expected)
-    return Verified(_TOKEN, scheme, subject, bound=bound)
+    return Verified(_TOKEN, scheme, subject, MappingProxyType(inner), bound=bound)
+
+
+def _run_inner(part: Inner) -> Verified[Any, Any]:
+    """Verify an inner part; what it has to carry is compared after its own checks, when a difference means something."""
+    verified = run_checks(part.scheme, part.subject, UnsafeUnbound())
+    if part.user_data is not None:
+        require_bound(part.scheme.bound_value(part.subject.evidence), part.user_data, part.check_id)
+    return verified
+
+
+_ROOT_RANK: Mapping[Root, int] = MappingProxyType({"vendor": 0, "private": 1, "case-given": 2, "simulated": 3})
+
+
+def weakest_root(*roots: Root) -> Root:
+    """Return whose word a composite is: the least trusted of its parts' anchors."""
+    return max(roots, key=lambda root: _ROOT_RANK[root])

@@ -53,3 +53,7 @@ class CaseForm:
     claims: Callable[[CaseFiles], dict[str, Any]]
     judge: Callable[[CaseFiles], CaseVerdict]
     fallback_claims: Callable[[CaseFiles], dict[str, Any]] = field(default=lambda _files: {})
+    # What each evidence claim means, by its (dotted) name, in plain words: ``verifier explain`` prints them.
+    words: Mapping[str, str] = field(default_factory=dict)
+    # What to change when a check says no, by check id, beyond what the scheme's checks and rules say themselves.
+    remedies: Mapping[str, str] = field(default_factory=dict)
