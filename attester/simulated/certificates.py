@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -132,6 +132,28 @@ def pss_sha384(key: rsa.RSAPrivateKey) -> Signer:
 def pkcs1_sha384(key: rsa.RSAPrivateKey) -> Signer:
     """RSASSA-PKCS1-v1_5 with SHA-384."""
     return Signer(_PKCS1_SHA384, lambda data: key.sign(data, padding.PKCS1v15(), hashes.SHA384()))
+
+
+_PKCS1_SHA256: Final = der_tlv(_SEQUENCE, der_oid("1.2.840.113549.1.1.11") + _NULL)
+_ECDSA_SHA256: Final = der_tlv(_SEQUENCE, der_oid("1.2.840.10045.4.3.2"))
+_ECDSA_SHA384: Final = der_tlv(_SEQUENCE, der_oid("1.2.840.10045.4.3.3"))
+
+
+def pkcs1_sha256(key: rsa.RSAPrivateKey) -> Signer:
+    """RSASSA-PKCS1-v1_5 with SHA-256."""
+    return Signer(_PKCS1_SHA256, lambda data: key.sign(data, padding.PKCS1v15(), hashes.SHA256()))
+
+
+def ecdsa_sha256(key: ec.EllipticCurvePrivateKey) -> Signer:
+    """ECDSA with SHA-256 (Intel's, on P-256), deterministic: the same in every process."""
+    algorithm = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+    return Signer(_ECDSA_SHA256, lambda data: key.sign(data, algorithm))
+
+
+def ecdsa_sha384(key: ec.EllipticCurvePrivateKey) -> Signer:
+    """ECDSA with SHA-384 (AWS's and NVIDIA's, on P-384), deterministic."""
+    algorithm = ec.ECDSA(hashes.SHA384(), deterministic_signing=True)
+    return Signer(_ECDSA_SHA384, lambda data: key.sign(data, algorithm))
 
 
 def _signed(tbs: bytes, signer: Signer) -> bytes:
