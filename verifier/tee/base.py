@@ -7,7 +7,9 @@ its checks in order, its rules, its identity models. It is handed what it asked 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -193,6 +195,9 @@ class Scheme(Generic[E, C]):
     )
     # Lint: identity classes without which guest software is not measured at all (reported when unchecked).
     software_classes: frozenset[Scope] = frozenset()
+    # What an identity of this very machine says, by class and field, in JSON form, where that is not simply what the rule saw
+    # (a floor, a list of one); ``None`` for a field that evidence cannot give. Fields left out are worked out from the rules.
+    observe: Callable[[Verified[E, C]], Mapping[Scope, Mapping[str, Any]]] = field(default=lambda _verified: {})
 
 
 _TOKEN = object()
@@ -269,6 +274,21 @@ def _expected_of(carried: Carried, digest: BindingDigest) -> bytes:
     return own.whole if carried.place == "whole" else own.short
 
 
+# Who watches a verification, for ``verifier explain``: (check id, whether it held), in the order in which they ran.
+_WATCHER: ContextVar[list[tuple[str, bool]] | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watched_checks() -> Iterator[list[tuple[str, bool]]]:
+    """Collect which checks ran, and which one said no. Decides nothing; the service never watches."""
+    seen: list[tuple[str, bool]] = []
+    token = _WATCHER.set(seen)
+    try:
+        yield seen
+    finally:
+        _WATCHER.reset(token)
+
+
 def run_checks(scheme: Scheme[E, C], subject: Subject[E, C], expected: Expected) -> Verified[E, C]:
     """Run a composite's inner parts, then every check in order, then the binding. The first no is raised.
 
@@ -277,8 +297,13 @@ def run_checks(scheme: Scheme[E, C], subject: Subject[E, C], expected: Expected)
     if not scheme.checks:
         raise TypeError(f"{scheme.name}: nothing to check")
     inner = {part.scheme.name: _run_inner(part) for part in scheme.inner(subject)}
+    watcher = _WATCHER.get()
     for check in scheme.checks:
+        if watcher is not None:
+            watcher.append((check.id, False))
         check.run(subject)
+        if watcher is not None:
+            watcher[-1] = (check.id, True)
     bound = check_user_data(scheme, subject.evidence, expected)
     return Verified(_TOKEN, scheme, subject, MappingProxyType(inner), bound=bound)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from verifier.core.rules import Finding
 from verifier.core.x509chain import Root
+from verifier.tee.base import Verified
 
 
 class CaseError(Exception):
@@ -37,6 +38,8 @@ class CaseVerdict:
     findings: tuple[Finding, ...] = ()
     root: Root | None = None
     anchor: str = "built-in"  # "case-given" where only the case can give the anchor
+    # What a scheme's own checks let through; ``verifier identity from-evidence`` reads an identity off it.
+    verified: Verified[Any, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +60,8 @@ class CaseForm:
     words: Mapping[str, str] = field(default_factory=dict)
     # What to change when a check says no, by check id, beyond what the scheme's checks and rules say themselves.
     remedies: Mapping[str, str] = field(default_factory=dict)
+    # Claims that are words of bits, by their dotted name: name of each bit -> its place. Hex that does not start with 0x is
+    # bytes as they stand in the evidence, least significant first.
+    bits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    # Claims that are moments: seconds or milliseconds since 1970.
+    times: Mapping[str, Literal["s", "ms"]] = field(default_factory=dict)

@@ -146,7 +146,7 @@ def _judge(files: CaseFiles) -> CaseVerdict:
     subject = Subject(report, collateral, SCHEME.anchors, files.now, ChainCache())
     user_data = None if report_data is None else bytes.fromhex(report_data)
     verified = run_checks(SCHEME, subject, UnsafeUnbound(user_data))
-    return CaseVerdict(findings=_findings(verified, wanted), root=verified.root)
+    return CaseVerdict(findings=_findings(verified, wanted), root=verified.root, verified=verified)
 
 
 CASE: Final = CaseForm(
