@@ -18,6 +18,7 @@ export UV_PYTHON_DOWNLOADS := never
 # Assigned one by one, because `export NAME=$(...)` would hide that a part could not be had.
 with_vault = VAULT_BIN=$$($(PARTS) vault); TF_CLI_CONFIG_FILE=$$($(PARTS) terraform-config); \
   export VAULT_BIN TF_CLI_CONFIG_FILE
+with_oracles = ORACLES_BIN=$$($(PARTS) oracles); export ORACLES_BIN
 
 .PHONY: help venv lock demo test test-compose lint type bench fuzz docs
 
@@ -44,7 +45,7 @@ demo: $(STAMP) ## Show the whole way and every attack on it, with a real Vault a
 # A missing part fails here with a sentence; tests are told not to skip over one. `.venv/bin/pytest` alone does skip.
 test: $(STAMP) ## Run all tests against the real parts (PYTEST_ARGS=… goes to pytest)
 	@$(PARTS) debian --for test
-	@$(with_vault); export VAB_TEST_REQUIRE_PARTS=1; \
+	@$(with_vault); $(with_oracles); export VAB_TEST_REQUIRE_PARTS=1; \
 	if [[ -n "$${EVIDENCE_CASES:-}" ]]; then \
 	  [[ -d $$EVIDENCE_CASES ]] || { echo "EVIDENCE_CASES names $$EVIDENCE_CASES, which is no folder." >&2; exit 2; }; \
 	elif [[ -d ../shared/evidence ]]; then \

@@ -15,6 +15,7 @@ from tools.realparts.docker import compose, dockerd, stop_dockerd
 from tools.realparts.errors import PartError
 from tools.realparts.hashicorp import terraform, terraform_config, vault
 from tools.realparts.images import images
+from tools.realparts.oracles import oracles
 from tools.realparts.running import say
 from tools.realparts.uv import uv
 
@@ -45,6 +46,7 @@ PARTS: dict[str, Part] = {
     "terraform-config": Part(
         "the provider for Vault; prints what TF_CLI_CONFIG_FILE is to name", lambda _: [str(terraform_config())]
     ),
+    "oracles": Part("other people's verifiers, for the differential tests", lambda _: [str(oracles())]),
     "compose": Part("Docker Compose, installed as a plugin for this user", lambda _: [str(compose())]),
     "dockerd": Part("a Docker engine, started where none answers; prints its socket", _dockerd),
     "images": Part(
