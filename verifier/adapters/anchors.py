@@ -39,6 +39,10 @@ FORGED_KEYS = frozenset(
         "2f7dee0ed848a29bd7d2e67273df472fcc35530e24e55b95104877951f6c52a3",  # AMD Turin ASVK
         "84b11082b5d3338f5458a738eecc13944c788291291b0407903357633c13b039",  # TPM vendor, root
         "06fc1a502b75e919395d3b6ff8e3bea52f40038269915361496645fc970f5392",  # TPM vendor, issuing CA
+        "bcb49c421fb30062e2c046e38d56aa486837e7cc78e585e1884ae271f01c61b2",  # Intel SGX root CA
+        "172933e64c3e1f8d65d52493bacb9b660433aca2940f87018ca29624b80077ff",  # Intel PCK Platform CA
+        "855c263b54f8d203d2603b84b9f8cfeca89b90656eb04512d0fe92edea9559f3",  # Intel PCK Processor CA
+        "60f25862f83254a443f52caaf500482442a01bee3b676d3850152a7d31097af7",  # Intel TCB signing
     )
 )
 

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from attester.simulated.intel import AUTHORITIES as INTEL
+from attester.simulated.intel import ForgedIntel
 from attester.simulated.sev_snp import ForgedAmd, Role, authority_key
 from attester.simulated.tpm2 import make_ca
 from verifier.adapters.anchors import FORGED_KEYS, load_anchors
@@ -29,6 +31,7 @@ Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 def forged_keys() -> dict[str, Key]:
     """Return every CA key of the forged vendors."""
     found: dict[str, Key] = {f"{p} {role}": authority_key(p, role) for p in PRODUCTS for role in ROLES}
+    found.update(INTEL)
     return {**found, "TPM root": make_ca().key, "TPM issuing CA": make_ca(intermediate=True).key}
 
 
@@ -74,7 +77,11 @@ def test_a_forged_vendors_key_stops_a_real_process_whatever_its_name(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "data", [ForgedAmd(now=NOW).ark(), ForgedAmd(now=NOW, like_amd=True).ark(), make_ca().root_der]
+    "data",
+    [
+        *(ForgedAmd(now=NOW).ark(), ForgedAmd(now=NOW, like_amd=True).ark(), make_ca().root_der),
+        *(ForgedIntel(now=NOW).root(), ForgedIntel(now=NOW, like_intel=True).root()),
+    ],
 )
 def test_the_forged_vendors_own_roots_stop_a_real_process(tmp_path: Path, data: bytes) -> None:
     folder = place(tmp_path, "tpm2/root.der", data)
