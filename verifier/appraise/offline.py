@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from verifier.appraise.engine import appraise
 from verifier.appraise.policy import CompiledPolicy
+from verifier.appraise.remedies import remedy_of
 from verifier.core.errors import BridgeError, CannotDecide, MalformedEvidence
 from verifier.core.rules import Finding
 from verifier.core.x509chain import ChainCache
-from verifier.tee.base import Scheme, Subject, UnsafeUnbound, check_user_data, require_parts, run_checks
+from verifier.tee.base import Scheme, Subject, UnsafeUnbound, Verified, check_user_data, require_parts, run_checks
 from verifier.tee.case import CaseFiles, CaseForm
 
 Outcome = Literal["genuine", "accepted", "rejected", "malformed", "cannot-decide"]
@@ -24,6 +25,7 @@ class OfflineVerdict:
     outcome: Outcome
     check_id: str = ""
     detail: str = ""
+    remedy: str = ""  # what to change, for ``check_id``
     findings: tuple[Finding, ...] = ()
     claims: Mapping[str, Any]
     root: str = ""
@@ -41,7 +43,13 @@ def _no(error: BridgeError, claims: Mapping[str, Any]) -> OfflineVerdict:
         outcome = "malformed"
     elif isinstance(error, CannotDecide):
         outcome = "cannot-decide"
-    return OfflineVerdict(outcome=outcome, check_id=error.check_id, detail=error.detail, claims=claims)
+    return OfflineVerdict(
+        outcome=outcome,
+        check_id=error.check_id,
+        detail=error.detail,
+        remedy=remedy_of(error.check_id),
+        claims=claims,
+    )
 
 
 def _judged(findings: tuple[Finding, ...], claims: Mapping[str, Any], root: str, anchor: str) -> OfflineVerdict:
@@ -53,6 +61,7 @@ def _judged(findings: tuple[Finding, ...], claims: Mapping[str, Any], root: str,
         outcome="rejected",
         check_id=failed.rule,
         detail=detail,
+        remedy=failed.remedy or remedy_of(failed.rule),
         findings=findings,
         claims=claims,
         root=root,
@@ -73,6 +82,36 @@ def judge_case(form: CaseForm, files: CaseFiles) -> OfflineVerdict:
     return _judged(verdict.findings, claims, verdict.root or "", verdict.anchor)
 
 
+def verify_parts(
+    scheme: Scheme[Any, Any],
+    evidence: Any,
+    endorsements: Mapping[str, bytes],
+    *,
+    now: int,
+    user_data: bytes | None,
+) -> Verified[Any, Any]:
+    """Verify decoded evidence with the endorsements of a folder; raises one of the three kinds of no."""
+    expected = UnsafeUnbound(user_data)
+    check_user_data(scheme, evidence, expected)
+    subject = gather_subject(scheme, evidence, endorsements, now=now, all_required=True)
+    return run_checks(scheme, subject, expected)
+
+
+def gather_subject(
+    scheme: Scheme[Any, Any], evidence: Any, endorsements: Mapping[str, bytes], *, now: int, all_required: bool
+) -> Subject[Any, Any]:
+    """Put together what the checks are given: of the folder's files those that the scheme asks for."""
+    needs = scheme.needs(evidence, frozenset(endorsements.keys() & scheme.endorsement_names))
+    for need in needs:
+        if need.required and all_required and need.name not in endorsements:
+            raise CannotDecide(
+                f"{scheme.name}.endorsement.{need.name}", f"{need.name}: got nothing, want it in --endorsements"
+            )
+    known = scheme.endorsement_names | {need.name for need in needs}
+    collateral = scheme.collate(evidence, {name: data for name, data in endorsements.items() if name in known})
+    return Subject(evidence, collateral, scheme.anchors, now, ChainCache())
+
+
 def judge_parts(
     scheme: Scheme[Any, Any],
     parts: Mapping[str, bytes],
@@ -88,17 +127,7 @@ def judge_parts(
         require_parts(scheme, parts, {})
         evidence = scheme.decode(parts)
         claims = scheme.evidence_claims(evidence)
-        expected = UnsafeUnbound(user_data)
-        check_user_data(scheme, evidence, expected)
-        needs = scheme.needs(evidence, frozenset(endorsements.keys() & scheme.endorsement_names))
-        for need in needs:
-            if need.required and need.name not in endorsements:
-                raise CannotDecide(
-                    f"{scheme.name}.endorsement.{need.name}", f"{need.name}: got nothing, want it in --endorsements"
-                )
-        known = scheme.endorsement_names | {need.name for need in needs}
-        collateral = scheme.collate(evidence, {name: data for name, data in endorsements.items() if name in known})
-        verified = run_checks(scheme, Subject(evidence, collateral, scheme.anchors, now, ChainCache()), expected)
+        verified = verify_parts(scheme, evidence, endorsements, now=now, user_data=user_data)
     except BridgeError as error:
         return _no(error, claims)
     if policy is None:
@@ -110,6 +139,7 @@ def judge_parts(
     return OfflineVerdict(
         outcome="accepted" if appraisal.accepted else "rejected",
         check_id=appraisal.check_id,
+        remedy=remedy_of(appraisal.check_id) if failed is None or not failed.remedy else failed.remedy,
         detail="" if failed is None else failed.detail or f"{failed.field}: got {failed.seen}, want {failed.expected}",
         findings=appraisal.findings,
         claims=claims,

@@ -15,6 +15,7 @@ from verifier.core.exits import Exit
 _COMMANDS = {
     "serve": "verifier.cli.serve",
     "appraise": "verifier.cli.appraise",
+    "explain": "verifier.cli.explain",
     "keys": "verifier.cli.keys",
     "policy": "verifier.cli.policy",
     "identity": "verifier.cli.identity",

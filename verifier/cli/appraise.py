@@ -2,45 +2,64 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 import click
 
-from verifier.adapters.case_folder import read_case
 from verifier.appraise.offline import OfflineVerdict, judge_case, judge_parts
+from verifier.cli.evidence import (
+    judged_options,
+    moment,
+    read_endorsements,
+    read_folder_case,
+    read_hex,
+    read_parts,
+    read_policy,
+    require_one_source,
+    wrong_case,
+)
 from verifier.core.console import FORMAT_OPTION, Answer, run
-from verifier.core.errors import ConfigError
 from verifier.core.exits import Exit
 from verifier.tee.case import CaseError
 from verifier.tee.registry import CASES, SCHEMES
 
-_EXIT = {
-    "genuine": Exit.DONE,
-    "accepted": Exit.DONE,
-    "rejected": Exit.NO,
-    "malformed": Exit.MALFORMED,
-    "cannot-decide": Exit.UNDECIDED,
-}
+EXITS: Final[Mapping[str, Exit]] = MappingProxyType(
+    {
+        "genuine": Exit.DONE,
+        "accepted": Exit.DONE,
+        "rejected": Exit.NO,
+        "malformed": Exit.MALFORMED,
+        "cannot-decide": Exit.UNDECIDED,
+    }
+)
 
 
-def _answer(verdict: OfflineVerdict) -> Answer:
-    data = {
+def verdict_json(verdict: OfflineVerdict) -> dict[str, Any]:
+    """Return a verdict as programs read it."""
+    return {
         "verdict": verdict.verdict,
         "outcome": verdict.outcome,
         "check_id": verdict.check_id,
         "detail": verdict.detail,
+        "remedy": verdict.remedy,
         "anchor": verdict.anchor,
         "root": verdict.root,
         "findings": [finding.as_json() for finding in verdict.findings],
         "claims": verdict.claims,
     }
+
+
+def verdict_lines(verdict: OfflineVerdict) -> list[str]:
+    """Return a verdict as people read it: the first no, what to change, and every finding."""
     lines = [f"{verdict.verdict} ({verdict.outcome})"]
     if verdict.check_id:
         lines.append(f"  check   {verdict.check_id}")
         lines.append(f"  reason  {verdict.detail}")
+        if verdict.remedy:
+            lines.append(f"  change  {verdict.remedy}")
     if verdict.root:
         lines.append(f"  root    {verdict.root} (anchor: {verdict.anchor})")
     for finding in verdict.findings:
@@ -48,81 +67,19 @@ def _answer(verdict: OfflineVerdict) -> Answer:
         lines.append(
             f"  {mark}  {finding.rule}: expected {json.dumps(finding.expected)}, seen {json.dumps(finding.seen)}"
         )
+        if not finding.ok and finding.detail:
+            lines.append(f"        {finding.detail}")
         if not finding.ok and finding.remedy:
             lines.append(f"        {finding.remedy}")
-    return Answer(data, "\n".join(lines), _EXIT[verdict.outcome])
+    return lines
 
 
-def _time(text: str | None) -> int:
-    if text is None:
-        return int(dt.datetime.now(tz=dt.UTC).timestamp())
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError("--at", "time", text, "RFC 3339, such as 2026-01-01T00:00:00Z") from None
-    if moment.tzinfo is None:
-        raise ConfigError("--at", "time", text, "a time with its zone, such as 2026-01-01T00:00:00Z")
-    return int(moment.timestamp())
-
-
-def _parts(scheme: str, given: tuple[str, ...]) -> dict[str, bytes]:
-    wanted = SCHEMES[scheme].required_parts
-    parts: dict[str, bytes] = {}
-    for text in given:
-        name, separator, path = text.partition("=")
-        if not separator:
-            if len(wanted) != 1:
-                raise ConfigError("--evidence", "part", text, f"part=FILE, parts are {', '.join(sorted(wanted))}")
-            name, path = next(iter(wanted)), text
-        if name in parts:
-            raise ConfigError("--evidence", "part", text, f"{name} once")
-        parts[name] = _read(path)
-    return parts
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigError(path, "file", error.strerror, "a readable file") from None
-
-
-def _endorsements(folder: str | None) -> dict[str, bytes]:
-    if folder is None:
-        return {}
-    return {path.stem: path.read_bytes() for path in sorted(Path(folder).iterdir()) if path.is_file()}
-
-
-def _hex(text: str | None) -> bytes | None:
-    if text is None:
-        return None
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise ConfigError("--report-data", "hex", text, "hex digits") from None
+def _answer(verdict: OfflineVerdict) -> Answer:
+    return Answer(verdict_json(verdict), "\n".join(verdict_lines(verdict)), EXITS[verdict.outcome])
 
 
 @click.command("appraise")
-@click.option(
-    "--case", "case", type=click.Path(file_okay=False), help="A folder with case.json, evidence and collateral."
-)
-@click.option("--scheme", type=click.Choice(sorted(SCHEMES)), help="Judge parts of this scheme instead of a case.")
-@click.option(
-    "--evidence", "evidence", multiple=True, metavar="FILE|part=FILE", help="Evidence; repeat for several parts."
-)
-@click.option(
-    "--endorsements",
-    type=click.Path(exists=True, file_okay=False),
-    help="Folder: NAME.der or NAME.pem (vcek, ask, crl, ak …).",
-)
-@click.option("--at", "at", metavar="TIME", help="Judge at this time (RFC 3339); now if not given.")
-@click.option("--report-data", metavar="HEX", help="User data that the evidence must carry.")
-@click.option(
-    "--policy",
-    "policy",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Trust documents with one appraisal policy.",
-)
+@judged_options
 @FORMAT_OPTION
 def command(
     case: str | None,
@@ -140,34 +97,27 @@ def command(
     """
 
     def body() -> Answer:
-        if (case is None) == (scheme is None):
-            raise ConfigError("appraise", "--case", case, "either --case DIR, or --scheme with --evidence")
+        require_one_source("appraise", case, scheme)
         if case is not None:
-            return _judge_folder(Path(case))
+            return _judge_folder(case)
         assert scheme is not None  # noqa: S101 - narrowed above
         return _answer(
             judge_parts(
                 SCHEMES[scheme],
-                _parts(scheme, evidence),
-                _endorsements(endorsements),
-                now=_time(at),
-                user_data=_hex(report_data),
-                policy=None if policy is None else _policy(policy, scheme),
+                read_parts(scheme, evidence),
+                read_endorsements(endorsements),
+                now=moment(at),
+                user_data=read_hex(report_data),
+                policy=read_policy(policy, scheme),
             )
         )
 
     run(output_format, body)
 
 
-def _judge_folder(folder: Path) -> Answer:
+def _judge_folder(folder: str) -> Answer:
+    files = read_folder_case(folder)
     try:
-        files = read_case(folder, CASES)
         return _answer(judge_case(CASES[files.platform], files))
     except CaseError as error:
-        raise ConfigError(str(folder), "case", str(error), "a case as evidence/README.md lays it out") from None
-
-
-def _policy(path: str, scheme: str) -> Any:
-    from verifier.adapters.trust import load_single_policy
-
-    return load_single_policy(Path(path), scheme)
+        raise wrong_case(folder, error) from None
