@@ -1,0 +1,27 @@
+"""NVIDIA GPUs and NVSwitches (``nvidia-gpu``): SPDM measurements signed by the device, under NVIDIA's Device Identity CA.
+
+``SCHEME`` and ``CASE`` are loaded when asked for, so that an attester that needs only ``layout`` does not pay for the rules.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from verifier.tee.nvidia_gpu.case import CASE
+    from verifier.tee.nvidia_gpu.scheme import SCHEME
+
+__all__ = ["CASE", "SCHEME"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the scheme or its case form (PEP 562)."""
+    if name == "SCHEME":
+        from verifier.tee.nvidia_gpu.scheme import SCHEME
+
+        return SCHEME
+    if name == "CASE":
+        from verifier.tee.nvidia_gpu.case import CASE
+
+        return CASE
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,182 @@
+"""Is the report genuine? Chain from NVIDIA's pinned root, signature, and the tie between report and leaf.
+
+What each check means, and what is not checked (revocation and NVIDIA's own reference measurements), stands in
+docs/tee/nvidia-gpu.md. The signature comes right after the chain: nothing that the report says is compared before.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from verifier.core.errors import EvidenceRejected, mismatch
+from verifier.core.x509 import USAGE_DIGITAL_SIGNATURE, Certificate, SignatureAlgorithm
+from verifier.core.x509chain import (
+    Anchor,
+    ChainIds,
+    Path,
+    Profile,
+    Root,
+    check_constraints,
+    check_signatures,
+    check_validity,
+    find_path,
+    require_path,
+    require_usage,
+)
+from verifier.tee.base import Check, Need, Subject
+from verifier.tee.nvidia_gpu import layout
+from verifier.tee.nvidia_gpu.decode import GpuEvidence, read_fwid
+
+NAME: Final = "nvidia-gpu"
+IDS: Final = ChainIds(
+    root="nvidia-gpu.chain.root",
+    signature="nvidia-gpu.chain.signature",
+    validity="nvidia-gpu.chain.validity",
+    constraints="nvidia-gpu.chain.constraints",
+    # Revocation is NVIDIA's OCSP alone, which needs its service: no list is ever looked at, so these two never come up.
+    revoked="",
+    crl="",
+)
+# Steps after the first name a missing anchor by what they could not do.
+_WALK: Final = ChainIds(
+    root=IDS.signature,
+    signature=IDS.signature,
+    validity=IDS.validity,
+    constraints=IDS.constraints,
+    revoked="",
+    crl="",
+)
+PROFILE: Final = Profile(algorithms=frozenset({SignatureAlgorithm("ecdsa", "sha384")}))
+_ECDSA = ec.ECDSA(hashes.SHA384())
+
+
+@dataclass(frozen=True, slots=True)
+class GpuCollateral:
+    """Nothing: what NVIDIA's online services would say (OCSP, RIM) is not asked for."""
+
+
+Gpu: TypeAlias = Subject[GpuEvidence, GpuCollateral]
+
+
+def needs(_evidence: GpuEvidence, _have: frozenset[str]) -> tuple[Need, ...]:
+    """Ask for nothing: the chain is evidence, and the golden measurements are the trust owner's identity."""
+    return ()
+
+
+def collate(_evidence: GpuEvidence, _given: Mapping[str, bytes]) -> GpuCollateral:
+    """Return the empty collateral."""
+    return GpuCollateral()
+
+
+def _path(subject: Gpu) -> Path:
+    path = _find(subject.evidence.chain, subject.anchors)
+    return require_path(subject.evidence.chain, subject.anchors, _WALK) if path is None else path
+
+
+@lru_cache(maxsize=1024)
+def _find(chain: tuple[Certificate, ...], anchors: tuple[Anchor, ...]) -> Path | None:
+    """Remember the path of certificates and anchors, both known by identity."""
+    return find_path(chain, anchors)
+
+
+def _check_root(subject: Gpu) -> None:
+    require_path(subject.evidence.chain, subject.anchors, IDS)
+
+
+def _check_constraints(subject: Gpu) -> None:
+    _constrained(_path(subject))
+
+
+@lru_cache(maxsize=1024)
+def _constrained(path: Path) -> None:
+    """Constraints depend on the certificates alone (a refusal is not remembered)."""
+    check_constraints(path, IDS, PROFILE)
+    if path.leaf.is_ca:
+        raise EvidenceRejected(IDS.constraints, "chain[0]: got a CA, want the key of a device's firmware")
+    require_usage(path.leaf, USAGE_DIGITAL_SIGNATURE, check_id=IDS.constraints)
+
+
+def _check_chain_signature(subject: Gpu) -> None:
+    check_signatures(_path(subject), IDS, subject.chains, subject.now)
+
+
+def _check_validity(subject: Gpu) -> None:
+    check_validity(_path(subject), IDS, subject.now)
+
+
+def _check_report_signature(subject: Gpu) -> None:
+    evidence = subject.evidence
+    key = _path(subject).leaf_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
+        raise EvidenceRejected("nvidia-gpu.report.signature", mismatch("leaf key", type(key).__name__, "P-384"))
+    half = layout.SIGNATURE_SIZE // 2
+    r, s = (int.from_bytes(part, "big") for part in (evidence.signature[:half], evidence.signature[half:]))
+    try:
+        key.verify(encode_dss_signature(r, s), evidence.signed, _ECDSA)
+    except InvalidSignature:
+        raise EvidenceRejected(
+            "nvidia-gpu.report.signature", "spdm_report.signature: does not verify with the leaf's key"
+        ) from None
+
+
+def _check_fwid(subject: Gpu) -> None:
+    """The firmware that signed is the one that the device's own key measured when it made the leaf."""
+    evidence = subject.evidence
+    seen = evidence.field("fwid")
+    if seen is None and (evidence.is_switch or not evidence.opaque):
+        return  # switches have no such field, nor has a report without any
+    want = read_fwid(evidence.leaf)
+    if seen is None or want is None or not hmac.compare_digest(seen, want):
+        got = "nothing" if seen is None else seen.hex()
+        detail = mismatch("opaque field 20 (FWID)", got, "none" if want is None else f"the leaf's {want.hex()}")
+        raise EvidenceRejected("nvidia-gpu.fwid", detail)
+
+
+CHECKS: Final[tuple[Check[GpuEvidence, GpuCollateral], ...]] = (
+    Check(
+        "nvidia-gpu.chain.root",
+        _check_root,
+        redundant_with="nvidia-gpu.chain.signature",
+        why="the walk starts from the pinned anchor's key and has none to start with; this one says first which root was wrong",
+        remedy="send the chain that the device itself gives, up to the NVIDIA Device Identity CA",
+    ),
+    Check(
+        "nvidia-gpu.chain.constraints",
+        _check_constraints,
+        remedy="send the device's own certificates, leaf first, and none besides",
+    ),
+    Check(
+        "nvidia-gpu.chain.signature",
+        _check_chain_signature,
+        remedy="send the chain that the device itself gives, complete and unchanged",
+    ),
+    Check(
+        "nvidia-gpu.chain.validity",
+        _check_validity,
+        remedy="set the verifier's clock: NVIDIA's certificates are valid to the year 9999",
+    ),
+    Check(
+        "nvidia-gpu.report.signature",
+        _check_report_signature,
+        remedy="send report and chain of one device, request and response unchanged as they went over SPDM",
+    ),
+    Check(
+        "nvidia-gpu.fwid",
+        _check_fwid,
+        remedy="reset the device and read report and chain again: they are of two firmware versions",
+    ),
+)
+
+
+def root_of(subject: Gpu) -> Root:
+    """Return whose anchor the chain ended in."""
+    return _path(subject).anchor.root
