@@ -39,9 +39,11 @@ def _stated() -> Mapping[str, str]:
     """Gather what schemes and case forms say; where an id is said twice, a check's or rule's own words come first."""
     table: dict[str, str] = {}
     for scheme in SCHEMES.values():
-        for one in (*scheme.checks, *scheme.rules):
-            if one.remedy:
-                table.setdefault(one.id, one.remedy)
+        said = [(check.id, check.remedy) for check in scheme.checks]
+        said += [(rule.id, rule.remedy) for rule in scheme.rules]
+        for check_id, remedy in said:
+            if remedy:
+                table.setdefault(check_id, remedy)
     for form in CASES.values():
         for check_id, remedy in form.remedies.items():
             table.setdefault(check_id, remedy)

@@ -21,6 +21,7 @@ from verifier.tee.sev_snp.decode import Report, Vek, decode, evidence_claims, tc
 from verifier.tee.sev_snp.rules import RULES
 from verifier.tee.sev_snp.scheme import SCHEME
 from verifier.tee.sev_snp.verify import IDS, SnpCollateral, collate, needs
+from verifier.tee.sev_snp.words import BITS, CASE_REMEDIES, WORDS
 
 _FILES: Final[Mapping[str, str]] = {
     "vcek.der": "vcek",
@@ -154,4 +155,7 @@ CASE: Final = CaseForm(
     policy_keys=frozenset({*_RULES, "report_data"}),
     claims=_claims,
     judge=_judge,
+    words=WORDS,
+    bits=BITS,
+    remedies=CASE_REMEDIES,
 )

@@ -12,6 +12,7 @@ from verifier.tee.base import Bin, Verified
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.decode import Report, tcb_parts
 from verifier.tee.sev_snp.verify import SnpCollateral, product_of
+from verifier.tee.sev_snp.words import REMEDIES, TCB_WORDS
 
 SnpVerified: TypeAlias = Verified[Report, SnpCollateral]
 SnpRule: TypeAlias = Rule[SnpVerified]
@@ -23,7 +24,8 @@ def _unless_allowed(name: str, is_set: Callable[[Report], bool]) -> Judge:
 
     def judge(verified: SnpVerified, allowed: Any) -> Judgement:
         seen = is_set(verified.evidence)
-        return Judgement(not seen or allowed is True, {name: seen})
+        ok = not seen or allowed is True
+        return Judgement(ok, {name: seen}, "" if ok else f"{name}: got on, want off")
 
     return judge
 
@@ -46,6 +48,10 @@ def _equals(name: str) -> Judge:
     return judge
 
 
+def _at_least(ok: bool, field: str, seen: Any, expected: Any) -> Judgement:  # noqa: FBT001 - a judgement's first word
+    return Judgement(ok, seen, "" if ok else f"{field}: got {seen}, want at least {expected}")
+
+
 def _minimum_tcb(name: str) -> Judge:
     """Judge one of the four TCBs against the product's floor, component by component; an unlisted product is refused."""
 
@@ -54,9 +60,12 @@ def _minimum_tcb(name: str) -> Judge:
         seen = tcb_parts(getattr(verified.evidence, name), product)
         floor = expected.get(product) if isinstance(expected, Mapping) else None
         if not floor:
-            return Judgement(ok=False, seen={"product": product, **seen}, detail=f"no minimum TCB for {product}")
-        low = sorted(part for part, least in floor.items() if seen.get(part, -1) < least)
-        return Judgement(not low, seen, f"{name}: below the minimum in {', '.join(low)}" if low else "")
+            listed = ", ".join(sorted(expected)) if isinstance(expected, Mapping) else "none"
+            detail = f"{name}: got a {product}, want one of the products with a minimum ({listed})"
+            return Judgement(ok=False, seen={"product": product, **seen}, detail=detail)
+        low = [part for part, least in floor.items() if seen.get(part, -1) < least]
+        said = [f"{TCB_WORDS[part]}: got {seen.get(part)}, want at least {floor[part]}" for part in low]
+        return Judgement(not low, seen, f"{name}: {'; '.join(said)}" if low else "")
 
     return judge
 
@@ -68,14 +77,14 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _committed_version(verified: SnpVerified, expected: Any) -> Judgement:
     report = verified.evidence
     seen = (report.committed_major, report.committed_minor, report.committed_build)
-    return Judgement(seen >= _numbers(expected), ".".join(map(str, seen)))
+    return _at_least(seen >= _numbers(expected), "committed SEV firmware", ".".join(map(str, seen)), expected)
 
 
 def _abi(verified: SnpVerified, expected: Any) -> Judgement:
     """The guest policy's own minimum: firmware older than it cannot launch or import the guest."""
     policy = verified.evidence.policy
     seen = (policy >> 8 & 0xFF, policy & 0xFF)
-    return Judgement(seen >= _numbers(expected), ".".join(map(str, seen)))
+    return _at_least(seen >= _numbers(expected), "guest policy's minimum ABI", ".".join(map(str, seen)), expected)
 
 
 def _signing_key(verified: SnpVerified, expected: Any) -> Judgement:
@@ -91,7 +100,12 @@ def _bits(seen: Mapping[str, bool], expected: Any) -> Judgement:
     if not isinstance(expected, Mapping) or not expected:
         return Judgement(ok=False, seen=dict(seen), detail="nothing to compare")
     off = sorted(name for name, value in expected.items() if seen.get(name) is not value)
-    return Judgement(not off, dict(seen), f"differs in {', '.join(off)}" if off else "")
+    said = [f"{name}: got {_on(seen.get(name))}, want {_on(expected[name])}" for name in off]
+    return Judgement(not off, dict(seen), "; ".join(said))
+
+
+def _on(value: Any) -> str:
+    return "on" if value is True else "off" if value is False else "nothing"
 
 
 def _platform_info(verified: SnpVerified, expected: Any) -> Judgement:
@@ -122,10 +136,12 @@ def _mitigations(name: str) -> Judge:
     def judge(verified: SnpVerified, expected: Any) -> Judgement:
         report = verified.evidence
         if not report.has_mitigations():
-            return Judgement(ok=False, seen=None, detail=f"version {report.version} has no mitigation vectors")
+            detail = f"{name}: got a report of version {report.version}, which has none, want version 5"
+            return Judgement(ok=False, seen=None, detail=detail)
         seen = getattr(report, name)
-        mask = int(expected, 16)
-        return Judgement(seen & mask == mask, hex(seen))
+        lacking = int(expected, 16) & ~seen
+        said = f"{name}: got {hex(seen)}, want {expected}: {hex(lacking)} is not set" if lacking else ""
+        return Judgement(not lacking, hex(seen), said)
 
     return judge
 
@@ -140,16 +156,19 @@ def _chip(verified: SnpVerified) -> str | None:
 
 def _chip_allow(verified: SnpVerified, expected: Any) -> Judgement:
     chip = _chip(verified)
-    return Judgement(chip is not None and chip in expected, chip)
+    ok = chip is not None and chip in expected
+    return Judgement(ok, chip, "" if ok else f"chip: got {chip or 'none (a VLEK)'}, want one of {len(expected)} listed")
 
 
 def _chip_deny(verified: SnpVerified, expected: Any) -> Judgement:
     chip = _chip(verified)
-    return Judgement(chip is not None and chip not in expected, chip)
+    ok = chip is not None and chip not in expected
+    return Judgement(ok, chip, "" if ok else f"chip: got {chip or 'none (a VLEK)'}, want one that is not denied")
 
 
 def _minimum_svn(verified: SnpVerified, expected: Any) -> Judgement:
-    return Judgement(verified.evidence.guest_svn >= expected, verified.evidence.guest_svn)
+    seen = verified.evidence.guest_svn
+    return _at_least(seen >= expected, "guest SVN", seen, expected)
 
 
 def _vmpl(verified: SnpVerified, expected: Any) -> Judgement:
@@ -164,60 +183,49 @@ def _tcb_rule(which: str) -> SnpRule:
         judge=_minimum_tcb(f"{which}_tcb"),
         layout_fields=(f"{which}_tcb", "cpuid_family", "cpuid_model"),
         trust_claim="hardware",
-        remedy="update the host's firmware, or lower the platform identity's minimum_tcb",
+        remedy=REMEDIES[f"sev-snp.tcb.minimum.{which}"],
+    )
+
+
+def _service(
+    rule_id: str, field: str, is_set: Callable[[Report], bool], fields: tuple[str, ...], claim: TrustClaim
+) -> SnpRule:
+    """Refuse a state unless the policy's exception ``allow_<name>`` lets it pass."""
+    return Rule(
+        id=rule_id,
+        scope="service",
+        field=field,
+        judge=_unless_allowed(field.removeprefix("allow_"), is_set),
+        layout_fields=fields,
+        default=False,
+        trust_claim=claim,
+        remedy=REMEDIES[rule_id],
     )
 
 
 _SERVICE: Final[tuple[SnpRule, ...]] = (
-    Rule(
-        id="sev-snp.policy.debug",
-        scope="service",
-        field="allow_debug",
-        judge=_unless_allowed("debug", lambda report: report.is_debug),
-        layout_fields=("policy",),
-        default=False,
-        trust_claim="runtime-opaque",
-        remedy="launch the guest without the DEBUG bit in its guest policy",
+    _service("sev-snp.policy.debug", "allow_debug", lambda report: report.is_debug, ("policy",), "runtime-opaque"),
+    _service(
+        "sev-snp.policy.migrate-ma",
+        "allow_migrate_ma",
+        lambda report: report.policy_bit(layout.POLICY_MIGRATE_MA),
+        ("policy",),
+        "runtime-opaque",
     ),
-    Rule(
-        id="sev-snp.policy.migrate-ma",
-        scope="service",
-        field="allow_migrate_ma",
-        judge=_unless_allowed("migrate_ma", lambda report: report.policy_bit(layout.POLICY_MIGRATE_MA)),
-        layout_fields=("policy",),
-        default=False,
-        trust_claim="runtime-opaque",
-        remedy="launch the guest without MIGRATE_MA in its guest policy",
+    _service("sev-snp.policy.unknown-bits", "allow_unknown_policy_bits", _policy_is_odd, ("policy",), "configuration"),
+    _service(
+        "sev-snp.migration-agent",
+        "allow_migration_agent",
+        lambda report: report.report_id_ma != layout.NO_MIGRATION_AGENT,
+        ("report_id_ma",),
+        "runtime-opaque",
     ),
-    Rule(
-        id="sev-snp.policy.unknown-bits",
-        scope="service",
-        field="allow_unknown_policy_bits",
-        judge=_unless_allowed("unknown_policy_bits", _policy_is_odd),
-        layout_fields=("policy",),
-        default=False,
-        trust_claim="configuration",
-        remedy="launch the guest with bit 17 set and without bits above 25 in its guest policy",
-    ),
-    Rule(
-        id="sev-snp.migration-agent",
-        scope="service",
-        field="allow_migration_agent",
-        judge=_unless_allowed("migration_agent", lambda report: report.report_id_ma != layout.NO_MIGRATION_AGENT),
-        layout_fields=("report_id_ma",),
-        default=False,
-        trust_claim="runtime-opaque",
-        remedy="launch the guest without a migration agent",
-    ),
-    Rule(
-        id="sev-snp.chip-id.masked",
-        scope="service",
-        field="allow_masked_chip_id",
-        judge=_unless_allowed("masked_chip_id", _chip_is_masked),
-        layout_fields=("chip_id", "key_info"),
-        default=False,
-        trust_claim="instance-identity",
-        remedy="have the host switch MASK_CHIP_ID off",
+    _service(
+        "sev-snp.chip-id.masked",
+        "allow_masked_chip_id",
+        _chip_is_masked,
+        ("chip_id", "key_info"),
+        "instance-identity",
     ),
 )
 
@@ -229,7 +237,7 @@ _PLATFORM: Final[tuple[SnpRule, ...]] = (
         judge=_signing_key,
         layout_fields=("key_info",),
         trust_claim="instance-identity",
-        remedy="name the kind of key, and a VLEK's provider, in the platform identity",
+        remedy=REMEDIES["sev-snp.signing-key.kind"],
         mandatory=True,
     ),
     _tcb_rule("reported"),
@@ -242,7 +250,7 @@ _PLATFORM: Final[tuple[SnpRule, ...]] = (
         judge=_committed_version,
         layout_fields=("committed_major", "committed_minor", "committed_build"),
         trust_claim="hardware",
-        remedy="update and commit the host's SEV firmware",
+        remedy=REMEDIES["sev-snp.firmware-version"],
     ),
     Rule(
         id="sev-snp.platform-info",
@@ -251,6 +259,7 @@ _PLATFORM: Final[tuple[SnpRule, ...]] = (
         judge=_platform_info,
         layout_fields=("platform_info",),
         trust_claim="hardware",
+        remedy=REMEDIES["sev-snp.platform-info"],
     ),
     Rule(
         id="sev-snp.mitigations.launch",
@@ -259,6 +268,7 @@ _PLATFORM: Final[tuple[SnpRule, ...]] = (
         judge=_mitigations("launch_mit_vector"),
         layout_fields=("launch_mit_vector",),
         trust_claim="hardware",
+        remedy=REMEDIES["sev-snp.mitigations.launch"],
     ),
     Rule(
         id="sev-snp.mitigations.current",
@@ -267,6 +277,7 @@ _PLATFORM: Final[tuple[SnpRule, ...]] = (
         judge=_mitigations("current_mit_vector"),
         layout_fields=("current_mit_vector",),
         trust_claim="hardware",
+        remedy=REMEDIES["sev-snp.mitigations.current"],
     ),
     Rule(
         id="sev-snp.chip.allow",
@@ -275,6 +286,7 @@ _PLATFORM: Final[tuple[SnpRule, ...]] = (
         judge=_chip_allow,
         layout_fields=("chip_id",),
         trust_claim="instance-identity",
+        remedy=REMEDIES["sev-snp.chip.allow"],
     ),
     Rule(
         id="sev-snp.chip.deny",
@@ -283,12 +295,21 @@ _PLATFORM: Final[tuple[SnpRule, ...]] = (
         judge=_chip_deny,
         layout_fields=("chip_id",),
         trust_claim="instance-identity",
+        remedy=REMEDIES["sev-snp.chip.deny"],
     ),
 )
 
 
 def _exact(rule_id: str, name: str, claim: TrustClaim = "executables") -> SnpRule:
-    return Rule(id=rule_id, scope="firmware", field=name, judge=_equals(name), layout_fields=(name,), trust_claim=claim)
+    return Rule(
+        id=rule_id,
+        scope="firmware",
+        field=name,
+        judge=_equals(name),
+        layout_fields=(name,),
+        trust_claim=claim,
+        remedy=REMEDIES[rule_id],
+    )
 
 
 _FIRMWARE: Final[tuple[SnpRule, ...]] = (
@@ -301,6 +322,7 @@ _FIRMWARE: Final[tuple[SnpRule, ...]] = (
         judge=_vmpl,
         layout_fields=("vmpl",),
         trust_claim="configuration",
+        remedy=REMEDIES["sev-snp.vmpl"],
     ),
     Rule(
         id="sev-snp.guest-policy",
@@ -309,6 +331,7 @@ _FIRMWARE: Final[tuple[SnpRule, ...]] = (
         judge=_guest_policy,
         layout_fields=("policy",),
         trust_claim="configuration",
+        remedy=REMEDIES["sev-snp.guest-policy"],
     ),
     Rule(
         id="sev-snp.guest-policy.abi",
@@ -317,6 +340,7 @@ _FIRMWARE: Final[tuple[SnpRule, ...]] = (
         judge=_abi,
         layout_fields=("policy",),
         trust_claim="configuration",
+        remedy=REMEDIES["sev-snp.guest-policy.abi"],
     ),
     Rule(
         id="sev-snp.guest-svn",
@@ -325,6 +349,7 @@ _FIRMWARE: Final[tuple[SnpRule, ...]] = (
         judge=_minimum_svn,
         layout_fields=("guest_svn",),
         trust_claim="configuration",
+        remedy=REMEDIES["sev-snp.guest-svn"],
     ),
     _exact("sev-snp.family-id", "family_id", "configuration"),
     _exact("sev-snp.image-id", "image_id", "configuration"),
@@ -340,7 +365,7 @@ _CONFIG: Final[tuple[SnpRule, ...]] = (
         judge=_equals("host_data"),
         layout_fields=("host_data",),
         trust_claim="configuration",
-        remedy="launch the guest with the SHA-256 of the attester's configuration as HOST_DATA",
+        remedy=REMEDIES["sev-snp.host-data"],
     ),
 )
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from verifier.core.encoding import sha256
 from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence, mismatch
 from verifier.core.x509 import (
     Certificate,
@@ -38,12 +39,14 @@ from verifier.core.x509chain import (
     check_signatures,
     check_validity,
     find_path,
+    is_crl_of,
     require_path,
 )
-from verifier.tee.base import Check, Need, Subject
+from verifier.tee.base import Check, Mark, Need, Subject
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.decode import Report, Vek, read_vek, tcb_parts
 from verifier.tee.sev_snp.layout import Product
+from verifier.tee.sev_snp.words import REMEDIES
 
 NAME: Final = "sev-snp"
 ENDORSEMENTS: Final = frozenset({"vcek", "vlek", "ask", "ark"})
@@ -65,6 +68,7 @@ _ECDSA = ec.ECDSA(hashes.SHA384())
 _MAX_PEM: Final = 128 * 1024
 _CRLS: Final = ("crl", "genoa_crl")
 _NAMES: Final = ("vcek", "vlek", "ask", "ark", *_CRLS)
+_CRL_NUMBERS: Final = 1 << 159
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -156,6 +160,23 @@ def _collate(kind: str, *data: bytes | None) -> SnpCollateral:
             veks[name] = read_vek(read[name], check_id)
     chain = tuple(read[name] for name in (kind, "ask", "ark") if name in read)
     return SnpCollateral(vek=veks.get(kind), chain=chain if kind in read else (), crls=tuple(crls))
+
+
+def marks(found: Mapping[str, bytes], anchors: tuple[Anchor, ...]) -> tuple[Mark, ...]:
+    """Number the CRLs that an anchor signed, by its name and key. Anybody can write any number: no other list counts.
+
+    ``CannotDecide('sev-snp.endorsement.crl')`` for a signed one without a number of at most 20 octets (RFC 5280, section 5.2.3).
+    """
+    numbered: list[Mark] = []
+    for name in (name for name in _CRLS if name in found):
+        crl = parse_crl(_der(found[name], "X509 CRL", IDS.crl, name), IDS.crl, name)
+        issuer = next((anchor.certificate for anchor in anchors if is_crl_of(crl, anchor.certificate)), None)
+        if issuer is None:
+            continue  # The check of the CRL verifies its signature, and refuses.
+        if crl.number is None or not 0 <= crl.number < _CRL_NUMBERS:
+            raise CannotDecide(IDS.crl, mismatch("CRL number", crl.number, "0 to 20 octets"), retry_after=60)
+        numbered.append(Mark(name, f"crl:{NAME}:{sha256(issuer.subject + issuer.spki).hex()}", crl.number))
+    return tuple(numbered)
 
 
 def _vek(subject: Snp) -> Vek:
@@ -320,26 +341,27 @@ def _check_vmpl(subject: Snp) -> None:
 
 
 CHECKS: Final[tuple[Check[Report, SnpCollateral], ...]] = (
-    Check("sev-snp.report.signature-algo", _check_signature_algo),
-    Check("sev-snp.signing-key", _check_signing_key),
+    Check("sev-snp.report.signature-algo", _check_signature_algo, remedy=REMEDIES["sev-snp.report.signature-algo"]),
+    Check("sev-snp.signing-key", _check_signing_key, remedy=REMEDIES["sev-snp.signing-key"]),
     Check(
         "sev-snp.chain.root",
         _check_root,
         redundant_with="sev-snp.chain.signature",
         why="the walk starts from the pinned anchor's key and has none to start with; this one says first which root was wrong",
+        remedy=REMEDIES["sev-snp.chain.root"],
     ),
-    Check("sev-snp.chain.constraints", _check_constraints),
-    Check("sev-snp.chain.signature", _check_chain_signature),
-    Check("sev-snp.chain.validity", _check_validity),
-    Check("sev-snp.endorsement.crl", _check_crl),
-    Check("sev-snp.chain.revoked", _check_revoked),
-    Check("sev-snp.report.signature", _check_report_signature),
-    Check("sev-snp.report.vmpl", _check_vmpl),
-    Check("sev-snp.product", _check_product),
-    Check("sev-snp.mask-chip-key", _check_mask),
-    Check("sev-snp.chip-id", _check_chip),
-    Check("sev-snp.tcb.reported", _check_tcb),
-    Check("sev-snp.tcb.committed", _check_committed),
+    Check("sev-snp.chain.constraints", _check_constraints, remedy=REMEDIES["sev-snp.chain.constraints"]),
+    Check("sev-snp.chain.signature", _check_chain_signature, remedy=REMEDIES["sev-snp.chain.signature"]),
+    Check("sev-snp.chain.validity", _check_validity, remedy=REMEDIES["sev-snp.chain.validity"]),
+    Check("sev-snp.endorsement.crl", _check_crl, remedy=REMEDIES["sev-snp.endorsement.crl"]),
+    Check("sev-snp.chain.revoked", _check_revoked, remedy=REMEDIES["sev-snp.chain.revoked"]),
+    Check("sev-snp.report.signature", _check_report_signature, remedy=REMEDIES["sev-snp.report.signature"]),
+    Check("sev-snp.report.vmpl", _check_vmpl, remedy=REMEDIES["sev-snp.report.vmpl"]),
+    Check("sev-snp.product", _check_product, remedy=REMEDIES["sev-snp.product"]),
+    Check("sev-snp.mask-chip-key", _check_mask, remedy=REMEDIES["sev-snp.mask-chip-key"]),
+    Check("sev-snp.chip-id", _check_chip, remedy=REMEDIES["sev-snp.chip-id"]),
+    Check("sev-snp.tcb.reported", _check_tcb, remedy=REMEDIES["sev-snp.tcb.reported"]),
+    Check("sev-snp.tcb.committed", _check_committed, remedy=REMEDIES["sev-snp.tcb.committed"]),
 )
 
 
