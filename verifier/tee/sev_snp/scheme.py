@@ -58,5 +58,6 @@ SCHEME: Final[Scheme[Report, SnpCollateral]] = Scheme(
     instance=rules.instance,
     debug_status=_debug_status,
     mandatory_rules=frozenset({"sev-snp.signing-key.kind"}),
+    marks=verify.marks,
     software_classes=frozenset({"firmware"}),
 )

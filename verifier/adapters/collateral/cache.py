@@ -1,0 +1,215 @@
+"""The on-disk cache: one file per document, written whole or not at all, read by every worker process.
+
+``{folder}/{kind}/{key}.json``, 0600 in folders of 0700: ``{version, kind, key, source, fetched, sha256, body, chain}``. What is
+read back is digested and inspected again; a file that is broken counts as none. Writers hold a lock beside it; readers need none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from verifier.adapters.collateral.documents import BadDocument, Facts, inspect
+from verifier.adapters.collateral.items import KINDS, REQUIRED, Item, item
+from verifier.core.encoding import b64url, sha256, unb64url
+from verifier.core.errors import CannotDecide
+
+VERSION: Final = 1
+MAX_FILE: Final = 4 * 1024 * 1024
+_REMEMBERED: Final = 4096
+_LOCK: Final = "write.lock"
+_Stamp = tuple[int, int, int]
+Kept = Literal["stored", "same", "older", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A kept document: where it came from, when (Unix seconds), and its facts."""
+
+    item: Item
+    body: bytes
+    chain: bytes
+    source: str
+    fetched: int
+    facts: Facts
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 over both parts, each of known length."""
+        return digest_of(self.body, self.chain)
+
+
+def digest_of(body: bytes, chain: bytes) -> bytes:
+    """Return what says that a document is whole."""
+    return sha256(len(body).to_bytes(8, "big") + body + chain)
+
+
+def stamp_of(path: Path) -> _Stamp | None:
+    """Return what changes when a file is replaced: time of the last change in ns, size, inode."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+class Cache:
+    """Documents by item. Safe for threads, forks and several processes; ``limit`` bytes, kept to by ``trim``."""
+
+    def __init__(self, folder: Path, *, limit: int = 64 * 1024 * 1024) -> None:
+        self.folder = folder
+        self._limit = limit
+        self._seen: OrderedDict[Item, tuple[_Stamp, Entry | None]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def path(self, of: Item) -> Path:
+        """Return where an item's document lies."""
+        return self.folder / of.kind / f"{of.key}.json"
+
+    def get(self, of: Item, now: int) -> Entry | None:
+        """Return the document while it is good: never an expired one."""
+        entry = self.read(of)
+        return entry if entry is not None and now <= entry.facts.expires else None
+
+    def read(self, of: Item) -> Entry | None:
+        """Return what is kept, expired or not; one ``stat`` where it has not changed since it was read."""
+        stamp = stamp_of(self.path(of))
+        if stamp is None:
+            return None
+        with self._lock:
+            seen = self._seen.get(of)
+            if seen is not None and seen[0] == stamp:
+                self._seen.move_to_end(of)
+                return seen[1]
+        entry = self._load(of, stamp[1])
+        with self._lock:
+            # The file may have been replaced since its stamp was taken: what was read is then newer, and read once more.
+            self._seen[of] = (stamp, entry)
+            self._seen.move_to_end(of)
+            while len(self._seen) > _REMEMBERED:
+                self._seen.popitem(last=False)
+        return entry
+
+    def _load(self, of: Item, size: int) -> Entry | None:
+        if size > MAX_FILE:
+            return None
+        try:
+            form = json.loads(self.path(of).read_bytes())
+            body, chain = unb64url(form["body"]), unb64url(form["chain"])
+            whole = form["version"] == VERSION and (form["kind"], form["key"]) == (of.kind, of.key)
+            if not whole or form["sha256"] != digest_of(body, chain).hex():
+                return None
+            return Entry(of, body, chain, str(form["source"]), int(form["fetched"]), inspect(of, body, chain))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, BadDocument):
+            return None
+
+    def put(self, entry: Entry, now: int) -> Kept:
+        """Keep a document unless a newer one is there: the newest wins, and an expired one never gets in.
+
+        ``CannotDecide('service.collateral.cache')`` where the folder cannot be written.
+        """
+        if now > entry.facts.expires:
+            return "expired"
+        with self._writing():
+            before = self.read(entry.item)
+            if before is not None and before.facts.expires >= now and before.facts.rank > entry.facts.rank:
+                return "older"
+            self._write(entry)
+            return "same" if before is not None and before.digest == entry.digest else "stored"
+
+    def _write(self, entry: Entry) -> None:
+        path = self.path(entry.item)
+        form = {
+            "version": VERSION, "kind": entry.item.kind, "key": entry.item.key, "source": entry.source,
+            "fetched": entry.fetched, "sha256": entry.digest.hex(), "body": b64url(entry.body), "chain": b64url(entry.chain),
+        }  # fmt: skip
+        make_folder(path.parent)
+        write_whole(path, json.dumps(form).encode("ascii"))
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield every readable document, expired ones too."""
+        for kind in sorted(KINDS):
+            for path in sorted((self.folder / kind).glob("*.json")):
+                of = item(kind, path.name.removesuffix(".json"))
+                entry = None if of is None else self.read(of)
+                if entry is not None:
+                    yield entry
+
+    def trim(self, now: int, spared: frozenset[str] = frozenset()) -> int:
+        """Remove what is expired, broken or left by a writer that died, and, over the limit, what the fewest need. Returns how many.
+
+        Order over the limit: certificates of chips that nobody lists, the oldest fetch first, then of listed ones (``spared``).
+        What every chip needs (``REQUIRED``) goes only when it is expired.
+        """
+        gone, sizes = 0, []
+        with self._writing():
+            for path in self.folder.glob("*/*"):
+                of = item(path.parent.name, path.name.removesuffix(".json")) if path.suffix == ".json" else None
+                entry = None if of is None else self.read(of)
+                if entry is None or now > entry.facts.expires:
+                    gone += _unlink(path)
+                else:
+                    stamp = stamp_of(path)
+                    sizes.append((entry, 0 if stamp is None else stamp[1]))
+            total = sum(size for _entry, size in sizes)
+            for entry, size in sorted(sizes, key=lambda one: (one[0].item.chip in spared, one[0].fetched)):
+                if total <= self._limit:
+                    break
+                if entry.item.kind not in REQUIRED:
+                    gone += _unlink(self.path(entry.item))
+                    total -= size
+        return gone
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            make_folder(self.folder)
+            lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(lock)
+        except OSError as error:
+            raise CannotDecide("service.collateral.cache", f"{self.folder}: {error.strerror}") from None
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for this user only, its parents as usual."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file in one step: a reader, and whoever starts after a kill or power loss, sees the old or the new one."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError:
+        _unlink(fresh)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _unlink(path: Path) -> int:
+    try:
+        path.unlink()
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        return 0
+    return 1

@@ -1,0 +1,88 @@
+"""Endorsements and collateral from a folder that the operator fills.
+
+``{endorsement_dir}/{scheme}/{kind}/{key}.{der,pem,json}`` holds one thing each (``sev-snp/crl/Milan.pem``). Files are re-read when
+they change. What lies there is answered as it stands; whether it is genuine is the scheme's to say.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from verifier.adapters.collateral.cache import stamp_of
+from verifier.core.errors import CannotDecide
+from verifier.tee.base import Need
+
+_SAFE = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
+_SUFFIXES = ("der", "pem", "json")
+_MAX_BYTES = 1024 * 1024
+TRIES: Final = 10  # a reader that lost the processor meets a newer list at each of them, on a busy machine
+_Stamp = tuple[int, int, int]
+
+
+def noun_of(need: Need) -> str:
+    """Return what a need is called in check ids and folders: ``crl`` of ``sev-snp.crl``."""
+    return need.kind.rpartition(".")[2]
+
+
+class Folder:
+    """Files by need; ``None`` for a folder that is not set. Safe for threads and forks."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder) if folder else None
+        self._seen: dict[Path, tuple[_Stamp, bytes]] = {}
+        self._lock = threading.Lock()
+
+    def find(self, need: Need, check_id: str) -> bytes | None:
+        """Return the file that answers a need; ``CannotDecide(check_id)`` for one that is there and cannot be read."""
+        # Keys come from evidence: one that could leave the folder is never looked for.
+        if self._folder is None or not _SAFE.fullmatch(need.key) or need.key.startswith("."):
+            return None
+        owner = need.kind.rpartition(".")[0]
+        for suffix in _SUFFIXES:
+            # "sev-snp.crl" lies in sev-snp/crl/: the kind says what it is, the name only where the scheme wants it.
+            path = self._folder / owner / noun_of(need) / f"{need.key}.{suffix}"
+            data = self._read(path, check_id)
+            if data is not None:
+                return data
+        return None
+
+    def _read(self, path: Path, check_id: str) -> bytes | None:
+        stamp = stamp_of(path)
+        if stamp is None:
+            return None
+        with self._lock:
+            seen = self._seen.get(path)
+        if seen is not None and seen[0] == stamp:
+            return seen[1]
+        if stamp[1] > _MAX_BYTES:
+            raise CannotDecide(check_id, f"{path}: got {stamp[1]} bytes, want at most {_MAX_BYTES}", retry_after=60)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            # Gone since, a folder, or not ours to read: something of ours is missing, which is no fault of the evidence.
+            raise CannotDecide(check_id, f"{path}: {error.strerror}", retry_after=60) from None
+        with self._lock:
+            self._seen[path] = (stamp, data)
+        return data
+
+
+def looked_at_again(look: Callable[[], dict[str, bytes]], use: Callable[[dict[str, bytes]], None]) -> dict[str, bytes]:
+    """Find and use; where using fails and what is there has changed meanwhile, once more with the newer one."""
+    found = look()
+    for _try in range(TRIES):
+        try:
+            use(found)
+        except CannotDecide:
+            # Replaced while we were reading, and somebody else has used the newer list already: look again.
+            again = look()
+            if again == found:
+                raise
+            found = again
+        else:
+            return found
+    use(found)
+    return found
