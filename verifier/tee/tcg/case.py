@@ -15,6 +15,7 @@ from verifier.tee.tcg.data import require_data, secure_boot_claim
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import HASHES, HASHES_BY_NAME, EventLog, type_name
 from verifier.tee.tcg.replay import extended, require_replay
+from verifier.tee.tcg.words import REMEDIES, WORDS
 
 DECODE_LOG = "tcg-eventlog.decode.eventlog"
 DECODE_REGISTERS = "tcg-eventlog.decode.registers"
@@ -81,4 +82,6 @@ CASE = CaseForm(
     claims=_claims,
     judge=_judge,
     fallback_claims=_register_claims,
+    words=WORDS,
+    remedies=REMEDIES,
 )

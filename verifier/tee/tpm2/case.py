@@ -35,6 +35,7 @@ from verifier.tee.tpm2.keys import Key, checked_key, describe, is_signed_by, loa
 from verifier.tee.tpm2.layout import Quote, Signature, decode_any_signature, decode_quote
 from verifier.tee.tpm2.scheme import quote_claims
 from verifier.tee.tpm2.verify import EVENT_DATA, REPLAY, SELECTION, SIGNATURE, SIGNATURE_SCHEME, require_pcr_digest
+from verifier.tee.tpm2.words import REMEDIES, WORDS
 
 AK_DECODE = "tpm2.decode.ak_pub"
 CERT_DECODE = "tpm2.decode.ak_cert"
@@ -244,4 +245,6 @@ CASE = CaseForm(
     policy_keys=frozenset(("nonce", "allow_sha1_signature", "check_event_data")),
     claims=_claims,
     judge=_judge,
+    words=WORDS,
+    remedies=REMEDIES,
 )
