@@ -19,6 +19,7 @@ PROMISED = frozenset(
         *("measurement", "report_data", "host_data", "chip_id", "id_key_digest", "author_key_digest"),
         *("reported_tcb_parts", "committed_tcb_parts", "version", "vmpl", "debug", "signing_key"),
         *("pcr_select", "pcr_digest", "extra_data", "ak_type", "registers"),
+        *("rtmr2_in_quote", "rtmr2_after_boot_log", "ima_template_hash", "log"),
     }
 )
 
@@ -35,7 +36,9 @@ REASONS = {
     "malformed: report shorter than 0x4A0 bytes": {"sev-snp.decode.report"},
     "quote signature does not verify": {"tpm2.quote.signature"},
     "replay of sha256 register 4 gives another value": {"tcg-eventlog.replay"},
+    "replay of sha384 register 1 gives another value": {"ccel.replay"},
     "malformed event log: error": {"tcg-eventlog.decode.eventlog"},
+    "template hash of entry 2 does not match its template data": {"ima.template"},
     "event data does not hash to its digest: event 2 (EV_EFI_VARIABLE_DRIVER_CONFIG, register 7, sha1)": {
         "tcg-eventlog.data"
     },

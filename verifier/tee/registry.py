@@ -16,10 +16,11 @@ from verifier.tee.base import Scheme
 from verifier.tee.case import CaseForm
 
 _FOLDERS: Final = (
+    "nvidia_gpu",
     "sev_snp",
     "tpm2",
 )
-_PLATFORMS: Final = ("tcg",)
+_PLATFORMS: Final = ("tcg", "ccel", "ima")
 
 
 def _schemes(folders: Iterable[str]) -> Mapping[str, Scheme[Any, Any]]:
