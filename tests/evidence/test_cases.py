@@ -20,6 +20,7 @@ PROMISED = frozenset(
         *("reported_tcb_parts", "committed_tcb_parts", "version", "vmpl", "debug", "signing_key"),
         *("pcr_select", "pcr_digest", "extra_data", "ak_type", "registers"),
         *("rtmr2_in_quote", "rtmr2_after_boot_log", "ima_template_hash", "log"),
+        *("entries", "template", "pcr10_sha1", "pcr10_sha256"),
     }
 )
 
