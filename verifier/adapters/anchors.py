@@ -43,6 +43,9 @@ FORGED_KEYS = frozenset(
         "172933e64c3e1f8d65d52493bacb9b660433aca2940f87018ca29624b80077ff",  # Intel PCK Platform CA
         "855c263b54f8d203d2603b84b9f8cfeca89b90656eb04512d0fe92edea9559f3",  # Intel PCK Processor CA
         "60f25862f83254a443f52caaf500482442a01bee3b676d3850152a7d31097af7",  # Intel TCB signing
+        "d0eb3e857853303613b5be0239807b33c7d84b2ac04b6889f43d0b419513e70e",  # NVIDIA, root
+        "0936875be199169815b2f5ce412d1969505d64c6fc8c8b2202eb4a3c1ae18de5",  # NVIDIA, product line
+        "e96265a7d62037c4af3f376de2cc58651a3692d0fd5646170ff43d934aa976ab",  # NVIDIA, provisioner
     )
 )
 

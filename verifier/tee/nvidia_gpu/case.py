@@ -131,7 +131,8 @@ def _judge(files: CaseFiles) -> CaseVerdict:
         raise CaseError(f"policy: got unknown key {unknown[0]!r}, want {sorted(CASE.policy_keys)}")
     expected = UnsafeUnbound(_nonce(files.policy))
     subject = Subject(_evidence(files), GpuCollateral(), SCHEME.anchors, files.now, ChainCache())
-    return CaseVerdict(root=run_checks(SCHEME, subject, expected).root)
+    verified = run_checks(SCHEME, subject, expected)
+    return CaseVerdict(root=verified.root, verified=verified)
 
 
 CASE: Final = CaseForm(

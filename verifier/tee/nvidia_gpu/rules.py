@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from verifier.core.rules import Judgement, Rule
+from verifier.core.rules import Judgement, Rule, Scope
 from verifier.tee.base import Bin, Matched, Verified
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.decode import (
@@ -208,3 +208,22 @@ def instance(verified: GpuVerified) -> tuple[str, str]:
     """Name the device by its own certificate's key and serial number: the leaf changes with its firmware."""
     device = verified.evidence.chain[1]
     return "nvidia-gpu.device", hashlib.sha256(device.spki).hexdigest()
+
+
+def observe(verified: GpuVerified) -> Mapping[Scope, Mapping[str, Any]]:
+    """Say what an identity of this very device says: lists of one, and golden values of every block that is not all zero."""
+    evidence = verified.evidence
+    words = {
+        "chips": evidence.chip or None,
+        "products": product(evidence),
+        "features": feature(evidence) if feature(evidence) in layout.FEATURES.values() else None,
+        "device_allow": device_serial(evidence),
+    }
+    versions = {"driver_versions": driver_version(evidence), "vbios_versions": vbios_version(evidence)}
+    return {
+        "platform": {**{name: [word] if word else None for name, word in words.items()}, "device_deny": []},
+        "firmware": {
+            **{name: [word] if word else None for name, word in versions.items()},
+            "measurements": {str(b.index): [b.value.hex()] for b in evidence.blocks if any(b.value)} or None,
+        },
+    }

@@ -49,4 +49,5 @@ SCHEME: Final[Scheme[GpuEvidence, GpuCollateral]] = Scheme(
     # NVIDIA's production chain is given to production fuses alone; the report has no bit that says so.
     debug_status=lambda _evidence: "disabled",
     software_classes=frozenset({"firmware"}),
+    observe=rules.observe,
 )
