@@ -1,5 +1,7 @@
 """What runs by the clock: key rotation, purge, trust documents re-read. One leader at a time, by a lease in the store.
 
+Beside it, led by nobody: the fetcher of collateral, one a cache folder, so one on each machine (``adapters/collateral``).
+
 Started by ``verifier serve`` as a process of its own unless ``run_worker = false``; several replicas may run one each.
 """
 
@@ -10,20 +12,27 @@ import signal
 import socket
 import sys
 import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from types import FrameType
 
 import structlog
 
 from verifier.adapters.clock import SystemClock
+from verifier.adapters.collateral.cache import Entry
+from verifier.adapters.collateral.fetcher import Fetcher
+from verifier.adapters.collateral.items import KINDS, REQUIRED
+from verifier.adapters.collateral.wants import Lane
 from verifier.adapters.logs import configure_logging
 from verifier.adapters.parent import end_with_parent
 from verifier.adapters.settings_source import load_settings
 from verifier.adapters.trust import compile_into, load_demands
-from verifier.compose import compose_store, open_keys
+from verifier.compose import compose_fetcher, compose_store, open_keys
 from verifier.core.errors import CannotDecide, ConfigError
 from verifier.core.ports import Clock, Store
 from verifier.core.settings import Settings
 from verifier.service.parts import RotatingKeys
+from verifier.web import metrics
 
 LEASE = "worker"
 LEASE_MS = 30_000
@@ -74,6 +83,47 @@ class Worker:
             _log.error("trust-refused", where=error.where, key=error.key, want=error.want)
 
 
+class CollateralMetrics:
+    """Counts what the fetcher does. Chips are counted, not named: there is no end of them."""
+
+    def fetched(self, vendor: str, kind: str, outcome: str) -> None:
+        """Count an outcome."""
+        metrics.FETCHES.labels(vendor, kind, outcome).inc()
+
+    def refused(self, check_id: str) -> None:
+        """Count a want that was not taken down."""
+        metrics.WANTS_REFUSED.labels(check_id).inc()
+
+    def waiting(self, counts: Mapping[tuple[str, Lane], int]) -> None:
+        """Show how many wait."""
+        for (vendor, lane), count in counts.items():
+            metrics.WANTS.labels(vendor, lane).set(count)
+
+    def kept(self, entries: Iterable[Entry]) -> None:
+        """Show what is kept, and of what many chips need when it ends."""
+        counts: Counter[str] = Counter()
+        for entry in entries:
+            kind, key = entry.item.kind, entry.item.key
+            counts[kind] += 1
+            if kind in REQUIRED:
+                metrics.ISSUED.labels(kind, key).set(entry.facts.issued)
+                metrics.FETCHED.labels(kind, key).set(entry.fetched)
+                metrics.EXPIRES.labels(kind, key).set(entry.facts.expires)
+        for kind in KINDS:
+            metrics.KEPT.labels(kind).set(counts[kind])
+
+
+def _keep_fetching(fetcher: Fetcher | None) -> bool:
+    """Start the fetcher when no other process fetches for this folder; false when it broke and this process has to go."""
+    if fetcher is None:
+        return True
+    try:
+        return not fetcher.try_start() or fetcher.is_alive()
+    except CannotDecide as error:
+        _log.error("collateral-off", check_id=error.check_id, detail=error.detail)
+        return True
+
+
 def main(argv: list[str] | None = None) -> None:
     """Entry of the worker process: ``python -m verifier.worker [SETTINGS.toml]``."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -89,10 +139,17 @@ def main(argv: list[str] | None = None) -> None:
     signal.signal(signal.SIGINT, on_signal)
     store = compose_store(settings)
     worker = Worker(settings, store, open_keys(settings), SystemClock())
-    while not stop.is_set():
+    fetcher = compose_fetcher(settings, store, CollateralMetrics())
+    fetches = True
+    while fetches and not stop.is_set():
+        fetches = _keep_fetching(fetcher)
         worker.round()
         stop.wait(PERIOD_S)
+    if fetcher is not None:
+        fetcher.close()
     store.close()
+    if not fetches:
+        sys.exit("the fetcher of collateral broke: see the log")  # whoever started this process starts it again
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ def lay_verifier(
         "key_passphrase_file": str(passphrase),
         "trust_dir": str(trust_dir or path / "trust"),
         "endorsement_dir": str(path / "endorsements"),
+        "collateral_dir": str(path / "collateral"),
         "private_anchor_dir": str(path / "anchors"),
         **(settings or {}),
     }

@@ -238,6 +238,10 @@ class Store(Protocol):
         """Return a document's JSON; the newest version where none is named."""
         ...
 
+    def trust_documents(self, kind: str) -> Sequence[str]:
+        """Return the JSON of every document of a kind, of all tenants (not the history rows of the tenant "")."""
+        ...
+
     def high_water(self, issuer: str) -> int | None:
         """Return an issuer's mark; ``None`` where none was ever raised."""
         ...
@@ -270,8 +274,8 @@ class Store(Protocol):
 class CollateralSource(Protocol):
     """Where a scheme's needs come from: folder, cache, store. A miss of a required one is ``CannotDecide``."""
 
-    def get(self, scheme: str, tenant: str, needs: Sequence[Any]) -> Mapping[str, bytes]:
-        """Answer ``tee.base.Need``s by name; absent optional ones are left out."""
+    def get(self, scheme: str, tenant: str, needs: Sequence[Any], *, source: str = "") -> Mapping[str, bytes]:
+        """Answer ``tee.base.Need``s by name; absent optional ones are left out. ``source``: the caller's address, for quotas."""
         ...
 
 

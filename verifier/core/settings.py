@@ -15,10 +15,16 @@ from verifier.core.errors import ConfigError
 SigningAlgorithm = Literal["ES256", "ES384", "EdDSA", "RS256", "PS256"]
 ALGORITHMS: tuple[SigningAlgorithm, ...] = ("ES256", "ES384", "EdDSA", "RS256", "PS256")
 
+# Where vendors publish. A process for forged TEEs never asks them: a setting with this value means "none" there.
+AMD_KDS = "https://kdsintf.amd.com"
+INTEL_PCS = "https://api.trustedservices.intel.com"
+INTEL_ROOT_CRL = "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"
+
 TOKEN_LIFE_MIN_S = 10
 TOKEN_LIFE_MAX_S = 300
 JWKS_MAX_AGE_MAX_S = 300
 SKEW_MS = 5_000
+MAX_INTERVAL_S = 60
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 MAX_LOG_BYTES = 1024 * 1024
 
@@ -41,6 +47,22 @@ class Settings:
     trust_keys_file: str = ""  # JSON: tenants whose trust documents must be signed, and their keys
     endorsement_dir: str = ""  # identity-bound endorsements and CRLs, offline
     private_anchor_dir: str = ""  # an operator's own roots, by scheme: {dir}/{scheme}/*.pem
+    collateral_dir: str = "var/collateral"  # cache of what vendors publish, filled by fetching and by bundles; "": none
+    collateral_keys_file: str = ""  # JSON {name: public JWK}: whose collateral bundles are imported
+    collateral_ca_file: str = ""  # PEM: CAs of the endpoints below, in place of the usual ones
+    collateral_cache_mib: int = 64
+    collateral_queue: int = 200  # fetches that may wait for chips that nobody lists, and as many for listed ones
+    collateral_quota_per_source: int = 120  # new fetches an hour for one address (IPv6: /64)
+    collateral_quota_per_tenant: int = 1200
+    kds_url: str = AMD_KDS  # AMD KDS or a mirror; "": never asked
+    kds_interval_s: float = 5.0  # least time between two calls: AMD throttles at some ten seconds a call
+    pcs_url: str = INTEL_PCS  # Intel PCS or a PCCS; "": never asked
+    pcs_is_pccs: bool = False
+    pcs_interval_s: float = 0.5
+    pcs_api_key_file: str = ""  # subscription key, where the service asks for one
+    intel_root_crl_url: str = INTEL_ROOT_CRL  # not used with a PCCS
+    intel_tcb_update: Literal["early", "standard"] = "standard"
+    intel_tcb_evaluation_number: int = 0  # TCB evaluation data number to ask for; 0: the newest of the set above
     workers: int = 0  # 0: one per core
     threads: int = 4
     run_worker: bool = True
@@ -103,4 +125,28 @@ def check_settings(settings: Settings) -> Settings:
         raise _refuse("evidence_retention_days", settings.evidence_retention_days, "0 (keep none) or more days")
     if settings.rate_per_minute < 1:
         raise _refuse("rate_per_minute", settings.rate_per_minute, "at least 1")
+    _check_collateral(settings)
     return settings
+
+
+def _check_collateral(settings: Settings) -> None:
+    for key in ("kds_url", "pcs_url", "intel_root_crl_url"):
+        value = getattr(settings, key)
+        parts = urlsplit(value)
+        if value and (parts.scheme != "https" or not parts.hostname or parts.username or parts.query or parts.fragment):
+            raise _refuse(key, value, 'https://host[:port][/path], or "" for none')
+    if settings.pcs_url and not settings.intel_root_crl_url and not settings.pcs_is_pccs:
+        raise _refuse("intel_root_crl_url", "", "where the root CRL is, or pcs_is_pccs = true")
+    for key in (
+        "collateral_cache_mib",
+        "collateral_queue",
+        "collateral_quota_per_source",
+        "collateral_quota_per_tenant",
+    ):
+        if getattr(settings, key) < 1:
+            raise _refuse(key, getattr(settings, key), "at least 1")
+    for key in ("kds_interval_s", "pcs_interval_s"):
+        if not 0 <= getattr(settings, key) <= MAX_INTERVAL_S:
+            raise _refuse(key, getattr(settings, key), f"0 to {MAX_INTERVAL_S} seconds")
+    if settings.intel_tcb_evaluation_number < 0:
+        raise _refuse("intel_tcb_evaluation_number", settings.intel_tcb_evaluation_number, "0 (the newest) or a number")

@@ -146,7 +146,8 @@ class Service:
         digest = self._digest(request)
         check_user_data(scheme, evidence, Bound(digest))
         with self._parts.store.expecting():
-            verified = self._verify(scheme, evidence, carried, request.tenant, digest, now_ms)  # steps 4 and 5
+            caller = (request.tenant, source)
+            verified = self._verify(scheme, evidence, carried, caller, digest, now_ms)  # steps 4 and 5
             return self._decide(_Hearing(request, verified, now_ms, nonce_expires_ms, source))
 
     def _decide(self, hearing: _Hearing) -> Outcome:
@@ -197,14 +198,15 @@ class Service:
         scheme: Scheme[Any, Any],
         evidence: Any,
         carried: Mapping[str, bytes],
-        tenant: str,
+        caller: tuple[str, str],
         digest: BindingDigest,
         now_ms: int,
     ) -> Verified[Any, Any]:
-        """Do steps 4 and 5: endorsements from the evidence or our own sources, then every check."""
+        """Do steps 4 and 5: endorsements from the evidence or our own sources, then every check. ``caller``: tenant, address."""
         parts = self._parts
         needs = scheme.needs(evidence, frozenset(carried))
-        found = parts.collateral.get(scheme.name, tenant, needs)
+        tenant, source = caller
+        found = parts.collateral.get(scheme.name, tenant, needs, source=source)
         collateral = scheme.collate(evidence, {**carried, **found})
         subject = Subject(evidence, collateral, parts.anchors.get(scheme.name, ()), now_ms // 1000, parts.chains)
         return run_checks(scheme, subject, Bound(digest))

@@ -20,6 +20,24 @@ REFUSALS = Counter("vab_refusals_total", "Every no, by its check", ["outcome", "
 SECONDS = Histogram("vab_request_seconds", "Time in the application", ["endpoint"], buckets=_BUCKETS)
 READY = Gauge("vab_ready", "1 where the last readiness probe held", multiprocess_mode="livemin")
 
+# Written by the worker process, which fetches; "mostrecent" because a worker that died leaves its numbers behind.
+FETCHES = Counter("vab_collateral_fetches_total", "Documents asked of vendors", ["vendor", "kind", "outcome"])
+WANTS_REFUSED = Counter("vab_collateral_refused_total", "Misses that were not queued, by why", ["check_id"])
+WANTS = Gauge("vab_collateral_waiting", "Fetches that wait", ["vendor", "lane"], multiprocess_mode="mostrecent")
+KEPT = Gauge("vab_collateral_kept", "Documents in the cache", ["kind"], multiprocess_mode="mostrecent")
+ISSUED = Gauge(
+    "vab_collateral_issued_timestamp_seconds",
+    "When a document was issued: its age is time() minus this",
+    ["kind", "key"],
+    multiprocess_mode="mostrecent",
+)
+FETCHED = Gauge(
+    "vab_collateral_fetched_timestamp_seconds", "When it was fetched", ["kind", "key"], multiprocess_mode="mostrecent"
+)
+EXPIRES = Gauge(
+    "vab_collateral_expires_timestamp_seconds", "When it expires", ["kind", "key"], multiprocess_mode="mostrecent"
+)
+
 
 def count_refusal(outcome: str, check_id: str, endpoint: str) -> None:
     """Count a no under its check id. Ids are a closed set of ours, so the label cannot grow by what callers send."""

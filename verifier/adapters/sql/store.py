@@ -63,6 +63,9 @@ _DOCUMENT = select(trust_documents.c.body).where(
     trust_documents.c.tenant == bindparam("of_tenant"),
     trust_documents.c.name == bindparam("of_name"),
 )
+_DOCUMENTS = select(trust_documents.c.body).where(
+    trust_documents.c.kind == bindparam("of_kind"), trust_documents.c.tenant != ""
+)
 _NEWEST_DOCUMENT = _DOCUMENT.order_by(trust_documents.c.version.desc()).limit(1)
 _DOCUMENT_VERSION = _DOCUMENT.where(trust_documents.c.version == bindparam("of_version"))
 _KEEP_HISTORY = upsert(trust_documents).on_conflict_do_nothing()
@@ -231,6 +234,11 @@ class SqlStore(tpm.TpmTables):
             if version is None:
                 return connection.execute(_NEWEST_DOCUMENT, key).scalar_one_or_none()
             return connection.execute(_DOCUMENT_VERSION, {**key, "of_version": version}).scalar_one_or_none()
+
+    def trust_documents(self, kind: str) -> Sequence[str]:
+        """Return the JSON of every document of a kind, of all tenants."""
+        with self._database.read() as connection:
+            return list(connection.execute(_DOCUMENTS, {"of_kind": kind}).scalars())
 
     def high_water(self, issuer: str) -> int | None:
         """Return an issuer's mark; ``None`` where none was ever raised."""

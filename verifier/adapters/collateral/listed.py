@@ -1,0 +1,35 @@
+"""Which chips some identity lists (``chip_allow``): the fetcher keeps places for them."""
+
+from __future__ import annotations
+
+import json
+
+from verifier.adapters.collateral.items import hwid_of
+from verifier.core.errors import CannotDecide
+from verifier.core.ports import Store
+
+
+class ListedChips:
+    """Reads the identities anew when the trust documents have changed. A store that is away changes nothing."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._read: tuple[str, frozenset[str]] = ("", frozenset())
+
+    def __call__(self) -> frozenset[str]:
+        """Return the hwIDs, hex."""
+        try:
+            digest = self._store.trust_digest()
+            if digest != self._read[0]:
+                self._read = (digest, self._chips())
+        except CannotDecide:
+            return self._read[1]
+        return self._read[1]
+
+    def _chips(self) -> frozenset[str]:
+        found: set[str] = set()
+        for body in self._store.trust_documents("identity"):
+            values = json.loads(body).get("values", {})
+            for chip in values.get("chip_allow") or ():
+                found |= hwid_of(str(chip))
+        return frozenset(found)
