@@ -11,6 +11,7 @@ from verifier.tee.base import Scheme
 from verifier.tee.sev_snp import layout, reference, rules, verify
 from verifier.tee.sev_snp.decode import Report, decode, encode, evidence_claims
 from verifier.tee.sev_snp.layout import PRODUCTS
+from verifier.tee.sev_snp.observe import observe
 from verifier.tee.sev_snp.verify import SnpCollateral
 
 
@@ -60,4 +61,5 @@ SCHEME: Final[Scheme[Report, SnpCollateral]] = Scheme(
     mandatory_rules=frozenset({"sev-snp.signing-key.kind"}),
     marks=verify.marks,
     software_classes=frozenset({"firmware"}),
+    observe=observe,
 )

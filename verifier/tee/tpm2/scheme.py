@@ -13,6 +13,7 @@ from verifier.tee.tcg.layout import HASHES, SHA256
 from verifier.tee.tpm2.collateral import AK_KIND, AK_NEED, decode_enrolled_ak
 from verifier.tee.tpm2.decode import OPTIONAL_PARTS, REQUIRED_PARTS, Evidence, decode, encode
 from verifier.tee.tpm2.layout import FIELDS, Quote
+from verifier.tee.tpm2.observe import observe
 from verifier.tee.tpm2.reference import Config, Exceptions, Firmware, Platform, Workload
 from verifier.tee.tpm2.rules import BINS, RULES, Tpm2Verified, measurement
 from verifier.tee.tpm2.verify import CHECKS, Collateral, Tpm2Subject
@@ -87,4 +88,5 @@ SCHEME: Scheme[Evidence, Collateral] = Scheme(
     debug_status=lambda _evidence: "disabled",
     mandatory_rules=frozenset({"tpm2.config.extended"}),
     software_classes=frozenset({"firmware", "workload"}),
+    observe=observe,
 )
