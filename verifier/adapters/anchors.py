@@ -46,6 +46,10 @@ FORGED_KEYS = frozenset(
         "d0eb3e857853303613b5be0239807b33c7d84b2ac04b6889f43d0b419513e70e",  # NVIDIA, root
         "0936875be199169815b2f5ce412d1969505d64c6fc8c8b2202eb4a3c1ae18de5",  # NVIDIA, product line
         "e96265a7d62037c4af3f376de2cc58651a3692d0fd5646170ff43d934aa976ab",  # NVIDIA, provisioner
+        "0fe57249a22c4aaf040557a064b2d7f0f6fe4da7f23df73d69f374129ca7d568",  # Nitro, root
+        "652c909b29dda2f61927be312547403c433e7f00c2161d30e6300fe6da7909ac",  # Nitro, region
+        "e6372e65940003c51caabf9a26802ac8f2601a42217578014b7440d5785fccba",  # Nitro, zone
+        "a8dc645982b1e009c118e05c4048fac7edb5b387f59b2a491adf3cf2abfbe72b",  # Nitro, instance
     )
 )
 

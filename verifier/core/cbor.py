@@ -159,6 +159,13 @@ def decode(
     return value
 
 
+def first(data: bytes, check_id: str, what: str) -> bytes:
+    """Return the bytes of the first item, whatever follows it: to show what a refused document says, never for a verdict."""
+    reader = Reader(data, check_id, what)
+    _Decoder(data, reader, max_depth=MAX_DEPTH, max_items=MAX_ITEMS, indefinite=True).item()
+    return data[: reader.position]
+
+
 def encode(value: Any, *, indefinite: bool = False) -> bytes:
     """Write one item in preferred encoding, maps in the order of the dict; ``indefinite`` containers for forged evidence."""
     out = io.BytesIO()

@@ -16,6 +16,7 @@ from verifier.tee.base import Scheme
 from verifier.tee.case import CaseForm
 
 _FOLDERS: Final = (
+    "aws_nitro",
     "nvidia_gpu",
     "sev_snp",
     "tpm2",

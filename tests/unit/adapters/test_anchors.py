@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from attester.simulated import nvidia_gpu
+from attester.simulated.aws_nitro import AUTHORITIES as NITRO
+from attester.simulated.aws_nitro import nitro_key
 from attester.simulated.intel import AUTHORITIES as INTEL
 from attester.simulated.intel import ForgedIntel
 from attester.simulated.sev_snp import ForgedAmd, Role, authority_key
@@ -34,6 +36,7 @@ def forged_keys() -> dict[str, Key]:
     found: dict[str, Key] = {f"{p} {role}": authority_key(p, role) for p in PRODUCTS for role in ROLES}
     found.update(INTEL)
     found.update({f"NVIDIA {role}": nvidia_gpu.authority_key(role) for role in ("root", "product", "provisioner")})
+    found.update({f"Nitro {who}": nitro_key(who) for who in NITRO})
     return {**found, "TPM root": make_ca().key, "TPM issuing CA": make_ca(intermediate=True).key}
 
 

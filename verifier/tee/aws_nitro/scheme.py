@@ -1,0 +1,127 @@
+"""The scheme's record: what ``aws_nitro`` hands to the registry. AWS is trusted here: the host is *not* excluded."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any, Final
+
+from cryptography import x509
+
+from verifier.core.rules import Scope
+from verifier.core.x509 import Certificate
+from verifier.core.x509chain import Anchor
+from verifier.tee.aws_nitro import layout, reference, rules, verify
+from verifier.tee.aws_nitro.decode import Document, decode, encode
+from verifier.tee.aws_nitro.rules import NitroVerified
+from verifier.tee.aws_nitro.verify import Collateral
+from verifier.tee.base import Carried, Scheme
+
+
+def _pinned() -> Anchor:
+    """Read the root of this package; its digests are pinned by a test."""
+    der = files("verifier.tee.aws_nitro").joinpath("anchors", "root_g1.der").read_bytes()
+    return Anchor("AWS Nitro Enclaves root G1", der, "vendor")
+
+
+ANCHORS: Final = (_pinned(),)
+
+
+def _hex(value: bytes | None) -> str | None:
+    return None if value is None else value.hex()
+
+
+def _when(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()
+
+
+def _subject(certificate: Certificate) -> str | None:
+    """Return the subject as RFC 4514 has it; ``None`` for a certificate that another reader refuses."""
+    try:
+        return x509.load_der_x509_certificate(certificate.der).subject.rfc4514_string()
+    except ValueError:
+        return None
+
+
+def document_claims(document: Document, pcrs: str) -> dict[str, Any]:
+    """Say what a document holds, under the names of published cases; ``pcrs``: the name of its PCRs."""
+    # A document is valid while all of its certificates are.
+    chain = document.chain
+    claims: dict[str, Any] = {
+        "module_id": document.module_id,
+        "digest": document.digest,
+        "timestamp_ms": document.timestamp,
+        pcrs: {str(index): value.hex() for index, value in document.pcrs.items()},
+        "public_key": _hex(document.public_key),
+        "user_data": _hex(document.user_data),
+        "nonce": _hex(document.nonce),
+        "cabundle_length": len(document.cabundle),
+        "chain_not_before": _when(max(c.not_before for c in chain)),
+        "chain_not_after": _when(min(c.not_after for c in chain)),
+        "leaf_subject": _subject(document.certificate),
+    }
+    return claims if not document.unknown else {**claims, "unknown_keys": list(document.unknown)}
+
+
+def evidence_claims(document: Document) -> dict[str, Any]:
+    """Say what an enclave's document holds."""
+    return {**document_claims(document, layout.PCRS), "debug": document.is_debug}
+
+
+def carried_beside(document: Document) -> tuple[Carried, ...]:
+    """Return what else of the challenge the document has to carry: the nonce itself and ``enc`` (design.md section 4)."""
+    return Carried(document.nonce or b"", "nonce"), Carried(document.public_key or b"", "enc")
+
+
+def _measurement(verified: NitroVerified, _matched: object) -> str:
+    return verified.evidence.pcrs.get(0, b"").hex()
+
+
+def _observe(verified: NitroVerified) -> Mapping[Scope, Mapping[str, Any]]:
+    document = verified.evidence
+    used = {str(i): v.hex() for i, v in document.pcrs.items() if i in layout.IMAGE_PCRS}
+    return {
+        "platform": {"root": verified.root, "instances": [rules.instance_of(document)], "max_age": None},
+        "workload": {"pcrs": used},
+        # What was extended cannot be told from the PCR.
+        "config": {"extended": None},
+    }
+
+
+SCHEME: Final[Scheme[Document, Collateral]] = Scheme(
+    name=layout.NAME,
+    host_excluded=False,
+    required_parts=frozenset({layout.PART}),
+    endorsement_names=frozenset(),
+    binding_size="whole",
+    decode=decode,
+    encode=encode,
+    bound_value=lambda document: document.user_data or b"",
+    also_bound=carried_beside,
+    needs=lambda _document, _given: (),
+    collate=lambda _document, _given: Collateral(),
+    checks=verify.CHECKS,
+    anchors=ANCHORS,
+    rules=rules.RULES,
+    identity_models=MappingProxyType(
+        {
+            "platform": reference.PlatformValues,
+            "workload": reference.WorkloadValues,
+            "config": reference.ConfigValues,
+        }
+    ),
+    exceptions_model=reference.Exceptions,
+    layout_fields=layout.FIELDS,
+    bins=rules.BINS,
+    evidence_claims=evidence_claims,
+    root=lambda subject: verify.document_root(subject.evidence, subject),
+    measurement=_measurement,
+    instance=lambda verified: ("aws-nitro.module", verified.evidence.module_id),
+    # Debug mode is chosen when the enclave is started (RFC 9711 section 4.2.9).
+    debug_status=lambda document: "enabled" if document.is_debug else "disabled-since-boot",
+    mandatory_rules=frozenset({"aws-nitro.config.extended"}),
+    software_classes=frozenset({"workload"}),
+    observe=_observe,
+)
