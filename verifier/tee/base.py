@@ -234,12 +234,15 @@ class Verified(Generic[E, C]):
 
 def require_parts(scheme: Scheme[Any, Any], parts: Mapping[str, bytes], endorsements: Mapping[str, bytes]) -> None:
     """Refuse an envelope that lacks a part, carries one that the scheme does not know, or an endorsement beyond 24 KiB."""
+    known = scheme.required_parts | scheme.optional_parts
+    for name in sorted(name for name in parts.keys() - known if "." in name):
+        raise MalformedEvidence(
+            "wire.evidence.components", f"components: got {name!r}, want {sorted(n for n in known if '.' in n)}"
+        )
     for name in sorted(scheme.required_parts - parts.keys()):
         raise MalformedEvidence(f"{scheme.name}.decode.{name}", f"parts.{name}: got nothing, want it")
-    for name in sorted(parts.keys() - scheme.required_parts - scheme.optional_parts):
-        raise MalformedEvidence(
-            "wire.evidence.parts", f"parts: got {name!r}, want {sorted(scheme.required_parts | scheme.optional_parts)}"
-        )
+    for name in sorted(parts.keys() - known):
+        raise MalformedEvidence("wire.evidence.parts", f"parts: got {name!r}, want {sorted(known)}")
     for name in sorted(endorsements.keys() - scheme.endorsement_names):
         raise MalformedEvidence(
             "wire.evidence.endorsements", f"endorsements: got {name!r}, want {sorted(scheme.endorsement_names)}"

@@ -14,11 +14,15 @@ from tools.realparts.places import ROOT
 
 TARGETS = {"demo", "test", "test-compose", "lint", "type", "bench", "fuzz", "docs", "venv", "lock", "help"}
 PARTS = """
+if [ "$1" = tools/offline.py ]; then
+  [ "$2" = --probe ] && exit ${FAKE_NAMESPACE:-0}
+  shift 2; FAKE_INSIDE=1 exec "$@"
+fi
 [ "$1" = tools/parts.py ] || exit 0
 [ "$2" != "$FAKE_MISSING" ] || { echo "$2: install it" >&2; exit 3; }
 echo "/got/$2"
 """
-PYTEST = 'echo "vault=$VAULT_BIN config=$TF_CLI_CONFIG_FILE strict=$VAB_TEST_REQUIRE_PARTS cases=$EVIDENCE_CASES"'
+PYTEST = 'echo "vault=$VAULT_BIN config=$TF_CLI_CONFIG_FILE strict=$VAB_TEST_REQUIRE_PARTS inside=$FAKE_INSIDE cases=$EVIDENCE_CASES"'
 
 
 @pytest.fixture
@@ -38,7 +42,16 @@ def checkout(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("pytest", "ruff", "lint-imports", "mypy"):
         machine.fake(name, PYTEST if name == "pytest" else "exit 0")
     monkeypatch.setenv("PATH", f"{machine.bin}:/usr/bin:/bin")
-    for name in ("CI", "REQUIRE_ALL_PARTS", "EVIDENCE_CASES", "FAKE_MISSING", "MAKEFLAGS", "MAKELEVEL", "PYTHON"):
+    for name in (
+        "CI",
+        "REQUIRE_ALL_PARTS",
+        "EVIDENCE_CASES",
+        "FAKE_MISSING",
+        "FAKE_NAMESPACE",
+        "MAKEFLAGS",
+        "MAKELEVEL",
+        "PYTHON",
+    ):
         monkeypatch.delenv(name, raising=False)
     return folder
 
@@ -67,7 +80,7 @@ def test_the_tests_get_the_parts_and_are_told_not_to_skip(checkout: Path, machin
     result = run(checkout, "make", "test")
     assert result.status == 0, result.err
     assert f"Evidence cases: {cases}" in result.out
-    assert f"vault=/got/vault config=/got/terraform-config strict=1 cases={cases}" in result.out
+    assert f"vault=/got/vault config=/got/terraform-config strict=1 inside=1 cases={cases}" in result.out
     assert machine.calls("pytest") == ["pytest tests --ignore=tests/compose --ignore=tests/fuzz"]
 
 
@@ -138,7 +151,7 @@ def test_the_ci_run_does_everything_and_sums_up(checkout: Path, machine: Machine
         f"make {name}" for name in ("venv", "lint", "type", "test", "demo", "test-compose")
     ]
     assert machine.calls("python3")[-1] == "python3 tools/parts.py dockerd --stop"
-    assert len(re.findall(r"^\S+ +\d+ s  ok$", result.out, re.MULTILINE)) == 11
+    assert len(re.findall(r"^\S+ +\d+ s  ok$", result.out, re.MULTILINE)) == 12
     assert result.out.endswith("CI: everything passed\n")
 
 
@@ -167,3 +180,26 @@ def test_without_evidence_the_ci_run_fails_at_once(checkout: Path, machine: Mach
     assert result.status == 2
     assert "There is no ../shared/evidence" in result.err
     assert machine.calls("make") == []
+
+
+def test_the_tests_run_without_a_network_where_that_can_be_had(checkout: Path) -> None:
+    evidence(checkout)
+    result = run(checkout, "make", "test")
+    assert result.status == 0
+    assert "Network: none" in result.out
+    assert "inside=1" in result.out
+
+
+def test_without_namespaces_the_tests_run_and_say_so_but_ci_fails(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence(checkout)
+    monkeypatch.setenv("FAKE_NAMESPACE", "3")
+    result = run(checkout, "make", "test")
+    assert result.status == 0
+    assert "inside= " in result.out.replace("\n", " ")
+    assert "Network: this machine's" in result.out
+    monkeypatch.setenv("CI", "true")
+    result = run(checkout, "make", "test")
+    assert result.status != 0
+    assert "network namespace cannot be made" in result.err
