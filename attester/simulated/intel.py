@@ -175,7 +175,7 @@ class ForgedIntel(IntelPki):
     def certification_data(self) -> dict[int, bytes]:
         """Return certification data by type, as this platform's quoting enclave would write them."""
         tail = (self.platform.cpusvn or bytes(16)) + struct.pack(
-            "<H2s", self.platform.pcesvn or 0, (self.platform.pceid or bytes(2))[::-1]
+            "<H2s", (self.platform.pcesvn or 0) & 0xFFFF, (self.platform.pceid or bytes(2))[::-1]
         )
         encrypted = {kind: _measured("encrypted PPID", size) for kind, size in layout.PPID_SIZES.items()}
         encrypted[layout.CERT_PPID] = self.platform.ppid or bytes(16)

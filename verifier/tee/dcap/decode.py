@@ -251,6 +251,8 @@ def _check_certification(kind: int, data: bytes) -> None:
         raise ValueError(f"certification data: got {len(data)} bytes, want {ppid + layout.PLATFORM_ID_TAIL} for {kind}")
     if ppid is None and kind not in (layout.CERT_PCK_LEAF, layout.CERT_PCK_CHAIN, layout.CERT_PLATFORM_MANIFEST):
         raise ValueError(f"certification data type: got {kind}, want 1 to 5, or 7")
+    if not data and kind in (layout.CERT_PCK_LEAF, layout.CERT_PCK_CHAIN):
+        raise ValueError(f"certification data: got 0 bytes, want certificates for {kind}")
 
 
 def encode_quote(quote: Quote) -> bytes:
