@@ -263,23 +263,22 @@ class Fetcher:
     def _keep_up(self) -> None:
         passed = -_PASS_S
         while not self.stop.is_set():
+            listed = self.listed()
             with self._lock:
+                self._wants.listed = listed
                 counts = self._wants.waiting()
             self.observer.waiting(counts)
             try:
                 if self._news.is_set() or time.monotonic() - passed >= _PASS_S:
                     self._news.clear()
                     passed = time.monotonic()
-                    self._round()
+                    self._round(listed)
             except CannotDecide as error:
                 _log.warning("collateral-waits", check_id=error.check_id, detail=error.detail)
             self.stop.wait(_UPKEEP_S)
 
-    def _round(self) -> None:
+    def _round(self, listed: frozenset[str]) -> None:
         now = self._now()
-        listed = self.listed()
-        with self._lock:
-            self._wants.listed = listed
         self.cache.trim(now, listed)
         entries = list(self.cache.entries())
         for entry in entries:
