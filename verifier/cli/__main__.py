@@ -22,6 +22,7 @@ _COMMANDS = {
     "workload": "verifier.cli.workload",
     "enrolment": "verifier.cli.enrolment",
     "store": "verifier.cli.store",
+    "collateral": "verifier.cli.collateral",
     "openapi": "verifier.cli.openapi",
 }
 

@@ -144,17 +144,17 @@ class Cache:
                     yield entry
 
     def trim(self, now: int, spared: frozenset[str] = frozenset()) -> int:
-        """Remove what is expired, broken or left by a writer that died, and, over the limit, what the fewest need. Returns how many.
+        """Remove what is broken or left by a writer that died, expired chips, and, over the limit, what the fewest need.
 
         Order over the limit: certificates of chips that nobody lists, the oldest fetch first, then of listed ones (``spared``).
-        What every chip needs (``REQUIRED``) goes only when it is expired.
+        What every chip needs (``REQUIRED``) stays, expired too: it is not used, and ``show`` says so. Returns how many went.
         """
         gone, sizes = 0, []
         with self._writing():
             for path in self.folder.glob("*/*"):
                 of = item(path.parent.name, path.name.removesuffix(".json")) if path.suffix == ".json" else None
                 entry = None if of is None else self.read(of)
-                if entry is None or now > entry.facts.expires:
+                if entry is None or (now > entry.facts.expires and entry.item.kind not in REQUIRED):
                     gone += _unlink(path)
                 else:
                     stamp = stamp_of(path)

@@ -72,6 +72,22 @@ class Observer(Protocol):
         ...
 
 
+class Unobserved:
+    """Counts nothing: for a command."""
+
+    def fetched(self, vendor: str, kind: str, outcome: str) -> None:
+        """Count nothing."""
+
+    def refused(self, check_id: str) -> None:
+        """Count nothing."""
+
+    def waiting(self, counts: Mapping[tuple[str, Lane], int]) -> None:
+        """Count nothing."""
+
+    def kept(self, entries: Iterable[Entry]) -> None:
+        """Count nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A vendor, how to call it, and the least time between the starts of two calls (seconds)."""

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from verifier.adapters.collateral.cache import stamp_of
+from verifier.adapters.collateral.cache import Entry, stamp_of
+from verifier.adapters.collateral.documents import BadDocument, inspect
+from verifier.adapters.collateral.items import ASK, PCK_CRL, ROOT_CRL, SNP_CRL, VCEK, Item, item_of
 from verifier.core.errors import CannotDecide
+from verifier.core.x509 import pem_blocks
 from verifier.tee.base import Need
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
 _SUFFIXES = ("der", "pem", "json")
 _MAX_BYTES = 1024 * 1024
+_CRLS: Final = frozenset({SNP_CRL, PCK_CRL, ROOT_CRL})
 TRIES: Final = 10  # a reader that lost the processor meets a newer list at each of them, on a busy machine
 _Stamp = tuple[int, int, int]
 
@@ -68,6 +72,34 @@ class Folder:
         with self._lock:
             self._seen[path] = (stamp, data)
         return data
+
+    def entries(self, now: int) -> Iterator[Entry]:
+        """Yield the documents that a fetcher could have brought too; whatever cannot be read as one is left out."""
+        if self._folder is None:
+            return
+        for path in sorted(self._folder.glob("*/*/*")):
+            need = Need("", f"{path.parts[-3]}.{path.parts[-2]}", path.stem)
+            place = item_of(need)
+            if path.suffix.lstrip(".") not in _SUFFIXES or place is None or place[1] == "chain":
+                continue
+            chain_need = Need("", f"{need.kind}-chain", need.key)
+            try:
+                body, chain = self.find(need, "collateral"), self.find(chain_need, "collateral") or b""
+                if body is not None:
+                    body = plain(place[0], body)
+                    yield Entry(place[0], body, chain, "folder", now, inspect(place[0], body, chain))
+            except (BadDocument, CannotDecide):
+                continue
+
+
+def plain(of: Item, data: bytes) -> bytes:
+    """Return DER of what an operator may write as PEM; anything that is not one block of it stays what it is."""
+    label = {VCEK: "CERTIFICATE", ASK: "CERTIFICATE"}.get(of.kind, "X509 CRL" if of.kind in _CRLS else "")
+    try:
+        blocks = pem_blocks(data, label) if label else ()
+    except ValueError:
+        return data
+    return blocks[0] if blocks else data
 
 
 def looked_at_again(look: Callable[[], dict[str, bytes]], use: Callable[[dict[str, bytes]], None]) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from verifier.adapters.collateral import items
 from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import BadDocument, inspect
-from verifier.adapters.collateral.folder import Folder, looked_at_again, noun_of
+from verifier.adapters.collateral.folder import Folder, looked_at_again, noun_of, plain
 from verifier.adapters.collateral.items import Item, Part, item, item_of
 from verifier.adapters.collateral.marks import MarkKeeper
 from verifier.adapters.collateral.replies import Reply
@@ -173,7 +173,7 @@ def _place(need: Need, found: Mapping[str, bytes]) -> tuple[Item, Part] | None:
 def _is_older(own: bytes, entry: Entry) -> bool:
     """Tell whether the operator's file is older than the cache's document. One that cannot be compared is the operator's word."""
     try:
-        return inspect(entry.item, own, entry.chain).rank < entry.facts.rank
+        return inspect(entry.item, plain(entry.item, own), entry.chain).rank < entry.facts.rank
     except BadDocument:
         return False
 

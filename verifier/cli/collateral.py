@@ -1,0 +1,250 @@
+"""``verifier collateral``: what is kept and when it ends; fetch, and carry it where there is no network."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from verifier.adapters.clock import SystemClock
+from verifier.adapters.collateral import Cache, Entry, Folder, Item
+from verifier.adapters.collateral.bundle import import_bundle, load_bundle_keys, make_bundle, public_jwk, read_bundle
+from verifier.adapters.collateral.cache import write_whole
+from verifier.adapters.collateral.door import Door
+from verifier.adapters.collateral.fetcher import Unobserved, refresh_at
+from verifier.adapters.collateral.items import KINDS, REQUIRED, item
+from verifier.adapters.settings_source import load_settings
+from verifier.appraise.signatures import PrivateKey
+from verifier.cli.opened import CONFIG_OPTION, opened_store, utc_time
+from verifier.compose import compose_fetcher, compose_store, has_endpoints, open_cache
+from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.core.errors import ConfigError
+from verifier.core.exits import Exit
+from verifier.core.settings import Settings
+
+_PATH = click.Path(dir_okay=False, path_type=Path)
+_SPAN = re.compile(r"(\d{1,5})([dhm])", re.ASCII)
+_UNITS: Final = {"d": 86_400, "h": 3_600, "m": 60}
+_POLL_S: Final = 0.2
+
+
+@click.group("collateral")
+def command() -> None:
+    """Certificates, CRLs, TCB info of AMD and Intel: show what is kept, fetch, export and import one signed bundle."""
+
+
+def _cache(settings: Settings) -> Cache:
+    cache = open_cache(settings)
+    if cache is None:
+        raise ConfigError("settings", "collateral_dir", "", "a folder: without one nothing is kept")
+    return cache
+
+
+def _entries(settings: Settings, now: int) -> list[Entry]:
+    """Return what is at hand: the cache's documents and the folder's, each once, the newer of two."""
+    found: dict[Item, Entry] = {}
+    cache = open_cache(settings)
+    for entry in [*([] if cache is None else cache.entries()), *Folder(settings.endorsement_dir).entries(now)]:
+        before = found.get(entry.item)
+        if before is None or before.facts.rank < entry.facts.rank:
+            found[entry.item] = entry
+    return sorted(found.values(), key=lambda one: (one.facts.expires, one.item))
+
+
+def _now() -> int:
+    return SystemClock().now_ms() // 1000
+
+
+class _Span(click.ParamType[int]):
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = _SPAN.fullmatch(value) if isinstance(value, str) else None
+        if found is None:
+            self.fail(f"got {value!r}, want a number of days, hours or minutes: 7d, 12h, 30m", param, ctx)
+        return int(found[1]) * _UNITS[found[2]]
+
+
+@command.command("show")
+@CONFIG_OPTION
+@click.option("--within", type=_Span(), default="0m", help="Count what expires within this time as expired: 7d, 12h.")
+@FORMAT_OPTION
+def show(config: str | None, within: int, output_format: str) -> None:
+    """List every document: kind, key, issued, expires, source, age, next refresh; what ends first comes first.
+
+    Leaves with 1 when something that more than one chip needs (CRL, intermediate, TCB info, QE identity) is expired, or will be
+    within --within.
+    """
+
+    def body() -> Answer:
+        now = _now()
+        rows = [_row(entry, now, within) for entry in _entries(load_settings(config), now)]
+        ending = [row for row in rows if row["state"] != "ok" and row["required"]]
+        data = {"outcome": "expiring" if ending else "ok", "now": utc_time(now * 1000), "items": rows}
+        lines = [_line(row) for row in rows] or ["nothing is kept"]
+        return Answer(data, "\n".join(lines), Exit.NO if ending else Exit.DONE)
+
+    run(output_format, body)
+
+
+def _row(entry: Entry, now: int, within: int) -> dict[str, Any]:
+    facts = entry.facts
+    left = facts.expires - now
+    return {
+        "kind": entry.item.kind,
+        "key": entry.item.key,
+        "source": entry.source,
+        "issued": utc_time(facts.issued * 1000),
+        "expires": utc_time(facts.expires * 1000),
+        "fetched": utc_time(entry.fetched * 1000),
+        "age_s": now - facts.issued,
+        "expires_in_s": left,
+        "next_refresh": utc_time(refresh_at(entry) * 1000),
+        "required": entry.item.kind in REQUIRED,
+        "state": "expired" if left < 0 else "expiring" if left < within else "ok",
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    days = row["age_s"] // 86_400
+    return (
+        f"{row['state']:<8} {row['kind']} {row['key']}: issued {row['issued']} ({days} days ago), expires {row['expires']}, "
+        f"from {row['source']}, refresh {row['next_refresh']}"
+    )
+
+
+@command.command("export")
+@CONFIG_OPTION
+@click.option("--key", "key_file", type=_PATH, required=True, help="Private key, PEM (PKCS #8): P-256 or Ed25519.")
+@click.option("--signer", required=True, help="The key's name, as the importing side knows it.")
+@click.option("--out", type=_PATH, required=True, help="Where the bundle goes; a file there is replaced whole.")
+@FORMAT_OPTION
+def export(config: str | None, key_file: Path, signer: str, out: Path, output_format: str) -> None:
+    """Write everything that is kept and not expired into one signed, dated bundle, for verifiers without a network.
+
+    Prints the public key that they name in collateral_keys_file.
+    """
+
+    def body() -> Answer:
+        now, key = _now(), _private_key(key_file)
+        entries = [entry for entry in _entries(load_settings(config), now) if now <= entry.facts.expires]
+        if not entries:
+            raise ConfigError("settings", "collateral_dir", "nothing that is not expired", "something to export")
+        data = make_bundle(entries, issued=now, signer=signer, key=key)
+        try:
+            write_whole(out, data)
+        except OSError as error:
+            raise ConfigError(str(out), "--out", error.strerror, "a place that can be written") from None
+        ends = utc_time(min(entry.facts.expires for entry in entries) * 1000)
+        keys = {signer: public_jwk(key)}
+        text = f"{out}: {len(entries)} documents, {len(data)} bytes, the first expires {ends}"
+        form = {"outcome": "exported", "items": len(entries), "bytes": len(data), "first_expires": ends, "keys": keys}
+        return Answer(form, text, hints=(f"public key for collateral_keys_file: {keys}".replace("'", '"'),))
+
+    run(output_format, body)
+
+
+@command.command("import")
+@CONFIG_OPTION
+@click.argument("file", type=_PATH)
+@FORMAT_OPTION
+def import_(config: str | None, file: Path, output_format: str) -> None:
+    """Check a bundle's signature, date and digests and put its documents into the cache; newer ones that are there stay.
+
+    Refused: a signer that collateral_keys_file does not name, and a bundle older than the one imported last.
+    """
+
+    def body() -> Answer:
+        settings, now = load_settings(config), _now()
+        keys = load_bundle_keys(settings.collateral_keys_file)
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise ConfigError(str(file), "file", error.strerror, "a readable bundle") from None
+        bundle = read_bundle(data, keys, now)
+        with opened_store(config) as store:
+            counts = import_bundle(bundle, _cache(settings), store, now)
+        words = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing in it"
+        form = {"outcome": "imported", "signer": bundle.signer, "issued": utc_time(bundle.issued * 1000), **counts}
+        return Answer(form, f"{file}: by {bundle.signer}, of {utc_time(bundle.issued * 1000)}: {words}")
+
+    run(output_format, body)
+
+
+@command.command("fetch")
+@CONFIG_OPTION
+@click.option(
+    "--wait", "wait_s", default=120, show_default=True, type=click.IntRange(1, 86_400), help="Seconds at most."
+)
+@click.argument("wanted", nargs=-1, required=True, metavar="KIND=KEY...")
+@FORMAT_OPTION
+def fetch(config: str | None, wait_s: int, wanted: tuple[str, ...], output_format: str) -> None:
+    """Fetch documents into the cache ahead of time, at the fetcher's pace: sev-snp.crl=Milan intel.qe-identity=tdx.
+
+    Keys: docs/collateral.md. A running verifier's fetcher does the work; without one this command does. Leaves with 3 when
+    something did not come.
+    """
+
+    def body() -> Answer:
+        settings = load_settings(config)
+        items = [_wanted(text) for text in wanted]
+        if not has_endpoints(settings):
+            raise ConfigError("settings", "kds_url", "", "an endpoint to fetch from")
+        missing, why = _fetch(settings, items, wait_s)
+        form = {"outcome": "fetched" if not missing else "missing", "missing": [str(one) for one in missing]}
+        text = (
+            "\n".join(f"{one}: {why.get(one, 'not there yet')}" for one in missing) or f"{len(items)} documents at hand"
+        )
+        return Answer(form, text, Exit.UNDECIDED if missing else Exit.DONE)
+
+    run(output_format, body)
+
+
+def _wanted(text: str) -> Item:
+    kind, _, key = text.partition("=")
+    found = item(kind, key)
+    if found is None:
+        raise ConfigError(
+            "command line", "KIND=KEY", text, f"a kind ({', '.join(sorted(KINDS))}) and a key of its form"
+        )
+    return found
+
+
+def _fetch(settings: Settings, items: Iterable[Item], wait_s: int) -> tuple[list[Item], dict[Item, str]]:
+    cache, why = _cache(settings), dict[Item, str]()
+    store = compose_store(settings)
+    fetcher = compose_fetcher(settings, store, Unobserved())
+    try:
+        if fetcher is not None:
+            fetcher.try_start()  # false: a running verifier fetches for this folder, and its door is asked
+        end, missing = time.monotonic() + wait_s, list(items)
+        while missing and time.monotonic() < end:
+            for one, reply in zip(missing, Door(cache.folder).ask("operator", "", missing), strict=True):
+                why[one] = reply.detail
+            time.sleep(_POLL_S)
+            missing = [one for one in missing if cache.get(one, _now()) is None]
+        return missing, why
+    finally:
+        if fetcher is not None:
+            fetcher.close()
+        store.close()
+
+
+def _private_key(path: Path) -> PrivateKey:
+    want = "an unencrypted PEM private key: P-256 or Ed25519"
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+        raise ConfigError(str(path), "--key", "no such key", want) from None
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+        return key
+    raise ConfigError(str(path), "--key", "another kind of key", want)
