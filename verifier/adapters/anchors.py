@@ -50,6 +50,7 @@ FORGED_KEYS = frozenset(
         "652c909b29dda2f61927be312547403c433e7f00c2161d30e6300fe6da7909ac",  # Nitro, region
         "e6372e65940003c51caabf9a26802ac8f2601a42217578014b7440d5785fccba",  # Nitro, zone
         "a8dc645982b1e009c118e05c4048fac7edb5b387f59b2a491adf3cf2abfbe72b",  # Nitro, instance
+        "4737311f2676994b511509c722708fa524918f7146fa3f6ab9f31dd7d8b1693d",  # CCA endorser
     )
 )
 

@@ -16,7 +16,9 @@ from verifier.tee.base import Scheme
 from verifier.tee.case import CaseForm
 
 _FOLDERS: Final = (
+    "arm_cca",
     "aws_nitro",
+    "azure_snp_vtpm",
     "nvidia_gpu",
     "sev_snp",
     "tpm2",

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from attester.simulated import nvidia_gpu
+from attester.simulated import arm_cca, nvidia_gpu
 from attester.simulated.aws_nitro import AUTHORITIES as NITRO
 from attester.simulated.aws_nitro import nitro_key
 from attester.simulated.intel import AUTHORITIES as INTEL
@@ -35,6 +35,7 @@ def forged_keys() -> dict[str, Key]:
     """Return every CA key of the forged vendors."""
     found: dict[str, Key] = {f"{p} {role}": authority_key(p, role) for p in PRODUCTS for role in ROLES}
     found.update(INTEL)
+    found["CCA endorser"] = arm_cca.root_key()
     found.update({f"NVIDIA {role}": nvidia_gpu.authority_key(role) for role in ("root", "product", "provisioner")})
     found.update({f"Nitro {who}": nitro_key(who) for who in NITRO})
     return {**found, "TPM root": make_ca().key, "TPM issuing CA": make_ca(intermediate=True).key}
