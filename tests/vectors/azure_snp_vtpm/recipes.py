@@ -1,0 +1,314 @@
+"""Vectors of ``azure-snp-vtpm``, forged by ``attester.simulated.azure`` on ``attester.simulated.sev_snp``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from attester.simulated.azure import ForgedAzure, azure_ca
+from attester.simulated.sev_snp import ForgedAmd
+from tests.support.vectors import Outcome, PartForm, Vector
+from tests.vectors.sev_snp import forging as snp
+from tests.vectors.sev_snp.unwanted import unwanted
+from tests.vectors.vtpm.forging import (
+    BOUND,
+    CONFIG,
+    NONCE,
+    PCRS,
+    QuoteVectors,
+    chain_vectors,
+    good_values,
+    quote_parts_form,
+    quote_vectors,
+    scheme_vectors,
+    without_log,
+)
+from verifier.core.encoding import b64url, sha256
+from verifier.core.x509chain import Anchor
+from verifier.tee.azure.layout import REPORT_SNP, REPORT_TDX, make_hcl
+from verifier.tee.azure_snp_vtpm.scheme import SCHEME
+from verifier.tee.base import Expected
+from verifier.tee.sev_snp.layout import SIGNED
+
+NAME: Final = "azure-snp-vtpm"
+NOW: Final = snp.NOW
+SOURCES: Final = ("verifier/tee/azure_snp_vtpm", "verifier/tee/azure", "verifier/tee/vtpm")
+NOT_IDS: Final[frozenset[str]] = frozenset()
+
+
+@lru_cache(maxsize=8)
+def machine(amd: ForgedAmd = snp.MILAN) -> ForgedAzure:
+    """Return the machine of the base vector on a chip: it booted, and its attester measured its configuration."""
+    made = ForgedAzure(amd, now=NOW)
+    made.configured(CONFIG)
+    return made
+
+
+BASE: Final = machine()
+STRANGER: Final = azure_ca(NOW, "stranger")
+
+
+def vector(
+    name: str,
+    outcome: Outcome = "accepted",
+    check_id: str = "",
+    *,
+    hcl: bytes | None = None,
+    quote: Mapping[str, bytes] | None = None,
+    on: ForgedAzure = BASE,
+    fields: Mapping[str, Any] | None = None,
+    endorsements: Mapping[str, bytes] | None = None,
+    collateral: Mapping[str, bytes] | None = None,
+    values: Mapping[str, Any] | None = None,
+    anchors: tuple[Anchor, ...] | None = None,
+    expected: Expected = BOUND,
+) -> Vector:
+    """Forge one vector: the wholesome machine, changed where told."""
+    report = on.hcl_report(**(fields or {})) if hcl is None else hcl
+    return Vector(
+        name=name,
+        scheme=NAME,
+        parts={"hcl_report": report, **(on.quote_parts(NONCE, PCRS) if quote is None else quote)},
+        outcome=outcome,
+        check_id=check_id,
+        endorsements=on.endorsements() if endorsements is None else endorsements,
+        collateral={"crl": on.amd.crl()} if collateral is None else collateral,
+        anchors=(on.amd.anchor(), on.ca.anchor()) if anchors is None else anchors,
+        now=NOW,
+        expected=expected,
+        rule_values={} if values is None else values,
+    )
+
+
+QUOTES: Final = QuoteVectors(NAME, BASE.tpm, vector)
+_LIFTED: Final = {rule.id for rule in SCHEME.rules if rule.id.startswith("sev-snp.")}
+_MEASURED: Final = bytes(BASE.amd.fields()["measurement"]).hex()  # type: ignore[arg-type]
+_SIGNED_BY: Final = "cd" * 48
+
+
+def everything(amd: ForgedAmd) -> dict[str, Any]:
+    """Return values of every identity rule that the machine on this chip satisfies."""
+    on = machine(amd)
+    lifted = {rule: value for rule, value in snp.everything(amd).items() if rule in _LIFTED}
+    return {
+        **lifted,
+        f"{NAME}.paravisor": {"kind": "measurement", "digests": ["11" * 48, _MEASURED]},
+        f"{NAME}.ak": [SCHEME_AK],
+        f"{NAME}.vm-configuration": {"secure_boot": True, "tpm_enabled": True, "console_enabled": True},
+        **good_values(NAME, on.tpm),
+    }
+
+
+def _ak() -> str:
+    from verifier.tee.tpm2.keys import spki_digest
+
+    return spki_digest(BASE.public()).hex()
+
+
+SCHEME_AK: Final = _ak()
+
+
+def along(**changes: bytes) -> dict[str, bytes]:
+    """Return the base machine's endorsements, some changed or added."""
+    return {**BASE.endorsements(), **changes}
+
+
+def without(*names: str) -> dict[str, bytes]:
+    """Return the base machine's endorsements, some left out."""
+    return {name: data for name, data in BASE.endorsements().items() if name not in names}
+
+
+def _accepted() -> list[Vector]:
+    signer = {"kind": "id-key", "digests": [_SIGNED_BY]}
+    author = {"kind": "author-key", "digests": [_SIGNED_BY]}
+    claims = BASE.claims()
+    bare = BASE.quote_parts(NONCE, PCRS)
+    bare["quote_sig"] = bare["quote_sig"][6:]
+    return [
+        vector("milan-everything", values=everything(snp.MILAN)),
+        vector("turin-everything", on=machine(snp.TURIN), values=everything(snp.TURIN)),
+        vector("hcl-version-1", hcl=make_hcl(_snp_report(claims), claims, report_type=REPORT_SNP, version=1)),
+        vector("without-ak-certificate", endorsements=without("ak_cert", "ak_chain")),
+        vector("without-event-log", quote=without_log(BASE.quote_parts(NONCE, PCRS))),
+        vector("signature-as-bare-bytes", quote=bare),
+        vector("paravisor-by-signer", fields={"id_key_digest": bytes.fromhex(_SIGNED_BY)},
+               values={f"{NAME}.paravisor": signer}),
+        vector("paravisor-by-author", fields={"author_key_digest": bytes.fromhex(_SIGNED_BY)},
+               values={f"{NAME}.paravisor": author}),
+        *(vector(f"claims-hashed-by-sha{bits}", hcl=_hashed(kind, bits)) for kind, bits in ((2, 384), (3, 512))),
+        vector("claims-without-endorsement-key", hcl=_hcl(keys=_keys())),
+        vector("claims-without-user-data", hcl=_hcl(user_data=None)),
+    ]  # fmt: skip
+
+
+def _snp_report(claims: bytes, **fields: Any) -> bytes:
+    return BASE.amd.report(**{"report_data": sha256(claims) + bytes(32), **fields})
+
+
+def _hashed(kind: int, bits: int) -> bytes:
+    import hashlib
+
+    claims = BASE.claims()
+    data = hashlib.new(f"sha{bits}", claims).digest().ljust(64, b"\0")
+    report = bytearray(make_hcl(_snp_report(claims, report_data=data), claims, report_type=REPORT_SNP))
+    report[1228] = kind
+    return bytes(report)
+
+
+def _hcl(**changes: Any) -> bytes:
+    claims = BASE.claims(**changes)
+    return make_hcl(_snp_report(claims), claims, report_type=REPORT_SNP)
+
+
+def _raw(claims: bytes) -> bytes:
+    return make_hcl(_snp_report(claims), claims, report_type=REPORT_SNP)
+
+
+def _keys(**changes: Any) -> list[dict[str, Any]]:
+    import json
+
+    key: dict[str, Any] = json.loads(BASE.claims())["keys"][0]
+    return [{name: value for name, value in {**key, **changes}.items() if value is not None}]
+
+
+def _malformed() -> list[Vector]:
+    good = BASE.hcl_report()
+    report, claims = f"{NAME}.decode.hcl_report", f"{NAME}.decode.runtime-claims"
+
+    def at(name: str, place: int, value: int) -> Vector:
+        return vector(name, "malformed", report, hcl=snp.patched(good, place, bytes((value,))))
+
+    def said(name: str, **changes: Any) -> Vector:
+        return vector(name, "malformed", claims, hcl=_hcl(**changes))
+
+    small = b64url((1 << 1023 | 1).to_bytes(128, "big"))
+    return [
+        vector("hcl-empty", "malformed", report, hcl=b""),
+        vector("hcl-unpadded", "malformed", report, hcl=good.rstrip(b"\0")),
+        vector("hcl-of-tdx", "malformed", report, hcl=make_hcl(bytes(1024), BASE.claims(), report_type=REPORT_TDX)),
+        at("hcl-magic", 0, 0x49),
+        at("hcl-version-3", 4, 3),
+        at("hcl-size-off", 8, good[8] ^ 1),
+        at("hcl-request-type", 12, 1),
+        at("hcl-status", 16, 1),
+        at("hcl-reserved", 20, 1),
+        at("hcl-data-size-off", 1216, good[1216] ^ 1),
+        at("hcl-data-version", 1220, 2),
+        at("hcl-hash-type-0", 1228, 0),
+        at("hcl-hash-type-4", 1228, 4),
+        at("hcl-json-size-off", 1232, good[1232] ^ 1),
+        at("hcl-padding-used", 2599, 1),
+        vector("claims-not-json", "malformed", claims, hcl=_raw(b"{")),
+        vector("claims-not-utf8", "malformed", claims, hcl=_raw(b'{"keys":"\xff"}')),
+        vector("claims-a-list", "malformed", claims, hcl=_raw(b"[]")),
+        vector("claims-key-twice", "malformed", claims, hcl=_raw(b'{"keys":[],' + BASE.claims()[1:])),
+        vector("claims-deep", "malformed", claims, hcl=_raw(b"[" * 1300)),
+        said("claims-without-keys", keys=None),
+        said("claims-without-ak", keys=_keys(kid="HCLEkPub")),
+        said("claims-with-two-aks", keys=_keys() * 2),
+        said("claims-with-key-of-no-kid", keys=_keys(kid=None)),
+        said("ak-not-rsa", keys=_keys(kty="EC")),
+        said("ak-for-encryption", keys=_keys(key_ops=["encrypt"])),
+        said("ak-for-both", keys=_keys(key_ops=["sign", "decrypt"])),
+        said("ak-of-1024-bits", keys=_keys(n=small)),
+        said("ak-without-modulus", keys=_keys(n=None)),
+        said("ak-modulus-not-base64url", keys=_keys(n="+/" * 171)),
+        said("ak-exponent-1", keys=_keys(e="AQ")),
+        said("vm-configuration-nested", vm_configuration={"a": {}}),
+        said("user-data-short", user_data="00" * 63),
+        said("number-with-a-fraction", vm_configuration={"a": 1.5}),
+        vector("snp-report-of-version-9", "malformed", "sev-snp.decode.version",
+               hcl=snp.patched(good, 32, b"\x09")),
+        vector("vcek-garbage", "malformed", "sev-snp.endorsement.vcek", endorsements=along(vcek=b"0")),
+        vector("ak-certificate-garbage", "malformed", f"{NAME}.endorsement.ak_cert", endorsements=along(ak_cert=b"0")),
+        vector("ak-certificate-with-more-than-padding", "malformed", f"{NAME}.endorsement.ak_cert",
+               endorsements=along(ak_cert=BASE.ak_certificate() + b"\x01")),
+        vector("ak-chain-garbage", "malformed", f"{NAME}.endorsement.ak_chain",
+               endorsements=along(ak_chain=b"\x30\x03\x02\x01\x00")),
+        vector("ark-from-attester", "malformed", "wire.evidence.endorsements", endorsements=along(ark=BASE.amd.ark())),
+    ]  # fmt: skip
+
+
+def _undecided() -> list[Vector]:
+    cannot: Outcome = "cannot-decide"
+    return [
+        vector("vcek-missing", cannot, f"{NAME}.endorsement.vcek", endorsements=without("vcek")),
+        vector("ask-missing", cannot, f"{NAME}.endorsement.ask", endorsements=without("ask")),
+        vector("crl-missing", cannot, f"{NAME}.endorsement.crl", collateral={}),
+    ]
+
+
+def _rejected() -> list[Vector]:
+    good, claims = BASE.hcl_report(), BASE.claims()
+    flipped = snp.patched(good, 32 + 0x90, bytes((good[32 + 0x90] ^ 1,)))
+    digest = f"{NAME}.runtime-claims.digest"
+    changed = make_hcl(_snp_report(claims), claims.replace(b"0000", b"0001", 1), report_type=REPORT_SNP)
+    of_guest = make_hcl(_snp_report(claims, report_data=NONCE + bytes(32)), claims, report_type=REPORT_SNP)
+    untrimmed = make_hcl(_snp_report(claims, report_data=sha256(claims) * 2), claims, report_type=REPORT_SNP)
+    other = ForgedAzure(snp.MILAN, now=NOW, label="azure vm 1")
+
+    def chain(name: str, what: str, ak_cert: bytes, ak_chain: bytes | None, **fields: Any) -> Vector:
+        given = {**without("ak_chain"), "ak_cert": ak_cert, **({} if ak_chain is None else {"ak_chain": ak_chain})}
+        anchors = (BASE.amd.anchor(),) if fields.pop("anchors_without_ca", False) else None
+        return vector(name, "rejected", f"{NAME}.{what}", endorsements=given, anchors=anchors)
+
+    return [
+        vector("snp-report-flipped", "rejected", "sev-snp.report.signature", hcl=flipped),
+        vector("no-amd-root", "rejected", "sev-snp.chain.root", anchors=(BASE.ca.anchor(),)),
+        vector("runtime-claims-changed", "rejected", digest, hcl=changed),
+        vector("report-asked-for-by-the-guest", "rejected", digest, hcl=of_guest),
+        vector("report-data-goes-on", "rejected", digest, hcl=untrimmed),
+        *chain_vectors(chain, BASE.ca, STRANGER, BASE.public(), NOW),
+        chain("ak-certificate-of-another-vm", "ak-cert.key", other.ak_certificate(), BASE.ca.intermediate()),
+        vector("quote-of-another-vm", "rejected", f"{NAME}.quote.signature", quote=other.quote_parts(NONCE, PCRS)),
+        vector("hcl-of-another-vm", "rejected", f"{NAME}.quote.signature", hcl=other.hcl_report(),
+               endorsements=without("ak_cert", "ak_chain")),
+    ]  # fmt: skip
+
+
+def _unwanted() -> list[Vector]:
+    """Return SNP's own unwanted reports, made the reports of an Azure VM, and what Azure's rules add."""
+    found: list[Vector] = []
+    for bare in unwanted():
+        amd = next((a for a in (snp.MILAN, snp.TURIN) if a.endorsements() == bare.endorsements), None)
+        if amd is None or bare.check_id not in _LIFTED:
+            continue  # Azure's hosts sign with VCEKs
+        on, claims = machine(amd), machine(amd).claims()
+        bound = snp.patched(bare.parts["report"], 0x50, sha256(claims) + bytes(32))
+        hcl = make_hcl(amd.sign(bound[: SIGNED[1]] + bytes(1184 - SIGNED[1])), claims, report_type=REPORT_SNP)
+        found.append(vector(f"snp-{bare.name}", "rejected", bare.check_id, hcl=hcl, on=on, values=bare.rule_values))
+
+    def no(name: str, rule: str, value: Any, **fields: Any) -> Vector:
+        rule_id = f"{NAME}.{rule}"
+        return vector(name, "rejected", rule_id, fields=fields, values={} if value is None else {rule_id: value})
+
+    measured, signed = "measurement", "id-key"
+    return [
+        *found,
+        no("guest-below-the-paravisor", "vmpl", None, vmpl=2),
+        no("paravisor-unknown", "paravisor", {"kind": measured, "digests": ["11" * 48]}),
+        no("paravisor-of-another-signer", "paravisor", {"kind": signed, "digests": [_SIGNED_BY]},
+           id_key_digest=bytes.fromhex("ce" * 48)),
+        no("paravisor-without-signer", "paravisor", {"kind": signed, "digests": [_SIGNED_BY]}),
+        no("paravisor-of-another-author", "paravisor", {"kind": "author-key", "digests": [_SIGNED_BY]}),
+        no("ak-not-listed", "ak", ["ab" * 32]),
+        no("secure-boot-switched-on", "vm-configuration", {"secure_boot": False}),
+        no("switch-that-is-not-said", "vm-configuration", {"filtered_vpci_devices_allowed": False}),
+    ]  # fmt: skip
+
+
+VECTORS: Final[tuple[Vector, ...]] = (
+    *_accepted(),
+    *_malformed(),
+    *_undecided(),
+    *_rejected(),
+    *quote_vectors(QUOTES),
+    *scheme_vectors(QUOTES),
+    *_unwanted(),
+)
+_JSON: Final = len(BASE.claims())
+PARTS: Final[Mapping[str, PartForm]] = {
+    "hcl_report": PartForm("fixed", ((0, 32 + SIGNED[1]), (1216, 1236 + _JSON))),
+    **quote_parts_form(VECTORS[0]),
+}

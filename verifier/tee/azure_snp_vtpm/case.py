@@ -1,0 +1,71 @@
+"""Published cases of Azure's confidential VMs on SNP, judged offline. Nothing judged here can mint.
+
+The SNP report is judged as a case of ``sev-snp`` is (its policy keys work here too), then the runtime claims' hash, then the AK's
+certificate where there is one, then quotes. ``ark.pem`` is never an anchor.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from verifier.core.binding import require_bound
+from verifier.core.errors import MalformedEvidence
+from verifier.tee.azure.case import as_read_from_tpm, inner_files, judge_vtpm, vtpm_case_claims
+from verifier.tee.azure.claims import RuntimeClaims, decode_claims, report_data_of
+from verifier.tee.azure.layout import REPORT_SNP, HclReport, decode_hcl
+from verifier.tee.azure.report import hcl_claims, runtime_claims
+from verifier.tee.azure.words import WORDS, azure_remedies
+from verifier.tee.azure_snp_vtpm.decode import CLAIMS_ID, HCL_ID, NAME
+from verifier.tee.azure_snp_vtpm.verify import CLAIMS_DIGEST
+from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.sev_snp.case import CASE as SNP_CASE
+from verifier.tee.sev_snp.decode import decode
+from verifier.tee.vtpm.case import POLICY_KEYS
+
+# REPORT_DATA is the runtime claims' hash here: a case that asked for another value would ask for the impossible.
+_SNP_KEYS: Final = SNP_CASE.policy_keys - {"report_data"}
+
+
+def _hcl(files: CaseFiles) -> tuple[HclReport, RuntimeClaims]:
+    data = files.evidence.get("hcl_report.bin")
+    if data is None:
+        raise CaseError("evidence: got no hcl_report.bin, want it")
+    hcl = decode_hcl(as_read_from_tpm(data), report_type=REPORT_SNP, check_id=HCL_ID)
+    return hcl, decode_claims(hcl.runtime.json, CLAIMS_ID)
+
+
+def _snp_files(files: CaseFiles, hcl: HclReport) -> CaseFiles:
+    policy = {key: value for key, value in files.policy.items() if key in _SNP_KEYS}
+    return inner_files(files, "sev-snp", {"report.bin": hcl.hardware}, policy)
+
+
+def _claims(files: CaseFiles) -> dict[str, Any]:
+    hcl, claims = _hcl(files)
+    said: dict[str, Any] = {"hcl": hcl_claims(hcl), "runtime_claims": runtime_claims(claims)}
+    try:
+        # A version 2 report names no product, and on this platform cases leave it out.
+        named = decode({"report": hcl.hardware}).product is not None
+        snp = SNP_CASE.claims(_snp_files(files, hcl))
+        said["snp"] = {name: value for name, value in snp.items() if named or name != "product"}
+        return {**said, **vtpm_case_claims(files, NAME)}
+    except MalformedEvidence:
+        return said  # the verdict says what is wrong with it
+
+
+def _judge(files: CaseFiles) -> CaseVerdict:
+    hcl, claims = _hcl(files)
+    verdict = SNP_CASE.judge(_snp_files(files, hcl))
+    require_bound(hcl.hardware[0x50:0x90], report_data_of(hcl.runtime), CLAIMS_DIGEST)
+    judge_vtpm(files, claims, NAME)
+    return verdict
+
+
+CASE: Final = CaseForm(
+    platform=NAME,
+    policy_keys=POLICY_KEYS | _SNP_KEYS,
+    claims=_claims,
+    judge=_judge,
+    words={**WORDS, "snp": "report of the CPU, made at boot", **{f"snp.{n}": t for n, t in SNP_CASE.words.items()}},
+    bits={f"snp.{name}": bits for name, bits in SNP_CASE.bits.items()},
+    remedies={**SNP_CASE.remedies, **azure_remedies(NAME)},
+)
