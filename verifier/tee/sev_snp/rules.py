@@ -113,7 +113,7 @@ def _platform_info(verified: SnpVerified, expected: Any) -> Judgement:
     return _bits({name: bool(word >> bit & 1) for name, bit in layout.PLATFORM_INFO_BITS.items()}, expected)
 
 
-_GUEST_POLICY: Final[Mapping[str, int]] = MappingProxyType(
+GUEST_POLICY_BITS: Final[Mapping[str, int]] = MappingProxyType(
     {
         "smt_allowed": layout.POLICY_SMT,
         "single_socket": layout.POLICY_SINGLE_SOCKET,
@@ -127,7 +127,7 @@ _GUEST_POLICY: Final[Mapping[str, int]] = MappingProxyType(
 
 
 def _guest_policy(verified: SnpVerified, expected: Any) -> Judgement:
-    return _bits({name: verified.evidence.policy_bit(bit) for name, bit in _GUEST_POLICY.items()}, expected)
+    return _bits({name: verified.evidence.policy_bit(bit) for name, bit in GUEST_POLICY_BITS.items()}, expected)
 
 
 def _mitigations(name: str) -> Judge:

@@ -1,4 +1,4 @@
-"""``verifier identity``: the reference values of a folder of trust documents."""
+"""``verifier identity list``: the reference values of a folder of trust documents."""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ from verifier.appraise.documents import Identity
 from verifier.core.console import FORMAT_OPTION, Answer, run
 
 
-@click.group("identity")
-def command() -> None:
-    """Identities: reference values with their origin."""
-
-
-@command.command("list")
+@click.command("list")
 @click.argument("folder", type=click.Path())
 @click.option("--tenant", help="Only this tenant's.")
 @FORMAT_OPTION
-def list_command(folder: str, tenant: str | None, output_format: str) -> None:
+def command(folder: str, tenant: str | None, output_format: str) -> None:
     """List the identities of FOLDER, every version."""
 
     def body() -> Answer:
