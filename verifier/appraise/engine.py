@@ -12,7 +12,7 @@ from typing import Any
 from verifier.appraise.identities import Candidate, PreparedRule
 from verifier.appraise.policy import CompiledClass, CompiledPolicy
 from verifier.appraise.result import Appraisal, EarStatus
-from verifier.core.rules import TRUST_CLAIMS, Finding, Judgement, Scope, TrustClaim
+from verifier.core.rules import TRUST_CLAIMS, Finding, Judgement, Rule, Scope, TrustClaim
 from verifier.tee.base import Matched, Verified
 
 CONTRAINDICATED = 96
@@ -62,7 +62,7 @@ def _judge_all(rules: tuple[PreparedRule, ...], verified: Verified[Any, Any]) ->
             if prepared.excepted:
                 last = _excepted(prepared, judgement, verified)
             else:
-                last = _finding(prepared, judgement, prepared.rule.holds_as if judgement.ok else prepared.rule.fails_as)
+                last = _finding(prepared, judgement, _value(prepared.rule, judgement))
                 prepared.memo[:] = (last,)
         findings.append(last)
     return findings
@@ -72,11 +72,18 @@ def _excepted(prepared: PreparedRule, judgement: Judgement, verified: Verified[A
     """Judge by the default as well: what an exception lets pass keeps its effect on the vector."""
     rule = prepared.rule
     by_default = rule.judge(verified, prepared.default)
-    value = rule.holds_as if judgement.ok and by_default.ok else rule.fails_as
+    value = _value(rule, judgement) if by_default.ok else rule.fails_as
     if judgement.ok and not by_default.ok and not judgement.detail:
         said = "let pass by an exception of the policy; the trust vector says what it is"
         judgement = Judgement(ok=True, seen=judgement.seen, detail=said)
     return _finding(prepared, judgement, value)
+
+
+def _value(rule: Rule[Any], judgement: Judgement) -> int:
+    """Return what the outcome is worth: a holding rule may have seen less than it was made to affirm."""
+    if not judgement.ok:
+        return rule.fails_as
+    return rule.holds_as if judgement.value is None else judgement.value
 
 
 def _finding(prepared: PreparedRule, judgement: Judgement, value: int) -> Finding:

@@ -41,11 +41,15 @@ TRUST_CLAIMS: tuple[TrustClaim, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a rule saw. ``seen`` is JSON for the operator's eyes (hex for bytes)."""
+    """What a rule saw. ``seen`` is JSON for the operator's eyes (hex for bytes).
+
+    ``value``: the AR4SI value of a rule that holds where it is not ``holds_as`` (an accepted platform that is out of date).
+    """
 
     ok: bool
     seen: Any
     detail: str = ""
+    value: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

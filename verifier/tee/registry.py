@@ -18,9 +18,12 @@ from verifier.tee.case import CaseForm
 _FOLDERS: Final = (
     "arm_cca",
     "aws_nitro",
+    "aws_nitrotpm",
     "azure_snp_vtpm",
     "nvidia_gpu",
     "sev_snp",
+    "sgx",
+    "tdx",
     "tpm2",
 )
 _PLATFORMS: Final = ("tcg", "ccel", "ima")

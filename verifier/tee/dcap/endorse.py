@@ -153,6 +153,11 @@ def collate(scheme: str, quote: Quote, given: Mapping[str, bytes]) -> DcapCollat
     return _collate(scheme, _embedded(quote), along or b"", *(given.get(name) for name in NAMES[1:]))
 
 
+def read_documents(scheme: str, given: Mapping[str, bytes]) -> DcapCollateral:
+    """Read collateral that stands beside no quote; ``MalformedEvidence('<scheme>.endorsement.<name>')``."""
+    return _collate(scheme, b"", b"", *(given.get(name) for name in NAMES[1:]))
+
+
 def _signers(data: bytes | None, scheme: str, name: str) -> tuple[Certificate, ...]:
     if data is None:
         return ()

@@ -167,15 +167,19 @@ def _read_chain(data: bytes) -> tuple[Certificate, ...]:
 
 
 def ordered(certificates: Sequence[Certificate], leaf: Certificate) -> tuple[Certificate, ...]:
-    """Return the leaf and, in order, the certificates that stand above it by name; what fits nowhere is dropped."""
+    """Return the leaf and, in order, the certificates that stand above it by name.
+
+    Where the names lead to no root, the rest is kept as it came: the signature's check then says what does not fit. Beyond
+    a root, what is left over is dropped.
+    """
     chain = [leaf]
     rest = [c for c in certificates if c is not leaf]
     while rest:
         above = next((c for c in rest if c.subject == chain[-1].issuer and c is not chain[-1]), None)
         if above is None:
-            break
+            return (*chain, *rest)
         chain.append(above)
-        rest.remove(above)
+        rest = [c for c in rest if c is not above]
         if above.self_issued:
             break
     return tuple(chain)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from verifier.core.errors import CannotDecide, EvidenceRejected, mismatch
 from verifier.core.x509chain import Anchor, Root, check_crls, check_revocation
@@ -242,7 +242,7 @@ def evaluation_of(quote: Quote, collateral: DcapCollateral) -> Evaluation:
     )
 
 
-def root_of(scheme: str) -> Callable[[Subject[object, DcapCollateral]], Root]:
+def root_of(scheme: str) -> Callable[[Subject[Any, DcapCollateral]], Root]:
     """Return the scheme's ``root``: the weakest of the anchors that quote and documents end in."""
     steps, info, identity = QuoteSteps(scheme), tcb_info_steps(scheme), qe_identity_steps(scheme)
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from verifier.tee.base import Values
+from verifier.tee.tcg.boot import WORDS
 from verifier.tee.tcg.layout import EVENT_TYPES_BY_NAME
 
 MAX_ENTRIES = 512
 MAX_CHOICES = 64
 MAX_REPEAT = 1024
+MAX_STEPS = 16
 
-DigestHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# SHA-256, or SHA-384 in rules over a CCEL log; a digest of the other size matches nothing.
+DigestHex = Annotated[str, Field(pattern=r"^(?:[0-9a-f]{64}|[0-9a-f]{96})$")]
 DataHex = Annotated[str, Field(pattern=r"^(?:[0-9a-f]{2}){0,4096}$")]
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
@@ -41,7 +44,7 @@ class VariableEntry(Values):
 class EventEntry(Values):
     """One entry: ``at_least`` to ``at_most`` events in a row, each of them one of the accepted ones.
 
-    Exactly one of ``digests`` (SHA-256, hex), ``data`` (hex of what was hashed), ``texts`` (UTF-8 of what was hashed, with
+    Exactly one of ``digests`` (hex), ``data`` (hex of what was hashed), ``texts`` (UTF-8 of what was hashed, with
     its NUL where one was hashed) and ``variable``. ``type`` is the log's name for it; it proves nothing and is compared all the same.
     """
 
@@ -86,3 +89,53 @@ class RegisterRule(Values):
     index: Annotated[int, Field(ge=0, le=15)]  # the PCR; in a CCEL log the CC measurement register
     until: Literal["separator", "end"]
     events: Annotated[tuple[EventEntry, ...], Field(max_length=MAX_ENTRIES, strict=False)]
+
+
+Choices = Annotated[tuple[DigestHex, ...], Field(min_length=1, max_length=MAX_CHOICES, strict=False)]
+# In order, each with the digests that are accepted at its place.
+Applications = Annotated[tuple[Choices, ...], Field(min_length=1, max_length=MAX_STEPS, strict=False)]
+
+
+class SecureBootKeys(Values):
+    """Secure Boot, on, by these keys: SHA-256 digests of PCR 7's events, any of them at each place.
+
+    The variables are hashed whole (UEFI_VARIABLE_DATA). ``further``: other variables that the firmware measures behind ``dbx``, in
+    order (``dbt``, ``dbr``, ``DeployedMode`` …). ``authorities``: all that may follow the separator, at least one: the ``db`` entry
+    that verified the boot loader, and what shim measures. ``driver_authorities``: those before the separator (option ROMs).
+    """
+
+    pk: Choices
+    kek: Choices
+    db: Choices
+    dbx: Choices
+    authorities: Choices
+    driver_authorities: Choices | None = None
+    further: Annotated[tuple[Choices, ...], Field(max_length=MAX_STEPS, strict=False)] = ()
+
+
+def _phase_path(path: str) -> str:
+    if path and not all(word in WORDS for word in path.split(":")):
+        raise ValueError(f"pcr11: got phase path {path!r}, want words of {', '.join(WORDS)} joined by :")
+    return path
+
+
+class Uki(Values):
+    """A unified kernel image, started by what it names: PCRs 4, 11 and 12, all three of the quote.
+
+    ``applications``: Authenticode digests of every image that firmware started after PCR 4's separator, in order: boot loader, image,
+    and the kernel in it where its stub starts that through firmware. ``pcr11``: accepted values by boot phase path. ``command_lines``:
+    ``image`` where none may come from outside the image (PCR 12 is zero), or those that may, one at a time.
+    ``verifier identity compute`` predicts all of them.
+    """
+
+    applications: Applications
+    pcr11: Annotated[
+        dict[Annotated[str, AfterValidator(_phase_path)], Choices], Field(min_length=1, max_length=MAX_STEPS)
+    ]
+    command_lines: (
+        Literal["image"]
+        | Annotated[
+            tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...],
+            Field(min_length=1, max_length=MAX_CHOICES, strict=False),
+        ]
+    )

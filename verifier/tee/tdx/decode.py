@@ -31,7 +31,7 @@ class Evidence:
     report: TdReport
     log: EventLog | None = None
     log_raw: bytes | None = field(default=None, repr=False)
-    replayed: Mapping[int, bytes] = MappingProxyType({})
+    replayed: Mapping[int, bytes] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def registers(self) -> Mapping[int, bytes]:

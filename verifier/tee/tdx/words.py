@@ -1,0 +1,20 @@
+"""TDX in words: what each evidence claim means, and what to change where no check or rule says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from verifier.tee.dcap import words as dcap
+from verifier.tee.tcg.words import LOG_WORDS
+from verifier.tee.tdx.decode import DECODE_LOG
+from verifier.tee.tdx.layout import NAME
+
+WORDS: Final[Mapping[str, str]] = MappingProxyType({**dcap.WORDS, **dcap.TDX_WORDS, **LOG_WORDS})
+REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dcap.remedies_of(NAME),
+        DECODE_LOG: "send the whole log area, /sys/firmware/acpi/tables/data/CCEL, and change nothing in it",
+    }
+)
