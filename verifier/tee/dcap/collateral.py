@@ -39,7 +39,7 @@ LEVEL_STATUSES: Final = frozenset(
 )
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", re.ASCII)
 _ADVISORY = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_MODULE = re.compile(r"TDX_[0-9A-Fa-f]{2}", re.ASCII)
+_MODULE = re.compile(r"TDX_[0-9A-F]{2}", re.ASCII | re.IGNORECASE)
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})*", re.ASCII)
 _SPACE = " \t\r\n"
 
