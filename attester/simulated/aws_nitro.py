@@ -152,6 +152,7 @@ class ForgedNitro:
             layout.DIGEST: layout.DIGEST_NAME,
             layout.TIMESTAMP: self.now * 1000 - 250,
             layout.PCRS: image_pcrs(),
+            layout.NITROTPM_PCRS: ABSENT,
             layout.CERTIFICATE: self.leaf(),
             layout.CABUNDLE: self.cabundle(),
             layout.PUBLIC_KEY: None,

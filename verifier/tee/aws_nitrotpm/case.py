@@ -1,0 +1,93 @@
+"""Published cases of NitroTPM, judged offline (``evidence/README.md``). Nothing judged here can mint.
+
+The root is pinned here and never taken from the case. A document has no debug mode, so ``allow_debug`` switches nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from verifier.core import cbor
+from verifier.core.binding import require_bound
+from verifier.core.errors import EvidenceRejected, MalformedEvidence
+from verifier.core.x509chain import ChainCache
+from verifier.tee.aws_nitro.case import FILE, policy_debug, policy_nonce, unverified_attestation
+from verifier.tee.aws_nitro.decode import decode_document
+from verifier.tee.aws_nitro.scheme import document_claims
+from verifier.tee.aws_nitrotpm import layout
+from verifier.tee.aws_nitrotpm.decode import DECODE_ATTESTATION, Evidence, decode, evidence_claims
+from verifier.tee.aws_nitrotpm.scheme import SCHEME
+from verifier.tee.aws_nitrotpm.verify import Collateral, attestation_key
+from verifier.tee.aws_nitrotpm.words import REMEDIES, WORDS
+from verifier.tee.base import Subject, UnsafeUnbound, run_checks
+from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.tpm2.keys import is_signed_by
+
+_SIGNATURES: Final = (".sig.tpmt", ".sig.der", ".sig")
+_OPTIONAL: Final[Mapping[str, str]] = {"pcrs.json": layout.PCRS, "eventlog.bin": layout.EVENTLOG}
+
+
+def _parts(files: CaseFiles) -> dict[str, bytes]:
+    """Name the case's files as the envelope does."""
+    quotes = sorted(name for name in files.evidence if name.endswith(".msg"))
+    if len(quotes) != 1:
+        raise CaseError(f"evidence: got quotes {quotes}, want one *.msg")
+    stem = quotes[0].removesuffix(".msg")
+    signature = next((files.evidence[stem + s] for s in _SIGNATURES if stem + s in files.evidence), None)
+    if signature is None:
+        raise CaseError(f"{quotes[0]}: got no signature file beside it, want {stem}.sig.tpmt, .sig.der or .sig")
+    parts = {
+        layout.ATTESTATION: unverified_attestation(files),
+        layout.QUOTE: files.evidence[quotes[0]],
+        layout.QUOTE_SIG: signature,
+    }
+    return parts | {part: files.evidence[name] for name, part in _OPTIONAL.items() if name in files.evidence}
+
+
+def _is_signed(evidence: Evidence) -> bool:
+    """Tell whether the document's key signed the quote; says nothing about the document."""
+    try:
+        key = attestation_key(evidence.document)
+    except EvidenceRejected:
+        return False
+    return is_signed_by(key, evidence.signature, evidence.raw[layout.QUOTE])
+
+
+def _claims(files: CaseFiles) -> dict[str, Any]:
+    evidence = decode(_parts(files))
+    return {**evidence_claims(evidence), "tpm_signature_checked": _is_signed(evidence)}
+
+
+def _fallback(files: CaseFiles) -> dict[str, Any]:
+    """Show what a document says that something follows, or whose quote cannot be read; the verdict on it stands."""
+    try:
+        whole = cbor.first(unverified_attestation(files), DECODE_ATTESTATION, FILE)
+        document = decode_document(whole, check_id=DECODE_ATTESTATION, is_nitrotpm=True)
+    except MalformedEvidence:
+        return {}
+    return document_claims(document, "nitrotpm_pcrs")
+
+
+def _judge(files: CaseFiles) -> CaseVerdict:
+    policy_debug(files)
+    nonce = policy_nonce(files)
+    evidence = decode(_parts(files))
+    subject = Subject(evidence, Collateral(), SCHEME.anchors, files.now, ChainCache())
+    verified = run_checks(SCHEME, subject, UnsafeUnbound())
+    if nonce is not None:
+        require_bound(evidence.quote.extra_data, nonce)
+        if evidence.document.nonce is not None:
+            require_bound(evidence.document.nonce, nonce)
+    return CaseVerdict(root=verified.root)
+
+
+CASE: Final = CaseForm(
+    platform=layout.NAME,
+    policy_keys=frozenset({"allow_debug", "nonce"}),
+    claims=_claims,
+    judge=_judge,
+    fallback_claims=_fallback,
+    words=WORDS,
+    remedies=REMEDIES,
+)
