@@ -85,8 +85,6 @@ def _observe(verified: NitroVerified) -> Mapping[Scope, Mapping[str, Any]]:
     return {
         "platform": {"root": verified.root, "instances": [rules.instance_of(document)], "max_age": None},
         "workload": {"pcrs": used},
-        # What was extended cannot be told from the PCR.
-        "config": {"extended": None},
     }
 
 

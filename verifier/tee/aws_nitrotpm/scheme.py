@@ -16,6 +16,9 @@ from verifier.tee.aws_nitrotpm.rules import NitroTpmVerified
 from verifier.tee.aws_nitrotpm.verify import Collateral
 from verifier.tee.base import Carried, Scheme
 
+# What runs, where something was measured. Not 10, IMA's, which every file that is opened extends.
+_SOFTWARE: Final = (8, 9, 11, 12, 13, 14)
+
 
 def _also_bound(evidence: Evidence) -> tuple[Carried, ...]:
     """The binder is the quote; the document carries the digest too, and the nonce where it has one. Its key field holds the AK."""
@@ -26,13 +29,12 @@ def _also_bound(evidence: Evidence) -> tuple[Carried, ...]:
 
 def _observe(verified: NitroTpmVerified) -> Mapping[Scope, Mapping[str, Any]]:
     evidence = verified.evidence
-    firmware = {str(i): v.hex() for i, v in sorted(evidence.quoted.items()) if i <= layout.FIRMWARE_LAST}
+    firmware = {str(i): v.hex() for i, v in evidence.quoted.items() if i <= layout.FIRMWARE_LAST}
+    software = {str(i): v.hex() for i, v in evidence.quoted.items() if i in _SOFTWARE and any(v)}
     return {
         "platform": {"root": verified.root, "instances": [instance_of(evidence.document)], "max_age": None},
         "firmware": {"pcrs": firmware or None},
-        # Which of the others mean anything is for the trust owner to say, and what was extended cannot be told from a PCR.
-        "workload": {"pcrs": None},
-        "config": {"extended": None},
+        "workload": {"pcrs": software or None},
     }
 
 
