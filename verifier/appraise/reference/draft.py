@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from verifier.appraise.documents import validate
 from verifier.core.errors import ConfigError
-from verifier.tee.base import Scheme
+from verifier.tee.base import Scheme, Values
 
 _PLAIN_KEY: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]*", re.ASCII)
 # Words that some YAML reader takes for something else than text.
@@ -65,12 +66,31 @@ def draft_policy(
                 if scope == "config" or (scope, field) in mandatory:
                     raise ConfigError("policy", f"{scope}.{field}", "no value", "one: it cannot be unchecked")
                 unchecked.append(f"{scope}.{field}")
-            elif isinstance(values[field], Mapping):
-                space = model.key_space.get(field, ())
-                unchecked += [f"{scope}.{field}.{key}" for key in space if key not in values[field]]
+        unchecked += _open_keys(scope, model, values)
     pins = {scope: [{"name": one["name"], "version": one["version"]}] for scope, one in named.items()}
     policy = {"document": "policy", "scheme": scheme.name, "name": name, "tenant": tenant, "version": version, **pins}
     return {**policy, "unchecked": unchecked} if unchecked else policy
+
+
+def _open_keys(scope: str, model: type[Values], values: Mapping[str, Any]) -> list[str]:
+    """Name what is left open below fields that are given: members of records, and keys that a map has to answer for."""
+    form = validate(model, "draft", dict(values), "values").model_dump(mode="json")
+    found: list[str] = []
+    for field in values:
+        found += [f"{scope}.{field}.{path}" for path in _nothing_at(form[field])]
+        if isinstance(values[field], Mapping):
+            space = model.key_space.get(field, ())
+            found += [f"{scope}.{field}.{key}" for key in space if key not in values[field]]
+    return found
+
+
+def _nothing_at(value: Any) -> list[str]:
+    if not isinstance(value, Mapping):
+        return []
+    found = []
+    for key, item in value.items():
+        found += [key] if item is None else [f"{key}.{path}" for path in _nothing_at(item)]
+    return found
 
 
 def as_yaml(documents: Sequence[Mapping[str, Any]]) -> str:

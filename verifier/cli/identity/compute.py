@@ -40,7 +40,10 @@ _OPTIONS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
         ),
     ),
     "aws-nitro": (frozenset({"eif", "config_file"}), frozenset({"signing_cert"})),
-    "tdx": (frozenset({"ovmf", "uki", "config_file"}), frozenset({"page_order", "then", "stub_version"})),
+    "tdx": (
+        frozenset({"ovmf", "uki", "config_file"}),
+        frozenset({"page_order", "then", "stub_version", "config_place"}),
+    ),
     "tpm2": (
         frozenset({"uki", "config_file"}),
         frozenset({"phase", "stub_version", "pcr4", "loader", "kernel_measured", "command_line"}),
@@ -136,12 +139,15 @@ def _tdx(given: Given, files: Mapping[str, Artifact], said: str) -> list[Written
         order: PageOrder = given["page_order"] or "page"
         mrtd = mrtd_of(files["ovmf"].data, order)
         text = origin(f"MRTD computed by {said} from {files['ovmf']}; --page-order {order}")
-        written.append(Written("firmware", {"mrtd": mrtd.hex()}, {"mrtd": text}))
+        written.append(Written("firmware", {"mrtd": [mrtd.hex()]}, {"mrtd": text}))
     if "uki" in files:
         values, how = rtmr2_of(files["uki"].data, then=given["then"], stub_version=given["stub_version"])
         text = origin(f"predicted by {said} from {files['uki']}; {how}")
         written.append(Written("workload", values, dict.fromkeys(values, text)))
-    return written + _configuration("mrconfigid", hashlib.sha384, files, said, lambda digest: digest)
+    place = given["config_place"] or "mrconfigid"
+    return written + _configuration(
+        "measured", hashlib.sha384, files, said, lambda digest: {"place": place, "digest": digest}
+    )
 
 
 def _tpm2(given: Given, files: Mapping[str, Artifact], said: str) -> list[Written]:
@@ -245,6 +251,7 @@ def _require_options(scheme: str, given: Given) -> None:
     "--command-line", multiple=True, metavar="TEXT", help="From outside the image: predicts PCR 12; repeat (tpm2)."
 )
 @click.option("--config-file", type=click.Path(), metavar="FILE", help="The attester's configuration: class config.")
+@click.option("--config-place", type=click.Choice(["mrconfigid", "rtmr3"]), help="Where its digest stands (tdx).")
 @click.option("--at", metavar="TIME", help="Time of the origin (RFC 3339); now if not given.")
 @written_options
 @FORMAT_OPTION

@@ -66,7 +66,7 @@ def rtmr2_of(image: bytes, *, then: tuple[str, ...], stub_version: int | None) -
             raise ConfigError("--then", "digest", text, f"{2 * SHA384.size} hex digits")
         value = extend(SHA384, value, digest)
     how = f"RTMR2 of {len(prediction.measured)} sections and {len(then)} digests behind them"
-    return {"rtmr2": value.hex()}, f"{how}, systemd-stub {_stub(prediction, stub_version)}"
+    return {"rtmrs": {"2": value.hex()}}, f"{how}, systemd-stub {_stub(prediction, stub_version)}"
 
 
 def _predicted(image: bytes, bank: HashAlgorithm, path: str, stub_version: int | None) -> UkiPrediction:

@@ -1,0 +1,78 @@
+"""Nothing is left unsaid: every claim has its meaning in words, every id that can say no says what to change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.support.parts import evidence_root
+from tests.support.sources import constants_like_ids
+from tests.support.vectors import CaseVector, Vector, folder_of, recipes_of
+from verifier.adapters.case_folder import read_case
+from verifier.appraise.explain import tell
+from verifier.appraise.offline import judge_case
+from verifier.appraise.remedies import COMMON, remedy_of
+from verifier.core.errors import MalformedEvidence
+from verifier.tee.registry import CASES, SCHEMES
+
+
+def _forged_claims(platform: str) -> Iterator[Mapping[str, Any]]:
+    for vector in recipes_of(platform).VECTORS:
+        try:
+            if isinstance(vector, Vector):
+                yield SCHEMES[platform].evidence_claims(SCHEMES[platform].decode(vector.parts))
+            elif isinstance(vector, CaseVector):
+                yield CASES[platform].claims(vector.files)
+        except (MalformedEvidence, LookupError):
+            continue
+
+
+def _published_claims(platform: str) -> Iterator[Mapping[str, Any]]:
+    root = evidence_root()
+    for folder in () if root is None else sorted((root / platform).glob("*/case.json")):
+        yield judge_case(CASES[platform], read_case(folder.parent, CASES)).claims
+
+
+@pytest.mark.parametrize("platform", sorted(CASES))
+def test_every_claim_is_explained(platform: str) -> None:
+    form, unsaid, seen = CASES[platform], set(), 0
+    for claims in (*_forged_claims(platform), *_published_claims(platform)):
+        plain = json.loads(json.dumps(dict(claims)))
+        for told in tell(plain, form):
+            seen += 1
+            if not told.meaning:
+                unsaid.add(told.name)
+    assert seen
+    assert not unsaid
+
+
+@pytest.mark.parametrize("platform", sorted(CASES))
+def test_words_are_one_clause(platform: str) -> None:
+    form = CASES[platform]
+    for name, text in {**form.words, **form.remedies}.items():
+        assert text == text.strip(), name
+        assert not text.endswith("."), name
+
+
+def _ids(name: str) -> set[str]:
+    ids: set[str] = set()
+    recipes = recipes_of(name)
+    scheme = SCHEMES.get(name)
+    if scheme is not None:
+        ids |= {check.id for check in scheme.checks} | {rule.id for rule in scheme.rules}
+    for folder in getattr(recipes, "SOURCES", (f"verifier/tee/{folder_of(name)}",)):
+        ids |= constants_like_ids(folder, name)
+    return ids - getattr(recipes, "NOT_IDS", frozenset())
+
+
+@pytest.mark.parametrize("name", sorted(CASES.keys() | SCHEMES.keys()))
+def test_every_no_says_what_to_change(name: str) -> None:
+    assert not sorted(check_id for check_id in _ids(name) if not remedy_of(check_id))
+
+
+def test_ids_of_no_scheme_say_it_too() -> None:
+    assert all(remedy_of(check_id) == text for check_id, text in COMMON.items())
+    assert remedy_of("") == ""
