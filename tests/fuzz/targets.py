@@ -14,6 +14,7 @@ import atheris
 with atheris.instrument_imports():
     from attester.answer import Expected, Pin, open_answer
     from attester.keys import public_jwk
+    from tests.fuzz import intel
     from verifier.appraise.text import read_documents
     from verifier.core import wire
     from verifier.core.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
@@ -82,6 +83,10 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "tpm2-pcrs": _scheme("tpm2", "pcrs"),
     "tpm2-public": _public,
     "event-log": _only(decode_log, MalformedEvidence),
+    "sgx-quote": _scheme("sgx", "quote"),
+    "tdx-quote": _scheme("tdx", "quote"),
+    "tdx-eventlog": _scheme("tdx", "eventlog"),
+    **intel.TARGETS,
     "documents-yaml": _only(lambda data: read_documents("fuzz", data, json_form=False), ConfigError),
     "documents-json": _only(lambda data: read_documents("fuzz", data, json_form=True), ConfigError),
     "answer": _only(_answer, BridgeError),
