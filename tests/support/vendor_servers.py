@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+from attester.simulated.intel import ForgedIntel
+from attester.simulated.intel_documents import Tee
+from attester.simulated.intel_pki import Ca, pem
 from attester.simulated.sev_snp import ForgedAmd
 from tests.support.issuer import make_tls
 from verifier.core.x509 import parse_certificate
@@ -27,6 +30,9 @@ from verifier.tee.sev_snp.decode import read_vek
 from verifier.tee.sev_snp.layout import tcb_places
 
 _VCEK = re.compile(r"/vcek/v1/(Milan|Genoa|Turin)/([0-9a-f]{16,128})")
+_TEES: tuple[Tee, ...] = ("sgx", "tdx")
+_CAS: tuple[Ca, ...] = ("platform", "processor")
+_END = "-----END CERTIFICATE-----\n"
 _SPL = {"fmc": "fmcSPL", "bl": "blSPL", "tee": "teeSPL", "snp": "snpSPL", "ucode": "ucodeSPL"}
 
 
@@ -274,6 +280,29 @@ def put_intel(
     )
     vendor.pages["/IntelSGXRootCA.der"] = Page(read("root_ca.crl.der"), "application/pkix-crl")
     assert fmspc.upper() in read("tcb_info.json").decode().upper()
+
+
+def put_forged_intel(vendor: VendorServer, forged: ForgedIntel) -> None:
+    """Serve a forged platform's collateral as Intel's PCS and a PCCS do."""
+    chain = _header(forged.signing_chain())
+    for tee in _TEES:
+        vendor.pages[f"/{tee}/certification/v4/tcb?fmspc={forged.fmspc}&update=standard"] = Page(
+            forged.signed_tcb_info(tee), "application/json", {"TCB-Info-Issuer-Chain": chain}
+        )
+        vendor.pages[f"/{tee}/certification/v4/qe/identity"] = Page(
+            forged.signed_qe_identity(tee), "application/json", {"SGX-Enclave-Identity-Issuer-Chain": chain}
+        )
+    for ca in _CAS:
+        issuer = _header(pem(forged.authority(ca), forged.root()))
+        vendor.pages[f"/sgx/certification/v4/pckcrl?ca={ca}&encoding=der"] = Page(
+            forged.pck_crl(ca), "application/pkix-crl", {"SGX-PCK-CRL-Issuer-Chain": issuer}
+        )
+    vendor.pages["/IntelSGXRootCA.der"] = Page(forged.root_crl(), "application/pkix-crl")
+    vendor.pages["/sgx/certification/v4/rootcacrl"] = Page(forged.root_crl().hex().encode(), "text/plain")
+    leaf, *issuers = (part + _END for part in forged.pck_chain().decode("ascii").split(_END) if part.strip("\0\n"))
+    vendor.pages["/sgx/certification/v4/pckcert"] = Page(
+        leaf.encode("ascii"), "application/x-pem-file", {"SGX-PCK-Certificate-Issuer-Chain": quote("".join(issuers))}
+    )
 
 
 def put_vcek(vendor: VendorServer, vcek_der: bytes, product: str) -> str:

@@ -103,8 +103,19 @@ def _snp_crl(item: Item, body: bytes, _chain: bytes) -> Facts:
 
 
 def _pck_crl(item: Item, body: bytes, _chain: bytes) -> Facts:
+    """Read a PCK CA's list: DER, or PEM with the certificates of its issuers behind it, by which it can be numbered."""
     want = f"PCK {item.key.capitalize()} CA"
-    return _crl(body, lambda name: want in name, want)
+    return _crl(crl_of(body), lambda name: want in name, want)
+
+
+def crl_of(body: bytes) -> bytes:
+    """Return the DER of the one list in PEM, whatever stands beside it; anything else as it is."""
+    if b"-----BEGIN" not in body:
+        return body
+    blocks = pem_blocks(body, "X509 CRL")
+    if len(blocks) != 1:
+        raise ValueError(f"PEM: got {len(blocks)} blocks X509 CRL, want 1")
+    return blocks[0]
 
 
 def _root_crl(_item: Item, body: bytes, _chain: bytes) -> Facts:
@@ -187,14 +198,14 @@ _READERS: Final[Mapping[str, Callable[[Item, bytes, bytes], Facts]]] = MappingPr
 def is_of_anchor(item: Item, body: bytes, anchors: Sequence[Anchor], chain: bytes = b"") -> bool:
     """Tell whether an anchor's key stands behind a document that ``inspect`` passed; true for kinds where only the scheme knows.
 
-    ``chain``: certificates that came with it (PEM), issuer first. Dates and revocation are not looked at.
+    ``chain``: what came with it. Issuers first in every chain. Dates and revocation are not looked at.
     """
     if item.kind in (items.SNP_CRL, items.ROOT_CRL):
         crl = parse_crl(body, _WHAT)
         return any(is_crl_of(crl, anchor.certificate) for anchor in anchors)
     if item.kind == items.PCK_CRL:
-        issuers = _signed_by_anchor(_quietly(chain), anchors)
-        return bool(issuers) and is_crl_of(parse_crl(body, _WHAT), issuers[0])
+        issuers = _signed_by_anchor(_quietly(body), anchors)
+        return bool(issuers) and is_crl_of(parse_crl(crl_of(body), _WHAT), issuers[0])
     if item.kind == items.ASK:
         return bool(_signed_by_anchor((parse_certificate(body, _WHAT),), anchors))
     if item.kind in (items.TCB_INFO, items.QE_IDENTITY):

@@ -14,7 +14,7 @@ from typing import Final
 
 from verifier.adapters.collateral.cache import Entry, stamp_of
 from verifier.adapters.collateral.documents import BadDocument, inspect
-from verifier.adapters.collateral.items import ASK, PCK_CRL, ROOT_CRL, SNP_CRL, VCEK, Item, item_of
+from verifier.adapters.collateral.items import ASK, ROOT_CRL, SNP_CRL, VCEK, Item, item_of
 from verifier.core.errors import CannotDecide
 from verifier.core.x509 import pem_blocks
 from verifier.tee.base import Need
@@ -22,7 +22,7 @@ from verifier.tee.base import Need
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
 _SUFFIXES = ("der", "pem", "json")
 _MAX_BYTES = 1024 * 1024
-_CRLS: Final = frozenset({SNP_CRL, PCK_CRL, ROOT_CRL})
+_CRLS: Final = frozenset({SNP_CRL, ROOT_CRL})
 TRIES: Final = 10  # a reader that lost the processor meets a newer list at each of them, on a busy machine
 _Stamp = tuple[int, int, int]
 

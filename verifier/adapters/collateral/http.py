@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import http.client
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -119,7 +120,7 @@ class Client:
         if announced.isdecimal() and int(announced) > MAX_DOCUMENT:
             raise Failed("size", f"{announced} bytes announced", passing=False)
         chunks, size = [], 0
-        while chunk := response.raw.read1(_CHUNK, decode_content=False):
+        for chunk in _chunks(response):
             size += len(chunk)
             if size > MAX_DOCUMENT:
                 raise Failed("size", f"more than {MAX_DOCUMENT} bytes", passing=False)
@@ -155,12 +156,23 @@ class Client:
             timer.start()
             try:
                 yield session
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, Failed):
                 if late.is_set():
                     raise Failed("timeout", f"over {self._total_s:g} s", passing=True) from None
                 raise
             finally:
                 timer.cancel()
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """Yield what comes as it comes: ``read`` would wait for a whole chunk, however slowly it drips."""
+    try:
+        while chunk := response.raw.read1(_CHUNK, decode_content=False):
+            yield chunk
+    except urllib3.exceptions.ProtocolError as error:
+        if any(isinstance(one, http.client.IncompleteRead) for one in (error, *error.args)):
+            raise Failed("truncated", "the answer breaks off", passing=True) from None
+        raise
 
 
 def _adapter(opened: Callable[[socket.socket], None]) -> HTTPAdapter:

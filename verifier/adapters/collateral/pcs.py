@@ -8,6 +8,7 @@ Intel's own service wants the encrypted PPID.
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Final, Literal
 from urllib.parse import unquote
@@ -53,7 +54,8 @@ class Pcs:
             return answer.body, _chain(answer, _QE_CHAIN)
         if item.kind == items.PCK_CRL:
             answer = get(f"{self._base}/sgx/certification/v4/pckcrl?ca={item.key}&encoding=der")
-            return _crl(answer.body), _chain(answer, _CRL_CHAIN)
+            # One document: the list, and the certificates by which a scheme can tell whose it is.
+            return _pem(_crl(answer.body)) + _chain(answer, _CRL_CHAIN), b""
         if item.kind == items.ROOT_CRL:
             own = f"{self._base}/sgx/certification/v4/rootcacrl"
             return _crl(get(own if self._is_pccs else self._root_crl_url).body), b""
@@ -80,6 +82,11 @@ def _chain(answer: Answer, names: tuple[str, ...]) -> bytes:
     except ValueError:
         raise Failed("garbage", f"header {names[0]} is no PEM", passing=True) from None
     return pem
+
+
+def _pem(der: bytes) -> bytes:
+    text = base64.encodebytes(der)
+    return b"-----BEGIN X509 CRL-----\n" + text + b"-----END X509 CRL-----\n"
 
 
 def _crl(data: bytes) -> bytes:
