@@ -5,6 +5,7 @@ Source: Intel *SGX PCK Certificate and Certificate Revocation List Profile Speci
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,8 @@ PROCESSOR_CA: Final = "Intel SGX PCK Processor CA"
 SGX_TYPES: Final[Mapping[int, str]] = MappingProxyType({0: "standard", 1: "scalable", 2: "scalable-with-integrity"})
 
 _MAX_ENTRIES: Final = 32
+_BLOCK: Final = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
+_SPACE: Final = b" \t\r\n"
 _OCTET_STRING, _INTEGER, _ENUMERATED, _BOOLEAN, _SEQUENCE = b"\x04", b"\x02", b"\x0a", b"\x01", b"\x30"
 _CONFIGURATION: Final = ("1", "2", "3")  # dynamic platform, cached keys, SMT enabled
 
@@ -161,8 +164,8 @@ def _read_chain(data: bytes) -> tuple[Certificate, ...]:
     blocks = pem_blocks(text, "CERTIFICATE")
     if not blocks or len(blocks) > MAX_CHAIN:
         raise ValueError(f"got {len(blocks)} certificates, want 1 to {MAX_CHAIN}")
-    if not text.lstrip().startswith(b"-----BEGIN") or not text.rstrip().endswith(b"-----"):
-        raise ValueError("want nothing before the first and after the last certificate")
+    if _BLOCK.sub(b"", text).strip(_SPACE):
+        raise ValueError("want certificates and nothing beside them")
     return tuple(parse_certificate(der, "pem") for der in blocks)
 
 

@@ -213,6 +213,14 @@ def _tie_checks(scheme: str, ties: _Ties, documents: tuple[DocumentSteps, ...]) 
     )
 
 
+def _as_told(check: DcapCheck) -> DcapCheck:
+    return replace(
+        check,
+        redundant_with="tdx.tcb.supported",
+        why="TCB info of SGX has no TDX components, so that no level would match; this one says that the document is the wrong one",
+    )
+
+
 def checks_of(scheme: str, *, has_module: bool) -> tuple[DcapCheck, ...]:
     """Make the checks of ``sgx`` or ``tdx`` in order; ``has_module``: a TDX module is tied to its identity too."""
     steps, info, identity = QuoteSteps(scheme), tcb_info_steps(scheme), qe_identity_steps(scheme)
@@ -223,7 +231,10 @@ def checks_of(scheme: str, *, has_module: bool) -> tuple[DcapCheck, ...]:
     )
     return (
         *_quote_checks(scheme, steps),
-        *_document_checks(info),
+        *(
+            _as_told(check) if has_module and check.id == f"{info.noun}.id" else check
+            for check in _document_checks(info)
+        ),
         Check(f"{scheme}.tcb-info.fmspc", ties.fmspc, remedy="serve the TCB info of the platform's FMSPC"),
         Check(f"{scheme}.tcb-info.pceid", ties.pceid, remedy="serve the TCB info of the platform's PCE"),
         *_document_checks(identity),

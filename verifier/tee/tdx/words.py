@@ -11,7 +11,14 @@ from verifier.tee.tcg.words import LOG_WORDS
 from verifier.tee.tdx.decode import DECODE_LOG
 from verifier.tee.tdx.layout import NAME
 
-WORDS: Final[Mapping[str, str]] = MappingProxyType({**dcap.WORDS, **dcap.TDX_WORDS, **LOG_WORDS})
+WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dcap.WORDS,
+        **dcap.TDX_WORDS,
+        "log": "the event log of the trust domain's firmware (CCEL); registers 1 to 4 are RTMR0 to RTMR3",
+        **{f"log.{name}": text for name, text in LOG_WORDS.items()},
+    }
+)
 REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dcap.remedies_of(NAME),
