@@ -24,6 +24,13 @@ PROMISED = frozenset(
         *("chain_not_before", "chain_not_after", "leaf_subject", "nitrotpm_pcrs", "tpm", "tpm_signature_checked"),
         *("rtmr2_in_quote", "rtmr2_after_boot_log", "ima_template_hash", "log"),
         *("entries", "template", "pcr10_sha1", "pcr10_sha256"),
+        *("quote_version", "tee_type", "att_key_type", "body_type", "trailing_bytes", "certification_data_type", "qe", "pck"),
+        *("tee_tcb_svn", "tee_tcb_svn2", "mrseam", "mrsignerseam", "seamattributes", "tdattributes", "xfam", "mrtd"),
+        *("mrconfigid", "mrowner", "mrownerconfig", "mrservicetd", "rtmr0", "rtmr1", "rtmr2", "rtmr3"),
+        *("qe_svn", "pce_svn", "cpusvn", "miscselect", "attributes", "attr_flags", "mrenclave", "mrsigner", "isvprodid"),
+        *("isvsvn", "isvextprodid", "configid", "configsvn", "isvfamilyid"),
+        *("tcb_status", "tcb_date", "tcb_level_status", "tcb_level_index", "qe_tcb_status", "tdx_module", "advisory_ids"),
+        "current_tcb_status",
     }
 )
 
@@ -48,6 +55,28 @@ REASONS = {
     "TPM quote signature does not verify with HCLAkPub": {"azure-snp-vtpm.quote.signature"},
     "PCR values do not hash to pcrDigest": {"azure-snp-vtpm.pcrs.digest", "gcp-vtpm.pcrs.digest"},
     "report_data is not the hash of the runtime claims (zero padded)": {"azure-snp-vtpm.runtime-claims.digest"},
+    "untrusted root: the chain ends in a root whose key is not the production Intel SGX Root CA key": {"tdx.chain.root"},
+    "tcbInfo expired: nextUpdate is before verify_at": {"tdx.tcb-info.expired"},
+    "TDX: tcbInfo expired: nextUpdate is before verify_at": {"tdx.tcb-info.expired"},
+    "tcbInfo signature does not verify": {"tdx.tcb-info.signature"},
+    "FMSPC/PCE-ID of the PCK certificate is not the one of the TCB info": {"tdx.tcb-info.fmspc"},
+    "CRL missing": {"tdx.endorsement.pck_crl"},
+    "PCK CRL issuer is not the issuer of the PCK certificate": {"tdx.endorsement.pck_crl"},
+    "debug on: TDATTRIBUTES.DEBUG (bit 0) is set; TCB status UpToDate": {"tdx.debug"},
+    "debug on: SGX ATTRIBUTES.DEBUG (bit 1) is set; TCB status ConfigurationAndSWHardeningNeeded": {"sgx.debug"},
+    "quote signature does not verify with the attestation key": {"tdx.quote.signature", "sgx.quote.signature"},
+    "PCK certificate chain does not verify: leaf not signed by the next certificate, which is not signed by the root": {
+        "sgx.chain.signature"
+    },
+    "no PCK certificate chain in the quote (certification data type 3)": {"sgx.endorsement.pck_chain"},
+    "TDX: TCB status OutOfDate not accepted by the policy": {"tdx.tcb.status"},
+    **{
+        f"TCB status {status} not accepted by the policy": {"tdx.tcb.status", "sgx.tcb.status"}
+        for status in (
+            *("OutOfDate", "NotSupported", "TDRelaunchAdvised", "SWHardeningNeeded"),
+            "ConfigurationAndSWHardeningNeeded",
+        )
+    },
     "replay of sha256 register 4 gives another value": {"tcg-eventlog.replay"},
     "replay of sha384 register 1 gives another value": {"ccel.replay"},
     "malformed event log: error": {"tcg-eventlog.decode.eventlog"},
