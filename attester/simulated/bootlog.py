@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from attester.simulated.uki import SimulatedUki
 from verifier.tee.tcg.layout import (
     EFI_GLOBAL_VARIABLE,
     EFI_IMAGE_SECURITY_DATABASE,
     EV_EFI_ACTION,
     EV_EFI_BOOT_SERVICES_APPLICATION,
+    EV_EFI_VARIABLE_AUTHORITY,
     EV_EFI_VARIABLE_BOOT2,
     EV_EFI_VARIABLE_DRIVER_CONFIG,
     EV_IPL,
@@ -123,4 +125,57 @@ def measured_boot(
     log.add(9, EV_IPL, b"/vmlinuz\x00", hashed=kernel)
     log.add(9, EV_IPL, b"/initrd\x00", hashed=INITRD)
     log.add(5, EV_EFI_ACTION, b"Exit Boot Services Returned with Success")
+    return log
+
+
+BOOT_MANAGER = b"systemd-boot's image"
+_KEYS = (
+    ("PK", EFI_GLOBAL_VARIABLE),
+    ("KEK", EFI_GLOBAL_VARIABLE),
+    ("db", EFI_IMAGE_SECURITY_DATABASE),
+    ("dbx", EFI_IMAGE_SECURITY_DATABASE),
+)
+
+
+def key_variable(name: str) -> bytes:
+    """Return the event data of a Secure Boot key database: PK, KEK, db or dbx."""
+    return encode_uefi_variable(UefiVariable(dict(_KEYS)[name], name, f"simulated {name}".encode()))
+
+
+def authority(signer: str = "simulated db entry") -> bytes:
+    """Return the event data that name which ``db`` entry verified an image."""
+    return encode_uefi_variable(UefiVariable(EFI_IMAGE_SECURITY_DATABASE, "db", signer.encode()))
+
+
+def uki_boot(
+    image: SimulatedUki,
+    algorithms: tuple[HashAlgorithm, ...] = (SHA256,),
+    *,
+    secure_boot: bytes = b"\x01",
+    authorities: tuple[bytes, ...] | None = None,
+    boot_manager: bytes = BOOT_MANAGER,
+    command_line: str | None = None,
+) -> BootLog:
+    """Build the log of firmware that verified and started systemd-boot, which started a unified kernel image.
+
+    ``command_line``: one that came from outside the image. The words of the boot phases are userspace's: not in this log.
+    """
+    log = BootLog(algorithms)
+    log.add(0, EV_S_CRTM_VERSION, "simulated 1.0".encode("utf-16-le"))
+    log.add(7, EV_EFI_VARIABLE_DRIVER_CONFIG, secure_boot_variable(secure_boot))
+    for name, _ in _KEYS:
+        log.add(7, EV_EFI_VARIABLE_DRIVER_CONFIG, key_variable(name))
+    log.add(4, EV_EFI_ACTION, b"Calling EFI Application from Boot Option")
+    for register in range(8):
+        log.add(register, EV_SEPARATOR, bytes(4))
+    for signer in (authority(),) if authorities is None else authorities:
+        log.add(7, EV_EFI_VARIABLE_AUTHORITY, signer)
+    log.add(4, EV_EFI_BOOT_SERVICES_APPLICATION, b"systemd-bootx64.efi", hashed=boot_manager)
+    digests = {a.id: image.authenticode(a) for a in algorithms}
+    log.add(4, EV_EFI_BOOT_SERVICES_APPLICATION, b"EFI/Linux/uki.efi", digests=digests)
+    for name, content in image.measured:
+        log.add(11, EV_IPL, name.encode("utf-16-le"), hashed=name.encode() + b"\x00")
+        log.add(11, EV_IPL, name.encode("utf-16-le"), hashed=content)
+    if command_line is not None:
+        log.add(12, EV_IPL, command_line.encode("utf-16-le") + bytes(2))
     return log

@@ -24,8 +24,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from attester.simulated.bootlog import BootLog, measured_boot
+from attester.simulated.ima import MeasurementList
 from attester.simulated.rsakey import derived_rsa_key
 from verifier.core.encoding import canonical
+from verifier.tee.ima.layout import PCR_IMA
 from verifier.tee.tcg.layout import HASHES, SHA1, SHA256, SHA384, SHA512, extend, initial_register
 from verifier.tee.tpm2.layout import (
     ADMIN_WITH_POLICY,
@@ -253,6 +255,7 @@ class SimulatedTpm:
     ak_area: Public
     values: Mapping[str, Mapping[int, bytes]] = field(default_factory=dict)
     event_log: bytes = b""
+    ima_list: bytes = b""
 
     @property
     def ek_public(self) -> bytes:
@@ -277,7 +280,15 @@ class SimulatedTpm:
     def booted(self, log: BootLog, pcrs: Sequence[int] = range(24)) -> SimulatedTpm:
         """Return the TPM after a boot with this log; PCRs that it does not name hold their start values."""
         start = {pcr: initial_register(pcr, SHA256.size) for pcr in pcrs}
-        return replace(self, values={SHA256.name: start | log.registers(SHA256)}, event_log=log.to_bytes())
+        values = {SHA256.name: start | log.registers(SHA256)}
+        return replace(self, values=values, event_log=log.to_bytes(), ima_list=b"")
+
+    def measured(self, found: MeasurementList, *, printed: bytes | None = None) -> SimulatedTpm:
+        """Return the TPM after its kernel measured these files into PCR 10; ``printed`` is what the list says instead."""
+        bank = {**self.values[SHA256.name], PCR_IMA: found.register(SHA256)}
+        return replace(
+            self, values={**self.values, SHA256.name: bank}, ima_list=found.to_bytes() if printed is None else printed
+        )
 
     def extended(self, pcr: int, digest: bytes) -> SimulatedTpm:
         """Return the TPM after a SHA-256 extend."""
@@ -308,7 +319,11 @@ class SimulatedTpm:
         bank = self.values[SHA256.name]
         listed = {SHA256.name: {str(pcr): bank[pcr].hex() for pcr in sorted(pcrs)}}
         parts = {"quote": message, "quote_sig": signature, "pcrs": canonical(listed), "ak_name": self.ak_name}
-        return {**parts, "eventlog": self.event_log} if self.event_log else parts
+        if self.event_log:
+            parts["eventlog"] = self.event_log
+        if self.ima_list and PCR_IMA in pcrs:
+            parts["ascii_runtime_measurements"] = self.ima_list
+        return parts
 
     def activate(self, credential_blob: bytes, encrypted_secret: bytes) -> bytes:
         """TPM2_ActivateCredential for EK and AK; ``ValueError`` where the integrity check of a TPM would fail."""

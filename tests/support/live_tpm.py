@@ -66,7 +66,7 @@ def tpm_documents(place: VaultPlace, tenant: str) -> list[dict[str, Any]]:
     ]
     named = {kind: [{"name": f"{kind}-one", "version": 1}] for kind in values}
     unchecked = ["platform.ek_digests", "platform.min_firmware_version", "platform.clock_safe", "firmware.event_log",
-                 "workload.event_log"]  # fmt: skip
+                 "workload.event_log", "firmware.secure_boot_keys", "workload.uki", "workload.ima"]  # fmt: skip
     policy = {"document": "policy", "name": "tpm", "unchecked": unchecked, **shared, **named}
     return [*identities, policy, {**workload(TPM_WORKLOAD, "tpm", place), "tenant": tenant}]
 

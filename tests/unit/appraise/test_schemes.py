@@ -22,7 +22,7 @@ CLASSES = ("platform", "firmware", "workload", "config")
 
 @pytest.fixture(scope="module")
 def recipes() -> Any:
-    return importlib.import_module("tests.vectors.tpm2.recipes")
+    return importlib.import_module("tests.vectors.tpm2.forging")
 
 
 def _documents(values: dict[str, dict[str, Any]], unchecked: list[str]) -> list[dict[str, Any]]:
@@ -125,7 +125,7 @@ def test_pcr_that_one_firmware_gives_is_not_ignored_for_another(recipes: Any) ->
 
 
 def test_attester_without_outside_configuration_is_one_whose_pcr_is_zero(recipes: Any) -> None:
-    bare = importlib.import_module("attester.simulated.tpm2").make_tpm("ecc")
+    bare = recipes.bare()
     values = {**_values(recipes, bare), "config": {"extended": {"pcr": 15, "digest": "none"}}}
     assert _judge(recipes, bare, values, []).accepted
     configured = _judge(recipes, recipes.tpm(), values, [])
@@ -133,6 +133,6 @@ def test_attester_without_outside_configuration_is_one_whose_pcr_is_zero(recipes
 
 
 def test_configuration_of_zeros_is_not_none(recipes: Any) -> None:
-    bare = importlib.import_module("attester.simulated.tpm2").make_tpm("ecc")
+    bare = recipes.bare()
     values = {**_values(recipes, bare), "config": {"extended": {"pcr": 15, "digest": "0" * 64}}}
     assert _judge(recipes, bare, values, []).check_id == "tpm2.config.extended"

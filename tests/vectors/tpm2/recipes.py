@@ -3,271 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import lru_cache
-from typing import Any
 
-from attester.simulated.bootlog import COMMAND_LINE, INITRD, KERNEL, BootLog, measured_boot, secure_boot_variable
-from attester.simulated.tpm2 import SimulatedTpm, ak_public, make_tpm, new_key, pcr_digest, sign
+from attester.simulated.bootlog import measured_boot
 from tests.support.sources import constants_like_ids
-from tests.support.vectors import Outcome, PartForm, Vector
-from verifier.core.binding import BINDING_CHECK, BindingDigest
-from verifier.core.encoding import canonical, sha256
-from verifier.tee.base import Bound, UnsafeUnbound
-from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, encode_event2, encode_spec_id
-from verifier.tee.tcg.reference import RegisterRule
-from verifier.tee.tpm2.collateral import encode_enrolled_ak, encode_not_enrolled
-from verifier.tee.tpm2.layout import (
-    ALG_RSAPSS,
-    FIXED_TPM,
-    RESTRICTED,
-    Selection,
-    decode_quote,
-    encode_public,
-    encode_quote,
-    encode_signature,
-    name_of,
-    qualified_name,
+from tests.support.vectors import PartForm, Vector
+from tests.vectors.tpm2 import boot, measured
+from tests.vectors.tpm2.forging import (
+    CMDLINE,
+    CONFIG,
+    DB,
+    INITRD_EVENT,
+    KERNEL_EVENT,
+    NONCE,
+    PCRS,
+    PK,
+    RH_OWNER,
+    SECURE_BOOT_ON,
+    base_boot,
+    bound,
+    changed,
+    empty_selection,
+    enrolled,
+    good_values,
+    judged,
+    log_cut_between_events,
+    log_data_changed,
+    log_event_changed,
+    other_ak,
+    quote_with,
+    relabelled,
+    requoted,
+    rsa_tpm,
+    rule,
+    sha1_bank,
+    sha384_log,
+    signed_by_another,
+    signed_with_pss,
+    signed_with_sha1,
+    tpm,
+    two_banks,
+    vector,
+    with_ak_attributes,
+    with_boot,
+    with_pcr,
+    without_log,
+    zero_pcr,
 )
-
-NOW = 1_767_225_600  # 2026-01-01
-PCRS = (*range(10), 11, 12, 13, 14, 15)
-NONCE = bytes(range(32))
-CONFIG = b"the attester's configuration\n"
-RH_OWNER = 0x40000001
-
-
-@lru_cache(maxsize=1)
-def tpm() -> SimulatedTpm:
-    """Return the machine of the base vector: it booted, and its attester measured its configuration."""
-    return make_tpm("ecc").extended(15, sha256(CONFIG))
-
-
-@lru_cache(maxsize=1)
-def rsa_tpm() -> SimulatedTpm:
-    """Return the same machine with an RSA AK."""
-    return make_tpm("rsa").extended(15, sha256(CONFIG))
-
-
-def enrolled(machine: SimulatedTpm, **fields: Any) -> bytes:
-    document: dict[str, Any] = {
-        "ak_name": machine.ak_name,
-        "ak_public": machine.ak_public,
-        "ek_name": name_of(machine.ek_area),
-        "ek_digest": machine.ek_digest,
-        "root": "simulated",
-    }
-    return encode_enrolled_ak(**(document | fields))
-
-
-def rule(index: int, until: str, *events: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a register rule in JSON form, as the engine hands it to a judge."""
-    return RegisterRule.model_validate({"index": index, "until": until, "events": list(events)}).model_dump(mode="json")
-
-
-GLOBAL_GUID = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
-SECURE_BOOT_ON = {
-    "type": "EV_EFI_VARIABLE_DRIVER_CONFIG",
-    "variable": {"vendor": GLOBAL_GUID, "name": "SecureBoot", "values": ["01"]},
-}
-PK = {
-    "type": "EV_EFI_VARIABLE_DRIVER_CONFIG",
-    "variable": {"vendor": GLOBAL_GUID, "name": "PK", "values": [b"simulated PK".hex()]},
-}
-DB = {
-    "type": "EV_EFI_VARIABLE_DRIVER_CONFIG",
-    "variable": {
-        "vendor": "d719b2cb-3d3a-4596-a3bc-dad00e67656f",
-        "name": "db",
-        "values": [b"simulated db".hex()],
-    },
-}
-CMDLINE = {"type": "EV_IPL", "texts": [COMMAND_LINE.decode()]}
-KERNEL_EVENT = {"type": "EV_IPL", "digests": [sha256(KERNEL).hex(), sha256(b"the next kernel").hex()]}
-INITRD_EVENT = {"type": "EV_IPL", "data": [INITRD.hex()]}
-
-
-def good_values(machine: SimulatedTpm) -> dict[str, Any]:
-    """Return reference values that the machine satisfies, one for every rule."""
-    bank = machine.values["sha256"]
-    return {
-        "tpm2.platform.root": "simulated",
-        "tpm2.platform.ek": [machine.ek_digest.hex()],
-        "tpm2.platform.firmware-version": "0x0001000200030004",
-        "tpm2.platform.clock-safe": True,
-        "tpm2.firmware.pcrs": {str(i): bank[i].hex() for i in range(8)},
-        "tpm2.firmware.event-log": [rule(7, "separator", SECURE_BOOT_ON, PK, DB), rule(2, "separator")],
-        "tpm2.firmware.secure-boot": True,
-        "tpm2.workload.pcrs": {"8": bank[8].hex(), "9": bank[9].hex()},
-        "tpm2.workload.event-log": [rule(8, "end", CMDLINE), rule(9, "end", KERNEL_EVENT, INITRD_EVENT)],
-        "tpm2.config.extended": {"digest": sha256(CONFIG).hex(), "pcr": 15},
-    }
-
-
-def vector(
-    name: str,
-    outcome: Outcome = "rejected",
-    check_id: str = "",
-    *,
-    machine: SimulatedTpm | None = None,
-    parts: Mapping[str, bytes] | None = None,
-    ak: bytes | None = None,
-    **fields: Any,
-) -> Vector:
-    """Make a vector of the base machine unless told otherwise."""
-    machine = machine or tpm()
-    return Vector(
-        name=name,
-        scheme="tpm2",
-        outcome=outcome,
-        check_id=check_id,
-        parts=machine.parts(NONCE, PCRS) if parts is None else parts,
-        collateral=fields.pop("collateral", {"ak": enrolled(machine) if ak is None else ak}),
-        now=NOW,
-        **fields,
-    )
-
-
-def judged(name: str, rule_id: str, value: Any, *, machine: SimulatedTpm | None = None, **fields: Any) -> Vector:
-    """Make a vector whose only fault is one rule's expected value."""
-    return vector(name, "rejected", rule_id, machine=machine, rule_values={rule_id: value}, **fields)
-
-
-def changed(**parts: bytes) -> dict[str, bytes]:
-    """Return the base parts with some of them replaced."""
-    return {**tpm().parts(NONCE, PCRS), **parts}
-
-
-def requoted(machine: SimulatedTpm, **fields: Any) -> dict[str, bytes]:
-    """Return parts whose quote has these fields instead, signed by the machine's AK."""
-    return machine.parts(NONCE, PCRS, **fields)
-
-
-def two_banks() -> dict[str, bytes]:
-    """Return a quote over two banks: genuine, and still no single measurement."""
-    machine = tpm()
-    values = {"sha256": machine.values["sha256"], "sha384": {i: bytes([i]) * 48 for i in range(8)}}
-    selections = (Selection.of(SHA256.id, PCRS), Selection.of(SHA384.id, tuple(range(8))))
-    digest = pcr_digest(values, selections, SHA256.id)
-    quote, signature = machine.quote(NONCE, PCRS, selections=selections, pcr_digest=digest)
-    listed = {"sha256": {str(i): values["sha256"][i].hex() for i in PCRS}}
-    listed["sha384"] = {str(i): value.hex() for i, value in values["sha384"].items()}
-    return {"quote": quote, "quote_sig": signature, "pcrs": canonical(listed), "ak_name": machine.ak_name}
-
-
-def sha1_bank() -> dict[str, bytes]:
-    """Return a quote over the SHA-1 bank, by a signature that is strong."""
-    machine = tpm()
-    values = {"sha1": {i: bytes([i + 1]) * 20 for i in range(8)}}
-    selections = (Selection.of(SHA1.id, tuple(range(8))),)
-    digest = pcr_digest(values, selections, SHA256.id)
-    quote, signature = machine.quote(NONCE, PCRS, selections=selections, pcr_digest=digest)
-    listed = {"sha1": {str(i): value.hex() for i, value in values["sha1"].items()}}
-    return {"quote": quote, "quote_sig": signature, "pcrs": canonical(listed), "ak_name": machine.ak_name}
-
-
-def empty_selection() -> dict[str, bytes]:
-    """Return a quote over no PCR at all."""
-    return requoted(tpm(), selections=(Selection.of(SHA256.id, ()),), pcr_digest=SHA256.digest(b""))
-
-
-def with_pcr(index: int, value: bytes) -> dict[str, bytes]:
-    """Return the base parts with one listed PCR value changed or added, the quote untouched."""
-    bank = {i: tpm().values["sha256"][i] for i in PCRS} | {index: value}
-    return changed(pcrs=canonical({"sha256": {str(i): v.hex() for i, v in bank.items()}}))
-
-
-def without_log(parts: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: data for name, data in parts.items() if name != "eventlog"}
-
-
-def zero_pcr() -> SimulatedTpm:
-    """Return a machine on which no firmware measured anything into PCR 3."""
-    bank = tpm().values["sha256"]
-    return replace(tpm(), values={"sha256": {**bank, 3: bytes(32)}}, event_log=b"")
-
-
-def signed_by_another() -> dict[str, bytes]:
-    """Return the base quote signed by a key that is not the AK."""
-    quote = tpm().parts(NONCE, PCRS)["quote"]
-    return changed(quote_sig=encode_signature(sign(new_key("ecc", "another"), quote)))
-
-
-def signed_with_sha1() -> dict[str, bytes]:
-    """Return an RSA quote signed with SHA-1, its digest made to fit."""
-    machine = rsa_tpm()
-    selections = (Selection.of(SHA256.id, PCRS),)
-    quote, _ = machine.quote(NONCE, PCRS, pcr_digest=pcr_digest(machine.values, selections, SHA1.id))
-    signature = encode_signature(sign(machine.ak, quote, algorithm=SHA1.id))
-    return {**machine.parts(NONCE, PCRS), "quote": quote, "quote_sig": signature}
-
-
-def signed_with_pss() -> dict[str, bytes]:
-    """Return an RSA quote signed with RSAPSS by a key whose own scheme is RSASSA."""
-    machine = rsa_tpm()
-    parts = machine.parts(NONCE, PCRS)
-    return {**parts, "quote_sig": encode_signature(sign(machine.ak, parts["quote"], scheme=ALG_RSAPSS))}
-
-
-def with_ak_attributes(attributes: int) -> SimulatedTpm:
-    """Return the base machine with an AK of other attributes, enrolled as it is."""
-    base = tpm()
-    return replace(base, ak_area=ak_public(base.ak, attributes=attributes))
-
-
-def other_ak() -> SimulatedTpm:
-    """Return the base machine quoting with a key of its own making."""
-    key = new_key("ecc", "another")
-    return replace(tpm(), ak=key, ak_area=ak_public(key))
-
-
-def log_event_changed() -> bytes:
-    """Return the log with one bit of the digest of the boot loader changed."""
-    data = bytearray(tpm().event_log)
-    data[data.index(SHA256.digest(b"the boot loader's image"))] ^= 1
-    return bytes(data)
-
-
-def log_data_changed() -> bytes:
-    """Return the log with the Secure Boot variable's value changed, digests untouched."""
-    variable, changed_variable = secure_boot_variable(), secure_boot_variable(b"\x00")
-    return tpm().event_log.replace(variable, changed_variable)
-
-
-def log_cut_between_events() -> bytes:
-    """Return the log without its last event."""
-    return b"".join(measured_boot().events[:-1])
-
-
-def quote_with(**fields: int) -> bytes:
-    """Return the base quote under another TPM_ST or magic."""
-    return encode_quote(replace(decode_quote(tpm().parts(NONCE, PCRS)["quote"]), **fields))  # type: ignore[arg-type]
-
-
-def with_boot(log: BootLog) -> SimulatedTpm:
-    """Return the base machine after another boot, its configuration measured."""
-    return tpm().booted(log).extended(15, sha256(CONFIG))
-
-
-def relabelled() -> SimulatedTpm:
-    """Return a machine whose log calls PCR 7's separator by another name, with an unwanted event before the next one."""
-    log = BootLog()
-    log.add(7, 0x80000001, secure_boot_variable())
-    log.add(7, 0x5, bytes(4))  # the genuine separator, called EV_ACTION
-    for register in range(8):
-        log.add(register, 0x4, bytes(4))
-    return with_boot(log)
-
-
-def sha384_log() -> bytes:
-    """Return a log that carries SHA-384 digests alone."""
-    event = encode_event2(0, 0x4, [(SHA384.id, SHA384.digest(bytes(4)))], bytes(4))
-    return encode_spec_id((SHA384,)) + event
-
-
-def bound(short: bytes) -> Bound:
-    return Bound(BindingDigest(whole=short * 2, short=short))
-
+from verifier.core.binding import BINDING_CHECK
+from verifier.core.encoding import canonical, sha256
+from verifier.tee.base import UnsafeUnbound
+from verifier.tee.tpm2.collateral import encode_not_enrolled
+from verifier.tee.tpm2.layout import FIXED_TPM, RESTRICTED, encode_public, name_of, qualified_name
 
 _OTHER = "ab" * 32
 _EVENTS = "tpm2.workload.event-log"
@@ -339,7 +125,7 @@ CHECKED: tuple[Vector, ...] = (
     vector("event-log-cut-between-events", "rejected", "tpm2.eventlog.replay",
            parts=changed(eventlog=log_cut_between_events())),
     vector("event-log-of-another-boot", "rejected", "tpm2.eventlog.replay",
-           parts=changed(eventlog=measured_boot(kernel=b"another kernel").to_bytes())),
+           parts=changed(eventlog=base_boot(b"another initrd").to_bytes())),
     vector("event-log-of-another-bank", "rejected", "tpm2.eventlog.replay", parts=changed(eventlog=sha384_log())),
     vector("event-data-changed", "rejected", "tpm2.eventlog.data", parts=changed(eventlog=log_data_changed())),
     vector("another-nonce", "rejected", BINDING_CHECK, expected=bound(bytes(32))),
@@ -380,7 +166,7 @@ JUDGED: tuple[Vector, ...] = (
            machine=tpm().extended(15, sha256(CONFIG))),
 )  # fmt: skip
 
-VECTORS = (*ACCEPTED, *DECODED, *CHECKED, *JUDGED)
+VECTORS = (*ACCEPTED, *DECODED, *CHECKED, *JUDGED, *measured.VECTORS, *boot.VECTORS)
 
 _QUOTE_SIZE = len(VECTORS[0].parts["quote"])
 PARTS: Mapping[str, PartForm] = {
@@ -389,6 +175,7 @@ PARTS: Mapping[str, PartForm] = {
     "pcrs": PartForm("kept", ((0, len(VECTORS[0].parts["pcrs"])),)),
     "ak_name": PartForm("fixed", ((0, 34),)),
     "eventlog": PartForm("log"),
+    "ascii_runtime_measurements": PartForm("log"),
 }
 
 # Enrolment and cases have ids of their own, with tests in tests/unit/tee/tpm2: no envelope can fail with them.

@@ -178,6 +178,7 @@ def encode_startup_locality(locality: int, algorithms: Iterable[HashAlgorithm]) 
 
 # Vendor GUIDs in the mixed-endian form in which UEFI stores them.
 EFI_GLOBAL_VARIABLE = bytes.fromhex("61dfe48bca93d211aa0d00e098032b8c")
+EFI_GLOBAL_VARIABLE_TEXT = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 EFI_IMAGE_SECURITY_DATABASE = bytes.fromhex("cbb219d73a3d9645a3bcdad00e67656f")
 
 

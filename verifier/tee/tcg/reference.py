@@ -109,7 +109,7 @@ class SecureBootKeys(Values):
     db: Choices
     dbx: Choices
     authorities: Choices
-    driver_authorities: Choices | None = None
+    driver_authorities: Annotated[tuple[DigestHex, ...], Field(max_length=MAX_CHOICES, strict=False)] = ()
     further: Annotated[tuple[Choices, ...], Field(max_length=MAX_STEPS, strict=False)] = ()
 
 
@@ -124,18 +124,20 @@ class Uki(Values):
 
     ``applications``: Authenticode digests of every image that firmware started after PCR 4's separator, in order: boot loader, image,
     and the kernel in it where its stub starts that through firmware. ``pcr11``: accepted values by boot phase path. ``command_lines``:
-    ``image`` where none may come from outside the image (PCR 12 is zero), or those that may, one at a time.
-    ``verifier identity compute`` predicts all of them.
+    ``image`` where none may come from outside the image (PCR 12 is zero), or those that may, one at a time. One of the three that is
+    left out has to stand in the policy's ``unchecked`` (``workload.uki.command_lines``). ``verifier identity compute`` predicts them.
     """
 
-    applications: Applications
-    pcr11: Annotated[
-        dict[Annotated[str, AfterValidator(_phase_path)], Choices], Field(min_length=1, max_length=MAX_STEPS)
-    ]
+    applications: Applications | None = None
+    pcr11: (
+        Annotated[dict[Annotated[str, AfterValidator(_phase_path)], Choices], Field(min_length=1, max_length=MAX_STEPS)]
+        | None
+    ) = None
     command_lines: (
         Literal["image"]
         | Annotated[
             tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...],
             Field(min_length=1, max_length=MAX_CHOICES, strict=False),
         ]
-    )
+        | None
+    ) = None

@@ -26,11 +26,11 @@ from verifier.core.x509 import (
 from verifier.core.x509chain import Anchor, ChainCache, ChainIds, Path, Profile, verify_chain
 from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
 from verifier.tee.tcg.banks import Banks, decode_banks
+from verifier.tee.tcg.boot import require_boot_replay
 from verifier.tee.tcg.case import log_claims
 from verifier.tee.tcg.data import require_data
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import HASHES, SHA1, STRONG_HASHES, EventLog
-from verifier.tee.tcg.replay import require_replay
 from verifier.tee.tpm2.keys import Key, checked_key, describe, is_signed_by, load_pem_key, spki
 from verifier.tee.tpm2.layout import Quote, Signature, decode_any_signature, decode_quote
 from verifier.tee.tpm2.scheme import quote_claims
@@ -186,7 +186,7 @@ def require_log(log: EventLog, quotes: tuple[SignedQuote, ...], banks: Banks) ->
             bank = banks.get(HASHES[selection.algorithm].name, {})
             want = {pcr: bank[pcr] for pcr in selection.pcrs if pcr in bank}
             algorithm = HASHES[selection.algorithm]
-            require_replay(log, algorithm, want, must_explain=frozenset(), check_id=REPLAY)
+            require_boot_replay(log, algorithm, want, must_explain=frozenset(), check_id=REPLAY)
             compared += 1
     if not compared:
         raise EvidenceRejected(REPLAY, "event log: carries none of the quoted banks")

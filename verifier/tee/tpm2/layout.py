@@ -33,6 +33,7 @@ RESTRICTED, DECRYPT, SIGN = 1 << 16, 1 << 17, 1 << 18
 FIELDS = (
     "ak_name", "magic", "type", "qualified_signer", "extra_data", "clock", "reset_count", "restart_count", "safe",
     "firmware_version", "pcr_select", "pcr_digest", "signature", "pcrs", "eventlog",
+    "ascii_runtime_measurements",
 )  # fmt: skip
 
 MAGIC_ID = "tpm2.quote.magic"

@@ -12,7 +12,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from verifier.tee.base import Values
-from verifier.tee.tcg.reference import RegisterRule
+from verifier.tee.ima.reference import ImaRules
+from verifier.tee.tcg.reference import RegisterRule, SecureBootKeys, Uki
 
 Sha256Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ZERO = "0" * 64
@@ -77,13 +78,19 @@ class Firmware(Values):
     pcrs: Annotated[dict[FirmwareIndex, Sha256Hex], Field(min_length=1), AfterValidator(_firmware_values)] | None = None
     event_log: Annotated[Rules, AfterValidator(_firmware_registers)] | None = None
     secure_boot: bool | None = None  # as a replayed log proves it, before PCR 7's separator
+    secure_boot_keys: SecureBootKeys | None = None  # that it is on, by which keys, and who vouched for what was started
 
 
 class Workload(Values):
-    """What runs: PCR 0 to 15, as values, as closed event-log rules, or both. Only what is named is selected."""
+    """What runs: PCR 0 to 15, as values, as closed event-log rules, as a unified kernel image, and the files that it used.
+
+    Only what is named is selected.
+    """
 
     pcrs: Annotated[dict[WorkloadIndex, Sha256Hex], Field(min_length=1), AfterValidator(_workload_values)] | None = None
     event_log: Rules | None = None
+    uki: Uki | None = None  # the unified kernel image: PCRs 4, 11 and 12
+    ima: ImaRules | None = None  # the measured files, all of them, up to the quoted PCR 10
 
 
 class Extended(Values):

@@ -12,10 +12,14 @@ from typing import Any
 from verifier.core.encoding import sha256
 from verifier.core.rules import Judgement, Rule
 from verifier.tee.base import Bin, Matched, Verified
+from verifier.tee.ima.explain import explain
+from verifier.tee.tcg.bootrules import PCR_SECURE_BOOT, judge_secure_boot_keys, judge_uki
 from verifier.tee.tcg.closed import judge_rules
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.layout import SHA256
+from verifier.tee.tcg.uki import PCR_APPLICATION, PCR_COMMAND_LINE, PCR_UKI
 from verifier.tee.tpm2.decode import Evidence
+from verifier.tee.tpm2.measured import quoted_aggregates, quoted_list
 from verifier.tee.tpm2.verify import Collateral
 
 Tpm2Verified = Verified[Evidence, Collateral]
@@ -36,6 +40,7 @@ BINS: Mapping[str, Bin] = {
     "signature": "ignored",
     "pcrs": "rules",
     "eventlog": "rules",
+    "ascii_runtime_measurements": "rules",
 }
 
 
@@ -87,6 +92,29 @@ def _judge_secure_boot(verified: Tpm2Verified, expected: Any) -> Judgement:
     proves = value is not None and value == quoted(verified).get(register)
     seen = proven_secure_boot(evidence.log, SHA256, register) if proves and evidence.log is not None else None
     return Judgement(seen is not None and (seen == "on") is expected, seen)
+
+
+def _judge_secure_boot_keys(verified: Tpm2Verified, expected: Any) -> Judgement:
+    evidence = verified.evidence
+    detail = judge_secure_boot_keys(expected, evidence.log, quoted(verified), evidence.replayed)
+    return Judgement(not detail, not detail, detail)
+
+
+def _judge_uki(verified: Tpm2Verified, expected: Any) -> Judgement:
+    evidence = verified.evidence
+    detail, seen = judge_uki(expected, evidence.log, quoted(verified), evidence.replayed)
+    return Judgement(not detail, seen, detail)
+
+
+def _judge_ima(verified: Tpm2Verified, expected: Any) -> Judgement:
+    evidence = verified.evidence
+    if evidence.ima is None:
+        return Judgement(ok=False, seen=None, detail="IMA list: got none, want one")
+    if not quoted(verified):
+        return Judgement(ok=False, seen=None, detail="quote: got another bank, want sha256")
+    result = explain(quoted_list(evidence), expected, aggregates=quoted_aggregates(evidence, SHA256.name))
+    ignored = len(evidence.ima.entries) - evidence.ima_quoted
+    return Judgement(not result.detail, {**result.counts, "after_the_quote": ignored}, result.detail)
 
 
 def _judge_config(verified: Tpm2Verified, expected: Any) -> Judgement:
@@ -166,6 +194,15 @@ RULES: tuple[Rule[Tpm2Verified], ...] = (
         remedy="turn Secure Boot on, and have the attester send the boot's event log",
     ),
     Rule(
+        id="tpm2.firmware.secure-boot-keys",
+        scope="firmware",
+        field="secure_boot_keys",
+        judge=_judge_secure_boot_keys,
+        layout_fields=("eventlog",),
+        trust_claim="configuration",
+        remedy="compare PCR 7's events with the identity: enrol the keys that it names, boot what its authorities signed",
+    ),
+    Rule(
         id="tpm2.workload.pcrs",
         scope="workload",
         field="pcrs",
@@ -184,6 +221,25 @@ RULES: tuple[Rule[Tpm2Verified], ...] = (
         remedy="have the attester send the boot's event log; publish rules that explain every event",
     ),
     Rule(
+        id="tpm2.workload.uki",
+        scope="workload",
+        field="uki",
+        judge=_judge_uki,
+        layout_fields=("eventlog", "pcrs"),
+        trust_claim="executables",
+        remedy="boot the image that the identity names, without a command line of the boot loader's; after an update, publish"
+        " a new version (verifier identity compute)",
+    ),
+    Rule(
+        id="tpm2.workload.ima",
+        scope="workload",
+        field="ima",
+        judge=_judge_ima,
+        layout_fields=("ascii_runtime_measurements",),
+        trust_claim="file-system",
+        remedy="remove the files that the detail names, or add their digests to a new version of the identity",
+    ),
+    Rule(
         id="tpm2.config.extended",
         scope="config",
         field="extended",
@@ -196,10 +252,14 @@ RULES: tuple[Rule[Tpm2Verified], ...] = (
 )
 
 
+_UKI_PCRS = {"applications": PCR_APPLICATION, "pcr11": PCR_UKI, "command_lines": PCR_COMMAND_LINE}
+
+
 def measurement(verified: Tpm2Verified, matched: tuple[Matched, ...]) -> str:
     """SHA-256 over the raw values of all PCRs that matched firmware and workload identities select, each once, ascending.
 
-    "" where they select none that is in the quote's SHA-256 bank.
+    "" where they select none that is in the quote's SHA-256 bank. PCR 10 is not among them, whatever ``ima`` says: it changes with
+    every file that is used for the first time, and would make no two tokens of a workload alike.
     """
     values = quoted(verified)
     indexes: set[int] = set()
@@ -207,6 +267,8 @@ def measurement(verified: Tpm2Verified, matched: tuple[Matched, ...]) -> str:
         if identity.scope in ("firmware", "workload"):
             indexes |= {int(index) for index in identity.values.get("pcrs") or {}}
             indexes |= {int(rule["index"]) for rule in identity.values.get("event_log") or ()}
+            indexes |= {pcr for name, pcr in _UKI_PCRS.items() if (identity.values.get("uki") or {}).get(name)}
+            indexes |= {PCR_SECURE_BOOT} if identity.values.get("secure_boot_keys") else set()
     if not indexes or not indexes <= values.keys():
         return ""
     return sha256(b"".join(values[index] for index in sorted(indexes))).hex()

@@ -7,12 +7,14 @@ from typing import Any
 
 from verifier.core.x509chain import Root
 from verifier.tee.base import Need, Scheme
+from verifier.tee.ima.decode import MeasurementList
 from verifier.tee.tcg.case import log_claims
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.layout import HASHES, SHA256
 from verifier.tee.tpm2.collateral import AK_KIND, AK_NEED, decode_enrolled_ak
 from verifier.tee.tpm2.decode import OPTIONAL_PARTS, REQUIRED_PARTS, Evidence, decode, encode
 from verifier.tee.tpm2.layout import FIELDS, Quote
+from verifier.tee.tpm2.measured import IMA_CHECKS
 from verifier.tee.tpm2.observe import observe
 from verifier.tee.tpm2.reference import Config, Exceptions, Firmware, Platform, Workload
 from verifier.tee.tpm2.rules import BINS, RULES, Tpm2Verified, measurement
@@ -37,11 +39,24 @@ def quote_claims(quote: Quote) -> dict[str, Any]:
 def _evidence_claims(evidence: Evidence) -> dict[str, Any]:
     claims = {"ak_name": evidence.ak_name.hex(), **quote_claims(evidence.quote)}
     claims["pcrs"] = {bank: {str(i): v.hex() for i, v in values.items()} for bank, values in evidence.banks.items()}
+    if evidence.ima is not None:
+        claims["ima"] = _ima_claims(evidence, evidence.ima)
     if evidence.log is None:
         return claims
     # What a replayed log proves, not what it says: records outlive the reader who knows the difference.
     proven = proven_secure_boot(evidence.log, SHA256) if evidence.replayed else None
     return {**claims, "log": {**log_claims(evidence.log), "secure_boot": proven}}
+
+
+def _ima_claims(evidence: Evidence, ima: MeasurementList) -> dict[str, Any]:
+    """Say how much of the list the quote bears out; the rest was measured later and counts for nothing."""
+    quoted = ima.entries[: evidence.ima_quoted]
+    return {
+        "entries": len(ima.entries),
+        "quoted_entries": len(quoted),
+        "template": ",".join(ima.templates),
+        "violations": sum(entry.is_violation for entry in quoted),
+    }
 
 
 def _needs(evidence: Evidence, _given: frozenset[str]) -> tuple[Need, ...]:
@@ -73,7 +88,7 @@ SCHEME: Scheme[Evidence, Collateral] = Scheme(
     bound_value=lambda evidence: evidence.quote.extra_data,
     needs=_needs,
     collate=_collate,
-    checks=CHECKS,
+    checks=(*CHECKS, *IMA_CHECKS),
     anchors=(),
     rules=RULES,
     identity_models={"platform": Platform, "firmware": Firmware, "workload": Workload, "config": Config},

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from verifier.core.errors import EvidenceRejected, mismatch
 from verifier.tee.base import Check, Subject
+from verifier.tee.tcg.boot import require_boot_replay
 from verifier.tee.tcg.data import DATA_IS_HASHED_STRICTLY, require_data
 from verifier.tee.tcg.layout import HASHES, STRONG_HASHES
-from verifier.tee.tcg.replay import require_replay
 from verifier.tee.tpm2.collateral import AK_ID, EnrolledKey
 from verifier.tee.tpm2.decode import Evidence
 from verifier.tee.tpm2.enrolment import ak_faults
@@ -35,7 +35,8 @@ REPLAY = "tpm2.eventlog.replay"
 EVENT_DATA = "tpm2.eventlog.data"
 
 # PCRs that firmware and boot loaders extend and log. Left out: 10 (IMA, a list of its own), 15 (the attester's configuration,
-# extended after the boot) and 16 to 23 (resettable). Those have to replay only where the log has events for them.
+# extended after the boot) and 16 to 23 (resettable). Those have to replay only where the log has events for them. PCR 11 may be some
+# boot phases further on than the log says.
 LOGGED_PCRS = frozenset((*range(10), 11, 12, 13, 14))
 FIRMWARE_PCRS = frozenset(range(8))
 
@@ -163,7 +164,7 @@ def _check_replay(subject: Tpm2Subject) -> None:
         return
     for bank, values in subject.evidence.banks.items():
         algorithm = next(a for a in HASHES.values() if a.name == bank)
-        require_replay(log, algorithm, values, must_explain=LOGGED_PCRS, check_id=REPLAY)
+        require_boot_replay(log, algorithm, values, must_explain=LOGGED_PCRS, check_id=REPLAY)
 
 
 def _check_event_data(subject: Tpm2Subject) -> None:
@@ -180,16 +181,41 @@ CHECKS: tuple[Check[Evidence, Collateral], ...] = (
         _check_enrolled,
         redundant_with=NAME,
         why="without an enrolled key there is no Name to compare either; this one says plainly what is wrong",
+        remedy="enrol the TPM for this tenant (verifier enrolment, attester enrol), or take the workload to one that is",
     ),
-    Check(NAME, _check_name),
-    Check(ATTRIBUTES, _check_attributes),
-    Check(SIGNATURE_SCHEME, _check_scheme),
-    Check(SIGNATURE, _check_signature),
-    Check(QUALIFIED_SIGNER, _check_qualified_signer),
-    Check(SELECTION, _check_selection),
-    Check(PCRS, _check_pcrs),
-    Check(PCR_DIGEST, _check_pcr_digest),
-    Check(ZERO_PCRS, _check_zero_pcrs),
-    Check(REPLAY, _check_replay),
-    Check(EVENT_DATA, _check_event_data),
+    Check(NAME, _check_name, remedy="enrol the TPM anew: the store's record is of another key than the quote names"),
+    Check(
+        ATTRIBUTES,
+        _check_attributes,
+        remedy="make the AK anew from the attester's template (restricted, sign, fixedTPM, fixedParent), and enrol it",
+    ),
+    Check(
+        SIGNATURE_SCHEME,
+        _check_scheme,
+        remedy="make an AK whose own scheme is RSASSA, RSAPSS or ECDSA with SHA-256 or stronger, and quote with that scheme",
+    ),
+    Check(
+        SIGNATURE,
+        _check_signature,
+        remedy="quote with the enrolled AK; if the TPM was cleared or replaced, enrol it anew",
+    ),
+    Check(
+        QUALIFIED_SIGNER,
+        _check_qualified_signer,
+        remedy="make the AK as a primary key of the endorsement hierarchy, or under the enrolled EK",
+    ),
+    Check(SELECTION, _check_selection, remedy="quote one PCR bank, SHA-256 or stronger, with at least one PCR"),
+    Check(PCRS, _check_pcrs, remedy="send exactly the quoted PCRs' values, in the quoted bank"),
+    Check(PCR_DIGEST, _check_pcr_digest, remedy="read the PCRs again after quoting: one was extended in between"),
+    Check(ZERO_PCRS, _check_zero_pcrs, remedy="boot with firmware that measures into PCR 0 to 7 of the quoted bank"),
+    Check(
+        REPLAY,
+        _check_replay,
+        remedy="send the event log of this very boot, unchanged and whole (binary_bios_measurements)",
+    ),
+    Check(
+        EVENT_DATA,
+        _check_event_data,
+        remedy="send the event log as the firmware wrote it; where the firmware itself is wrong, leave the log out",
+    ),
 )

@@ -39,6 +39,11 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "ima.violations": "how many lines say that a file changed while it was measured",
         "log": "the event log that came with the quote",
         **{f"log.{name}": text for name, text in LOG_WORDS.items()},
+        "ima": "the list of measured files that came with the quote",
+        "ima.entries": "how many entries the list has",
+        "ima.quoted_entries": "how many of them the quoted PCR 10 bears out; what follows was measured after the quote",
+        "ima.template": "which templates the entries are written in",
+        "ima.violations": "how many quoted entries say that a file was written to while it was measured",
     }
 )
 
@@ -58,6 +63,9 @@ REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
         "tpm2.pcrs.zero": "use a machine whose firmware measures its boot into this bank, or switch the bank on in its setup",
         "tpm2.eventlog.replay": "send the log of this very boot, whole and unchanged",
         "tpm2.eventlog.data": "do not believe what the log says of this event: its data were changed after they were measured",
+        "tpm2.decode.ascii_runtime_measurements": "send /sys/kernel/security/ima/ascii_runtime_measurements as the kernel prints it",
+        "tpm2.ima.template": "send the list as the kernel prints it: something changed an entry on its way",
+        "tpm2.ima.replay": "quote PCR 10, then read the whole list of the same boot; update a kernel that is older than 5.8",
         "tpm2.decode.ak_pub": "give the attestation key as one PEM public key, RSA of 2048 bits or more, or a NIST curve",
         "tpm2.decode.ak_cert": "give the attestation key's certificate, DER or PEM, with a key of a kind that TPMs have",
         "tpm2.decode.pcrs": 'give the PCR values as {"sha256": {"0": "<hex>"}}, each once, at their full length',

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from attester.simulated.bootlog import measured_boot
 from attester.simulated.tpm2 import PrivateKey, SimulatedTpm, make_tpm, new_key, pcr_digest, sign
-from tests.vectors.tpm2.recipes import NONCE, PCRS, rsa_tpm, tpm
+from tests.vectors.tpm2.forging import NONCE, PCRS, rsa_tpm, tpm
 from verifier.core.errors import BridgeError
 from verifier.tee.case import CaseError, CaseFiles
 from verifier.tee.registry import CASES

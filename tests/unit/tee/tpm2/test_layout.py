@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attester.simulated.tpm2 import make_tpm
-from tests.vectors.tpm2.recipes import NONCE, PCRS, enrolled
+from tests.vectors.tpm2.forging import NONCE, PCRS, enrolled
 from verifier.core.errors import MalformedEvidence
 from verifier.tee.tcg.banks import decode_banks
 from verifier.tee.tcg.layout import HASHES, SHA1, SHA256, SHA384

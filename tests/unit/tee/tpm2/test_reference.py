@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from attester.simulated.tpm2 import make_tpm
 from tests.support.vectors import verify_vector
-from tests.vectors.tpm2.recipes import ACCEPTED, good_values, tpm
+from tests.vectors.tpm2.forging import good_values, tpm
+from tests.vectors.tpm2.recipes import ACCEPTED
 from verifier.core.encoding import sha256
 from verifier.tee.base import Matched
 from verifier.tee.tpm2.reference import Config, Firmware, Platform, Workload
@@ -83,6 +84,9 @@ def test_the_measurement_hashes_each_selected_pcr_once_in_ascending_order() -> N
     assert measurement(verified, identities) == sha256(bank[0] + bank[4] + bank[8] + bank[9]).hex()
     assert measurement(verified, (matched("workload", pcrs=None, event_log=None),)) == ""
     assert measurement(verified, (matched("workload", pcrs={"16": ""}),)) == ""
+    keyed = (matched("workload", uki={"pcr11": {"": ["x"]}}), matched("firmware", secure_boot_keys={"pk": ["x"]}))
+    assert measurement(verified, keyed) == sha256(bank[7] + bank[11]).hex()
+    assert measurement(verified, (matched("workload", ima={"files": ["x"]}),)) == ""
 
 
 def test_the_instance_is_the_enrolled_aks_name() -> None:
