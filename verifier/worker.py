@@ -15,6 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import FrameType
+from typing import Any, Literal
 
 import structlog
 
@@ -93,6 +94,10 @@ class CollateralMetrics:
     def refused(self, check_id: str) -> None:
         """Count a want that was not taken down."""
         metrics.WANTS_REFUSED.labels(check_id).inc()
+
+    def note(self, level: Literal["info", "warning"], event: str, **fields: Any) -> None:
+        """Write a log line."""
+        (_log.warning if level == "warning" else _log.info)(event, **fields)
 
     def waiting(self, counts: Mapping[tuple[str, Lane], int]) -> None:
         """Show how many wait."""

@@ -14,9 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
-import structlog
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from verifier.adapters.collateral.cache import Cache, Entry, make_folder
@@ -39,7 +38,6 @@ _FIRST_PAUSE_S: Final = 5.0
 _FRESH_S: Final = 60
 # However long an issuer lets it live, what says who is revoked or out of date is looked at again after so many seconds.
 _MOST_AGE_S: Final = 12 * 3600
-_log = structlog.get_logger("verifier.collateral")
 
 
 class Vendor(Protocol):
@@ -63,6 +61,10 @@ class Observer(Protocol):
         """A want was not taken down."""
         ...
 
+    def note(self, level: Literal["info", "warning"], event: str, **fields: Any) -> None:
+        """For the log; fields hold no secret."""
+        ...
+
     def waiting(self, counts: Mapping[tuple[str, Lane], int]) -> None:
         """So many wants wait."""
         ...
@@ -80,6 +82,9 @@ class Unobserved:
 
     def refused(self, check_id: str) -> None:
         """Count nothing."""
+
+    def note(self, level: Literal["info", "warning"], event: str, **fields: Any) -> None:
+        """Say nothing."""
 
     def waiting(self, counts: Mapping[tuple[str, Lane], int]) -> None:
         """Count nothing."""
@@ -215,7 +220,7 @@ class Fetcher:
         except Absent as error:
             with self._lock:
                 self._wants.absent(item, str(error), time.monotonic())
-            _log.info("collateral-absent", item=str(item), reason=str(error))
+            self.observer.note("info", "collateral-absent", item=str(item), reason=str(error))
             return "absent"
         except (Failed, CannotDecide) as error:
             return self._fail(lane, item, error)
@@ -226,7 +231,7 @@ class Fetcher:
                 self._wants.failed(item, "it came expired", time.monotonic())
             else:
                 self._wants.done(item)
-        _log.info("collateral-fetched", item=str(item), kept=kept, expires=entry.facts.expires)
+        self.observer.note("info", "collateral-fetched", item=str(item), kept=kept, expires=entry.facts.expires)
         return kept
 
     def _nap(self, seconds: float) -> None:
@@ -259,7 +264,9 @@ class Fetcher:
         pause = min(_MOST_PAUSE_S, pause) + random.uniform(0.0, 0.5)  # noqa: S311 - jitter
         with self._lock:
             self._wants.put_back(item, pause, time.monotonic())
-        _log.warning("collateral-throttled", item=str(item), reason=str(error), pause_s=round(pause, 1))
+        self.observer.note(
+            "warning", "collateral-throttled", item=str(item), reason=str(error), pause_s=round(pause, 1)
+        )
         return "throttled"
 
     def _fail(self, lane: _Lane, item: Item, error: Failed | CannotDecide) -> str:
@@ -271,7 +278,7 @@ class Fetcher:
                 # The vendor is down, not this one document: the others need not find out one by one.
                 lane.silent += 1
                 self._wants.pause(item.vendor, min(30.0, 2.0 ** min(lane.silent - 1, 10)), now)
-        _log.warning("collateral-failed", item=str(item), kind=kind, reason=str(error))
+        self.observer.note("warning", "collateral-failed", item=str(item), kind=kind, reason=str(error))
         return kind
 
     # -- renewing -------------------------------------------------------------------------------------------------------
@@ -290,7 +297,7 @@ class Fetcher:
                     passed = time.monotonic()
                     self._round(listed)
             except CannotDecide as error:
-                _log.warning("collateral-waits", check_id=error.check_id, detail=error.detail)
+                self.observer.note("warning", "collateral-waits", check_id=error.check_id, detail=error.detail)
             self.stop.wait(_UPKEEP_S)
 
     def _round(self, listed: frozenset[str]) -> None:

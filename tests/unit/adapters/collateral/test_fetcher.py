@@ -77,6 +77,9 @@ class Watcher:
         """Count a refusal."""
         self.refusals[check_id] += 1
 
+    def note(self, level: str, event: str, **fields: Any) -> None:
+        """Nothing."""
+
     def waiting(self, counts: Mapping[tuple[str, Lane], int]) -> None:
         """Nothing."""
 
