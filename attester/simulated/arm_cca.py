@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from attester.envelope import Envelope
 from attester.simulated.certificates import (
     Extra,
     Signer,
@@ -26,6 +27,7 @@ from attester.simulated.certificates import (
     spki,
 )
 from verifier.core import cbor, cose
+from verifier.core.binding import BindingDigest
 from verifier.core.x509 import OID_SUBJECT_ALT_NAME, USAGE_CERT_SIGN, USAGE_DIGITAL_SIGNATURE, der_tlv
 from verifier.core.x509chain import Anchor
 from verifier.tee.arm_cca import layout
@@ -215,3 +217,8 @@ class ForgedArm:
     def parts(self, challenge: bytes, personalization_value: bytes = bytes(64)) -> dict[str, bytes]:
         """Return evidence that carries this challenge of 64 bytes, of a realm that was created with this value."""
         return {"cca_token": self.token(challenge=challenge, realm={44235: personalization_value})}
+
+
+def realm_envelope(arm: ForgedArm, digest: BindingDigest, personalization_value: bytes = bytes(64)) -> Envelope:
+    """Return a realm's evidence for a challenge, with the endorsement of its platform."""
+    return Envelope("arm-cca", arm.parts(digest.whole, personalization_value), arm.endorsements())

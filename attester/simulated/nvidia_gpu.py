@@ -7,7 +7,7 @@ block and any opaque field set. Keys follow from what makes each unique, so the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from attester.envelope import Envelope
 from attester.simulated.certificates import (
     Extra,
     Signer,
@@ -28,6 +29,7 @@ from attester.simulated.certificates import (
     spki,
     subject_key_id,
 )
+from verifier.core.binding import BindingDigest, evidence_component
 from verifier.core.x509 import USAGE_CERT_SIGN, USAGE_CRL_SIGN, USAGE_DIGITAL_SIGNATURE, der_tlv
 from verifier.core.x509chain import Anchor
 from verifier.tee.nvidia_gpu import layout
@@ -261,3 +263,20 @@ class ForgedNvidia:
 def without(extensions: Sequence[Extra], *oids: str) -> tuple[Extra, ...]:
     """Return extensions with some left out."""
     return tuple(replace(extension) for extension in extensions if extension.oid not in oids)
+
+
+def gpu_envelope(gpu: ForgedNvidia, digest: BindingDigest) -> Envelope:
+    """Return the GPU's evidence for a challenge, by itself or as the part of a composite that is made first."""
+    return Envelope("nvidia-gpu", gpu.parts(digest.short))
+
+
+def envelope_with_gpu(
+    scheme: str, gpu: ForgedNvidia, digest: BindingDigest, cpu: Callable[[BindingDigest], Envelope]
+) -> Envelope:
+    """Return the evidence of a machine with a GPU (``sev-snp-gpu``, ``tdx-gpu``).
+
+    ``cpu`` makes the CPU's, last, and is handed the digest that vouches for the GPU's.
+    """
+    beside = gpu_envelope(gpu, digest)
+    vouching = digest.over((evidence_component(beside.scheme, beside.parts),))
+    return Envelope(scheme, {}, {}, (cpu(vouching), beside))

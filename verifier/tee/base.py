@@ -295,11 +295,11 @@ def watched_checks() -> Iterator[list[tuple[str, bool]]]:
 def run_checks(scheme: Scheme[E, C], subject: Subject[E, C], expected: Expected) -> Verified[E, C]:
     """Run a composite's inner parts, then every check in order, then the binding. The first no is raised.
 
-    An empty checklist is a programmer's error.
+    Nothing to check at all, in no part either, is a programmer's error.
     """
-    if not scheme.checks:
-        raise TypeError(f"{scheme.name}: nothing to check")
     inner = {part.scheme.name: _run_inner(part) for part in scheme.inner(subject)}
+    if not scheme.checks and not inner:
+        raise TypeError(f"{scheme.name}: nothing to check")
     watcher = _WATCHER.get()
     for check in scheme.checks:
         if watcher is not None:

@@ -7,11 +7,28 @@ schemes (``Scheme.inner``); their rules keep their ids, so that ``sev-snp.policy
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
+from verifier.core.binding import Component, evidence_component
 from verifier.core.rules import Judgement, Rule, Scope
-from verifier.tee.base import Bin, Scheme, Verified
+from verifier.core.x509chain import Anchor, Root
+from verifier.tee.base import (
+    Bin,
+    Carried,
+    Check,
+    Inner,
+    Mark,
+    Need,
+    Scheme,
+    Subject,
+    Values,
+    Verified,
+    weakest_root,
+)
+
+# Evidence or collateral of a joint composite: one entry an inner scheme, by its name.
+JointRecord: TypeAlias = Mapping[str, Any]
 
 
 def lift(rule: Rule[Any], part: str, *, scope: Scope | None = None, field: str | None = None) -> Rule[Any]:
@@ -66,3 +83,154 @@ def lifted_bins(
         else:
             bins[lifted] = "reported" if where == "rules" else where
     return bins
+
+
+def own_anchors(anchors: tuple[Anchor, ...], scheme: Scheme[Any, Any]) -> tuple[Anchor, ...]:
+    """Return the anchors that an inner scheme may use: its own vendor's and the operator's, never another vendor's."""
+    return tuple(anchor for anchor in anchors if anchor.root != "vendor" or anchor in scheme.anchors)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joint:
+    """A composite of whole envelopes: a binder, made last, and those whose evidence it vouches for by its hash.
+
+    Evidence and collateral are one entry a scheme, by its name. Parts and endorsements are named ``<scheme>.<name>``, as
+    ``core.wire.flatten`` names those of components; needs keep the names that their schemes give them.
+    """
+
+    binder: Scheme[Any, Any]
+    others: tuple[Scheme[Any, Any], ...]
+
+    @property
+    def schemes(self) -> tuple[Scheme[Any, Any], ...]:
+        """All of them, those that were made first ahead."""
+        return (*self.others, self.binder)
+
+    def names(self, read: Callable[[Scheme[Any, Any]], Collection[str]]) -> frozenset[str]:
+        """Return every scheme's names (parts, endorsements) as the composite's."""
+        return frozenset(f"{_prefix(scheme)}{name}" for scheme in self.schemes for name in read(scheme))
+
+    def decode(self, parts: Mapping[str, bytes]) -> JointRecord:
+        """Decode each scheme's parts by itself; ``MalformedEvidence`` under its own ids."""
+        return {scheme.name: scheme.decode(_own(scheme, parts)) for scheme in self.schemes}
+
+    def encode(self, evidence: JointRecord) -> dict[str, bytes]:
+        """Write all parts back."""
+        return {
+            f"{_prefix(scheme)}{name}": data
+            for scheme in self.schemes
+            for name, data in scheme.encode(evidence[scheme.name]).items()
+        }
+
+    def needs(self, evidence: JointRecord, have: frozenset[str]) -> tuple[Need, ...]:
+        """Ask for what each scheme asks for. Two that use one name are a programmer's error."""
+        asked = [need for scheme in self.schemes for need in self._needs_of(scheme, evidence, have)]
+        if len({need.name for need in asked}) != len(asked):
+            raise TypeError(f"needs: got a name twice in {[need.name for need in asked]}")
+        return tuple(asked)
+
+    def _needs_of(self, scheme: Scheme[Any, Any], evidence: JointRecord, have: Collection[str]) -> tuple[Need, ...]:
+        return scheme.needs(evidence[scheme.name], frozenset(_own(scheme, dict.fromkeys(have, b""))))
+
+    def collate(self, evidence: JointRecord, given: Mapping[str, bytes]) -> JointRecord:
+        """Hand each scheme its own endorsements, and what it had asked for."""
+        collected: dict[str, Any] = {}
+        for scheme in self.schemes:
+            carried = _own(scheme, given)
+            asked = {need.name for need in self._needs_of(scheme, evidence, given.keys())}
+            fetched = {name: data for name, data in given.items() if name in asked}
+            collected[scheme.name] = scheme.collate(evidence[scheme.name], {**carried, **fetched})
+        return collected
+
+    def marks(self, found: Mapping[str, bytes], anchors: tuple[Anchor, ...]) -> tuple[Mark, ...]:
+        """Return every scheme's never-falling numbers."""
+        return tuple(mark for scheme in self.schemes for mark in scheme.marks(found, own_anchors(anchors, scheme)))
+
+    def subject_of(self, scheme: Scheme[Any, Any], subject: Subject[JointRecord, JointRecord]) -> Subject[Any, Any]:
+        """Return what an inner scheme's checks are given."""
+        anchors = own_anchors(subject.anchors, scheme)
+        evidence, collateral = subject.evidence[scheme.name], subject.collateral[scheme.name]
+        return Subject(evidence, collateral, anchors, subject.now, subject.chains)
+
+    def inner(self, subject: Subject[JointRecord, JointRecord]) -> tuple[Inner, ...]:
+        """Have every part verified. What they carry is compared with the challenge through ``also_bound`` and the binder."""
+        return tuple(Inner(scheme, self.subject_of(scheme, subject)) for scheme in self.schemes)
+
+    def components(self, evidence: JointRecord) -> tuple[Component, ...]:
+        """List what the binder vouches for: the hash of each other's parts."""
+        return tuple(evidence_component(s.name, s.encode(evidence[s.name])) for s in self.others)
+
+    def also_bound(self, evidence: JointRecord) -> tuple[Carried, ...]:
+        """Return the others' own fields: made first, each carries the digest over no components."""
+        own = (Carried(s.bound_value(evidence[s.name]), s.binding_size) for s in self.others)
+        return (*own, *(more for s in self.others for more in s.also_bound(evidence[s.name])))
+
+    def root(self, subject: Subject[JointRecord, JointRecord]) -> Root:
+        """Return the least trusted of the anchors."""
+        return weakest_root(*(scheme.root(self.subject_of(scheme, subject)) for scheme in self.schemes))
+
+    def bins(self, rules: Collection[Rule[Any]]) -> Mapping[str, Bin]:
+        """Return every scheme's bins, lifted."""
+        return {name: where for scheme in self.schemes for name, where in lifted_bins(scheme, rules).items()}
+
+    def evidence_claims(self, evidence: JointRecord) -> dict[str, Any]:
+        """Say what each part says, under its scheme's name."""
+        return {s.name.replace("-", "_"): s.evidence_claims(evidence[s.name]) for s in self.schemes}
+
+
+def _prefix(scheme: Scheme[Any, Any]) -> str:
+    return f"{scheme.name.replace('-', '_')}."
+
+
+def _own(scheme: Scheme[Any, Any], named: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Pick what is a scheme's own, under the names that it knows."""
+    prefix = _prefix(scheme)
+    return {name.removeprefix(prefix): data for name, data in named.items() if name.startswith(prefix)}
+
+
+def joined(
+    name: str,
+    joint: Joint,
+    *,
+    checks: tuple[Check[JointRecord, JointRecord], ...],
+    rules: tuple[Rule[Any], ...],
+    identity_models: Mapping[Scope, type[Values]],
+    exceptions_model: type[Values],
+    observe: Callable[[Verified[Any, Any]], Mapping[Scope, Mapping[str, Any]]],
+) -> Scheme[JointRecord, JointRecord]:
+    """Make the scheme of a joint composite. What the token says of the machine is what the binder says."""
+    binder = joint.binder
+    return Scheme(
+        name=name,
+        host_excluded=binder.host_excluded,
+        required_parts=joint.names(lambda scheme: scheme.required_parts),
+        optional_parts=joint.names(lambda scheme: scheme.optional_parts),
+        endorsement_names=joint.names(lambda scheme: scheme.endorsement_names),
+        binding_size=binder.binding_size,
+        decode=joint.decode,
+        encode=joint.encode,
+        bound_value=lambda evidence: binder.bound_value(evidence[binder.name]),
+        also_bound=joint.also_bound,
+        components=joint.components,
+        inner=joint.inner,
+        anchors_of=tuple(scheme.name for scheme in joint.schemes),
+        needs=joint.needs,
+        collate=joint.collate,
+        checks=checks,
+        anchors=tuple(anchor for scheme in joint.schemes for anchor in scheme.anchors),
+        rules=rules,
+        identity_models=identity_models,
+        exceptions_model=exceptions_model,
+        layout_fields=tuple(field for scheme in joint.schemes for field in lifted_fields(scheme)),
+        bins=joint.bins(rules),
+        evidence_claims=joint.evidence_claims,
+        root=joint.root,
+        measurement=lambda verified, matched: binder.measurement(verified.inner[binder.name], matched),
+        instance=lambda verified: binder.instance(verified.inner[binder.name]),
+        debug_status=lambda evidence: binder.debug_status(evidence[binder.name]),
+        tcb_status=lambda verified: binder.tcb_status(verified.inner[binder.name]),
+        mandatory_rules=frozenset(one for scheme in joint.schemes for one in scheme.mandatory_rules),
+        marks=joint.marks,
+        software_classes=frozenset(one for scheme in joint.schemes for one in scheme.software_classes),
+        observe=observe,
+    )

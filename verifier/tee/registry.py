@@ -20,10 +20,13 @@ _FOLDERS: Final = (
     "aws_nitro",
     "aws_nitrotpm",
     "azure_snp_vtpm",
+    "azure_tdx_vtpm",
     "nvidia_gpu",
     "sev_snp",
+    "sev_snp_gpu",
     "sgx",
     "tdx",
+    "tdx_gpu",
     "tpm2",
 )
 _PLATFORMS: Final = ("tcg", "ccel", "ima")

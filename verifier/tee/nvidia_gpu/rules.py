@@ -227,3 +227,15 @@ def observe(verified: GpuVerified) -> Mapping[Scope, Mapping[str, Any]]:
             "measurements": {str(b.index): [b.value.hex()] for b in evidence.blocks if any(b.value)} or None,
         },
     }
+
+
+# What a machine's identities call these fields, beside the CPU's own.
+BESIDE: Final = "gpu_"
+
+
+def observe_beside(verified: GpuVerified) -> Mapping[Scope, Mapping[str, Any]]:
+    """Say the same as a composite's identities say it."""
+    return {
+        scope: {f"{BESIDE}{name}": value for name, value in values.items()}
+        for scope, values in observe(verified).items()
+    }

@@ -1,0 +1,182 @@
+"""Vectors of composites that are made of whole envelopes: those of the schemes inside, each beside a wholesome rest, and their own.
+
+A fault of an inner part has to show in the composite under the very id that it has alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from attester.envelope import Envelope
+from attester.simulated.nvidia_gpu import ForgedNvidia, envelope_with_gpu, gpu_envelope
+from tests.support.vectors import Outcome, PartForm, Vector, base_of
+from tests.vectors.nvidia_gpu import recipes as gpu_recipes
+from verifier.core.binding import BindingDigest, Context, binding_digest, evidence_component
+from verifier.core.errors import MalformedEvidence
+from verifier.core.x509chain import Anchor
+from verifier.tee.base import Bound, Expected, Scheme, UnsafeUnbound
+from verifier.tee.nvidia_gpu import SCHEME as GPU
+
+CONTEXT: Final = Context("https://v/t/default", "default", "web", "vault")
+DIGEST: Final = binding_digest(bytes(range(64)), b"\x01" * 32, b"\x02" * 32, CONTEXT)
+OTHER_DIGEST: Final = binding_digest(bytes(64), b"\x01" * 32, b"\x02" * 32, CONTEXT)
+HOPPER, OTHER, SWITCH = gpu_recipes.HOPPER, gpu_recipes.OTHER, gpu_recipes.SWITCH
+
+
+def flat(envelope: Envelope) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Return parts and endorsements as ``core.wire.flatten`` names them."""
+    parts: dict[str, bytes] = {}
+    endorsements: dict[str, bytes] = {}
+    for component in envelope.components:
+        prefix = component.scheme.replace("-", "_")
+        parts |= {f"{prefix}.{name}": data for name, data in component.parts.items()}
+        endorsements |= {f"{prefix}.{name}": data for name, data in component.endorsements.items()}
+    return parts, endorsements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuComposite:
+    """What makes the vectors of a composite of a CPU and a GPU."""
+
+    name: str
+    cpu: Scheme[Any, Any]
+    make: Callable[[BindingDigest], Envelope]  # the CPU's evidence that carries a digest
+    collateral: Mapping[str, bytes]
+    anchors: tuple[Anchor, ...]
+    now: int
+
+    def vector(
+        self,
+        name: str,
+        outcome: Outcome = "accepted",
+        check_id: str = "",
+        *,
+        gpu: ForgedNvidia = HOPPER,
+        envelope: Envelope | None = None,
+        values: Mapping[str, Any] | None = None,
+        expected: Expected | None = None,
+        anchors: tuple[Anchor, ...] | None = None,
+    ) -> Vector:
+        """Forge one vector, bound to the challenge unless told otherwise."""
+        made = envelope_with_gpu(self.name, gpu, DIGEST, self.make) if envelope is None else envelope
+        parts, endorsements = flat(made)
+        return Vector(
+            name=name,
+            scheme=self.name,
+            parts=parts,
+            outcome=outcome,
+            endorsements=endorsements,
+            collateral=self.collateral,
+            anchors=(*self.anchors, gpu.anchor()) if anchors is None else anchors,
+            now=self.now,
+            expected=Bound(DIGEST) if expected is None else expected,
+            rule_values={} if values is None else values,
+            check_id=check_id,
+        )
+
+    def own(self, values: Mapping[str, Any]) -> list[Vector]:
+        """Return the composite's own vectors; ``values`` are those of every rule of the CPU."""
+        no, user_data = "rejected", "binding.user-data"
+        gpu = gpu_envelope(HOPPER, DIGEST)
+
+        def of(cpu: BindingDigest, beside: Envelope = gpu) -> Envelope:
+            return Envelope(self.name, {}, {}, (self.make(cpu), beside))
+
+        vouching = DIGEST.over((evidence_component(gpu.scheme, gpu.parts),))
+        renamed = DIGEST.over((evidence_component("nvidia-switch", gpu.parts),))
+        twice = DIGEST.over((evidence_component(gpu.scheme, gpu.parts),) * 2)
+        stale = gpu_envelope(HOPPER, OTHER_DIGEST)
+        # The GPU's evidence was made for another challenge, and the CPU vouches for it all the same.
+        stale_vouched = DIGEST.over((evidence_component(stale.scheme, stale.parts),))
+        everything = {**values, **gpu_recipes.everything()}
+        return [
+            self.vector("everything", values=everything),
+            self.vector("unbound", expected=UnsafeUnbound()),
+            self.vector(
+                "vendors-roots-beside", anchors=(*GPU.anchors, *self.cpu.anchors, *self.anchors, HOPPER.anchor())
+            ),
+            self.vector("a-switch", no, f"{self.name}.gpu", gpu=SWITCH),
+            self.vector("other-challenge", no, user_data, expected=Bound(OTHER_DIGEST)),
+            self.vector("cpu-vouches-for-nothing", no, user_data, envelope=of(DIGEST)),
+            self.vector("cpu-vouches-under-another-name", no, user_data, envelope=of(renamed)),
+            self.vector("cpu-vouches-twice", no, user_data, envelope=of(twice)),
+            self.vector("gpu-of-another-machine", no, user_data, envelope=of(vouching, gpu_envelope(OTHER, DIGEST))),
+            self.vector("gpu-evidence-swapped-in", no, user_data, envelope=of(vouching, stale)),
+            self.vector("gpu-evidence-of-another-challenge", no, user_data, envelope=of(stale_vouched, stale)),
+            self.vector(
+                "gpus-root-for-the-cpu", no, f"{self.cpu.name}.chain.root", anchors=(*GPU.anchors, HOPPER.anchor())
+            ),
+        ]
+
+    def derived(self, inner: Scheme[Any, Any], vectors: tuple[Vector, ...]) -> list[Vector]:
+        """Return an inner scheme's vectors beside a wholesome rest; unbound, for they carry no composite's digest."""
+        return [made for vector in vectors if (made := self._beside(inner, vector)) is not None]
+
+    def _beside(self, inner: Scheme[Any, Any], vector: Vector) -> Vector | None:
+        if vector.check_id == "binding.user-data":
+            return None  # the composite has its own
+        parts, endorsements = flat(envelope_with_gpu(self.name, HOPPER, DIGEST, self.make))
+        prefix = f"{inner.name.replace('-', '_')}."
+        kept = {name: data for name, data in parts.items() if not name.startswith(prefix)}
+        carried = {name: data for name, data in endorsements.items() if not name.startswith(prefix)}
+        is_gpu = inner.name == GPU.name
+        outcome, check_id = self._told(inner, vector)
+        if is_gpu and vector.outcome == "accepted" and vector.name == "switch":
+            outcome, check_id = "rejected", f"{self.name}.gpu"
+        return replace(
+            vector,
+            name=f"{inner.name}: {vector.name}",
+            scheme=self.name,
+            parts={**kept, **{f"{prefix}{name}": data for name, data in vector.parts.items()}},
+            endorsements={**carried, **{f"{prefix}{name}": data for name, data in vector.endorsements.items()}},
+            collateral={**self.collateral, **vector.collateral} if is_gpu else vector.collateral,
+            anchors=(*(self.anchors if is_gpu else (HOPPER.anchor(),)), *vector.anchors),
+            # The CPU's certificates are not valid for ever, as the GPU's are.
+            now=self.now if is_gpu and "9999" in vector.name else vector.now,
+            expected=UnsafeUnbound(),
+            outcome=outcome,
+            check_id=check_id,
+        )
+
+    def _told(self, inner: Scheme[Any, Any], vector: Vector) -> tuple[Outcome, str]:
+        """What is missing is called by the composite's name; everything else as in the scheme alone."""
+        missing = sorted(inner.required_parts - vector.parts.keys())
+        if missing:
+            return "malformed", f"{self.name}.decode.{inner.name.replace('-', '_')}.{missing[0]}"
+        if vector.check_id == "wire.evidence.parts":
+            return vector.outcome, "wire.evidence.components"
+        if vector.outcome != "cannot-decide":
+            return vector.outcome, vector.check_id
+        try:
+            needs = inner.needs(inner.decode(vector.parts), frozenset(vector.endorsements))
+        except MalformedEvidence:
+            return vector.outcome, vector.check_id
+        absent = [need.name for need in needs if need.required and need.name not in vector.collateral]
+        return vector.outcome, f"{self.name}.endorsement.{absent[0]}" if absent else vector.check_id
+
+
+def parts_of(cpu: str, forms: Mapping[str, PartForm], base: Vector) -> dict[str, PartForm]:
+    """Return the part forms of a composite: the inner ones, with what carries the challenge as the range to flip.
+
+    Every bit that is signed is flipped in the schemes' own suites.
+    """
+    made: dict[str, PartForm] = {}
+    for scheme, own in ((cpu, forms), (GPU.name, gpu_recipes.PARTS)):
+        for name, form in own.items():
+            full = f"{scheme.replace('-', '_')}.{name}"
+            if full in base.parts:
+                decode_id = form.decode_id or f"{scheme}.decode.{name}"
+                made[full] = replace(form, signed=(), decode_id=decode_id)
+    nonce = "nvidia_gpu.spdm_report"
+    made[nonce] = replace(made[nonce], signed=((4, 36),))
+    return made
+
+
+def with_base(made: list[Vector]) -> tuple[Vector, ...]:
+    """Check that the first vector is an accepted, bound one: it is what truncations and flips start from."""
+    base = base_of(tuple(made))
+    if base is not made[0] or not isinstance(base.expected, Bound):
+        raise AssertionError("the first vector is to be accepted and bound")
+    return tuple(made)
