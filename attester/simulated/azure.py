@@ -6,6 +6,7 @@ its HCL report holds whatever hardware report it is given. ``parts`` makes the e
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,12 +14,22 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from attester.simulated.intel import ForgedIntel
+from attester.simulated.intel_quote import Shape
 from attester.simulated.sev_snp import ForgedAmd
 from attester.simulated.tpm2 import PrivateKey, SimulatedTpm, make_tpm
 from attester.simulated.vtpm_ca import VtpmCa
 from verifier.core.binding import BindingDigest
 from verifier.core.encoding import b64url, sha256
-from verifier.tee.azure.layout import REPORT_SNP, make_hcl
+from verifier.tee.azure.layout import (
+    REPORT_SNP,
+    REPORT_TDX,
+    TDINFO,
+    TDREPORT_SIZE,
+    TEE_TCB_INFO,
+    make_hcl,
+    tdreport_layout,
+)
 
 CA_NAME: Final = "Azure"
 ORGANIZATION: Final = "Forged Cloud Corporation (simulated)"
@@ -119,3 +130,71 @@ class ForgedAzure(ForgedVm):
     def endorsements(self) -> Mapping[str, bytes]:
         """Return what comes with the evidence."""
         return {**self.amd.endorsements(), "ak_cert": self.ak_certificate(), "ak_chain": self.ca.intermediate()}
+
+
+# TDREPORT field -> field of the TD report that the host makes a quote of.
+_OF_QUOTE: Final[Mapping[str, str]] = {
+    "tee_tcb_svn": "tee_tcb_svn",
+    "mrseam": "mrseam",
+    "mrsignerseam": "mrsignerseam",
+    "seam_attributes": "seamattributes",
+    "attributes": "tdattributes",
+    **{name: name for name in ("xfam", "mrtd", "mrconfigid", "mrowner", "mrownerconfig")},
+    **{f"rtmr{n}": f"rtmr{n}" for n in range(4)},
+}
+
+
+def make_tdreport(bound: bytes, td: Mapping[str, bytes | int], **changes: bytes) -> bytes:
+    """Write the TDREPORT of a TD whose report has these fields, its hashes right; the MAC is nobody's. ``changes`` come last."""
+    table = tdreport_layout("azure.decode")
+    values: dict[str, bytes | int] = {f.name: bytes(f.size) for f in table.fields if f.kind != "zero"}
+    values |= {own: td[quoted] for own, quoted in _OF_QUOTE.items()}
+    values |= {
+        "report_type": bytes.fromhex("81000000"),
+        "report_data": bound,
+        "mac": hashlib.sha256(b"forged TDREPORT MAC").digest(),
+        "valid": bytes.fromhex("ff01030000000000"),
+    }
+    raw = table.encode(values)
+    values["tee_tcb_info_hash"] = hashlib.sha384(raw[slice(*TEE_TCB_INFO)]).digest()
+    values["tee_info_hash"] = hashlib.sha384(raw[slice(*TDINFO)]).digest()
+    made = table.encode({**values, **changes})
+    if len(made) != TDREPORT_SIZE:
+        raise ValueError(f"TDREPORT: got {len(made)} bytes, want {TDREPORT_SIZE}")
+    return made
+
+
+class ForgedAzureTdx(ForgedVm):
+    """An Azure VM on TDX. ``td`` are fields of its TD report; the RTMRs are zero, as under the paravisor."""
+
+    def __init__(self, intel: ForgedIntel, *, now: int, label: str = "azure vm 0") -> None:
+        """``intel`` is the platform that it runs on."""
+        super().__init__(now=now, label=label)
+        self.intel = intel
+        self.td = {**intel.trust_domain(), **{f"rtmr{n}": bytes(48) for n in range(4)}}
+
+    def bound(self, claims: bytes | None = None) -> bytes:
+        """Return what REPORTDATA is for runtime claims."""
+        return sha256(self.claims() if claims is None else claims) + bytes(32)
+
+    def hcl_report(
+        self, claims: bytes | None = None, td: Mapping[str, bytes | int] | None = None, **changes: bytes
+    ) -> bytes:
+        """Return the HCL report of the boot; ``changes`` are fields of its TDREPORT."""
+        said = self.claims() if claims is None else claims
+        tdreport = make_tdreport(self.bound(said), self.td if td is None else td, **changes)
+        return make_hcl(tdreport, said, report_type=REPORT_TDX)
+
+    def td_quote(self, *, report_data: bytes | None = None, shape: Shape | None = None, **fields: bytes | int) -> bytes:
+        """Return the quote that the host made of the TDREPORT; ``fields`` replace those of the TD."""
+        data = self.bound() if report_data is None else report_data
+        wanted = {name: value for name, value in {**self.td, **fields}.items() if name != "report_data"}
+        return self.intel.quote("tdx", report_data=data, shape=shape or Shape(), **wanted)
+
+    def parts(self, digest: BindingDigest) -> dict[str, bytes]:
+        """Return the parts of an envelope that answers a challenge."""
+        return {"hcl_report": self.hcl_report(), "td_quote": self.td_quote(), **self.quote_parts(digest.short)}
+
+    def endorsements(self) -> Mapping[str, bytes]:
+        """Return what comes with the evidence; the PCK chain is in the quote."""
+        return {"ak_cert": self.ak_certificate(), "ak_chain": self.ca.intermediate()}

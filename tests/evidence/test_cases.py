@@ -31,6 +31,9 @@ PROMISED = frozenset(
         *("isvsvn", "isvextprodid", "configid", "configsvn", "isvfamilyid"),
         *("tcb_status", "tcb_date", "tcb_level_status", "tcb_level_index", "qe_tcb_status", "tdx_module", "advisory_ids"),
         "current_tcb_status",
+        *("request_nonce", "response_nonce", "slot", "measurement_blocks", "measurements", "opaque_fields"),
+        *("driver_version", "vbios_version", "leaf_fwid_extension_present"),
+        *("platform", "platform_alg", "sw_components", "realm", "realm_alg"),
     }
 )
 
@@ -52,6 +55,8 @@ REASONS = {
     "cabundle[0] is not the AWS Nitro root": {"aws-nitro.chain.root"},
     "malformed: bytes after the COSE_Sign1 structure": {"aws-nitro.decode.attestation"},
     "nonce does not match": {"binding.user-data"},
+    "extraData is not the expected nonce": {"binding.user-data"},
+    "event log replay of sha256 PCR4 does not match the quote": {"gcp-vtpm.eventlog.replay"},
     "TPM quote signature does not verify with HCLAkPub": {"azure-snp-vtpm.quote.signature"},
     "PCR values do not hash to pcrDigest": {"azure-snp-vtpm.pcrs.digest", "gcp-vtpm.pcrs.digest"},
     "report_data is not the hash of the runtime claims (zero padded)": {"azure-snp-vtpm.runtime-claims.digest"},
@@ -77,6 +82,8 @@ REASONS = {
             "ConfigurationAndSWHardeningNeeded",
         )
     },
+    "SPDM measurement signature does not verify": {"nvidia-gpu.report.signature"},
+    "realm token signature does not verify with the RAK it carries": {"arm-cca.realm.signature"},
     "replay of sha256 register 4 gives another value": {"tcg-eventlog.replay"},
     "replay of sha384 register 1 gives another value": {"ccel.replay"},
     "malformed event log: error": {"tcg-eventlog.decode.eventlog"},
