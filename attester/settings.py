@@ -198,6 +198,7 @@ _MACHINE_TYPES: dict[str, type] = {
     "ek_handle": int,
     "pcrs": str,
     "event_log": str,
+    "ima_list": str,
     "config_pcr": int,
     "configfs": str,
     "privlevel": int,

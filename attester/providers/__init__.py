@@ -34,6 +34,8 @@ class Machine:
     ek_handle: int | None = None  # a persistent handle that already holds the EK
     pcrs: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15)
     event_log: str = "/sys/kernel/security/tpm0/binary_bios_measurements"  # "" for none
+    # The kernel's list of measured files, "" for none: /sys/kernel/security/ima/ascii_runtime_measurements. PCR 10 is quoted with it.
+    ima_list: str = ""
     config_pcr: int = 15
     configfs: str = "/sys/kernel/config/tsm/report"
     privlevel: int | None = None  # configfs-tsm: the VMPL to ask for, None for the kernel's default

@@ -35,6 +35,7 @@ from verifier.core.errors import CannotDecide, EvidenceRejected, mismatch
 BANK = "sha256"
 _TRIES = 5
 _LOG_MAX = 1024 * 1024  # the wire's cap (design.md section 2)
+_IMA_PART, _IMA_PCR = "ascii_runtime_measurements", 10
 
 
 class Tpm2:
@@ -46,8 +47,10 @@ class Tpm2:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._device = Device(machine.tcti)
-        # The verifier judges the configuration by this PCR, so every quote shows it.
-        self._pcrs = tuple(sorted({*machine.pcrs, machine.config_pcr}))
+        # The verifier judges the configuration by this PCR, so every quote shows it; a list of measured files means nothing
+        # without PCR 10.
+        measured = {_IMA_PCR} if machine.ima_list else set()
+        self._pcrs = tuple(sorted({*machine.pcrs, machine.config_pcr, *measured}))
 
     def close(self) -> None:
         """Close the TPM."""
@@ -79,7 +82,11 @@ class Tpm2:
             "ak_name": key.name,
         }
         log = self._event_log()
-        return Envelope(self.scheme, {**parts, "eventlog": log} if log else parts)
+        if log:
+            parts["eventlog"] = log
+        if self._machine.ima_list:
+            parts[_IMA_PART] = self._ima_list()
+        return Envelope(self.scheme, parts)
 
     def _event_log(self) -> bytes:
         """Read the boot's event log; a machine that has none sends none, and the policy says whether that will do."""
@@ -97,6 +104,19 @@ class Tpm2:
                 "attester.tpm2.eventlog", f"event log: got more than {_LOG_MAX} bytes, want at most that"
             )
         return log
+
+    def _ima_list(self) -> bytes:
+        """Read the list of measured files. The quote was taken before: the list may have grown since, and never lacks what it says."""
+        path = self._machine.ima_list
+        try:
+            with Path(path).open("rb") as file:
+                found = file.read(_LOG_MAX + 1)
+        except OSError as error:
+            raise CannotDecide("attester.tpm2.ima", f"{path}: {error.strerror}") from None
+        if not found or len(found) > _LOG_MAX:
+            got = f"more than {_LOG_MAX}" if found else "0"
+            raise CannotDecide("attester.tpm2.ima", f"{path}: got {got} bytes, want 1 to {_LOG_MAX}")
+        return found
 
     def measure_config(self, config: bytes) -> None:
         """Extend the configuration PCR with the digest of the exact bytes, once per boot, in every active bank.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -23,8 +24,10 @@ from attester.flow import verifier_client
 from attester.problems import hint_for
 from attester.providers import Machine, opened
 from attester.providers.tpm2 import Tpm2, open_provider
+from attester.providers.tpm_device import Device
 from attester.settings import Trust
 from attester.simulated.bootlog import measured_boot
+from attester.simulated.ima import MeasurementList, small_system
 from tests.support.false_servers import Said, Seen, https_server, problem
 from tests.support.signing import new_key
 from tests.support.swtpm import EkCa, RunningTpm, manufacture, running_swtpm
@@ -412,6 +415,61 @@ def test_a_log_that_is_too_long_is_refused_and_one_that_is_missing_is_left_out(b
     booted.log.unlink()
     with opened(booted.machine()) as provider:
         assert "eventlog" not in provider.collect(DIGEST).parts
+
+
+@pytest.fixture
+def measuring(booted: Booted) -> tuple[Booted, MeasurementList, Path]:
+    """Return a machine whose kernel measures files: its list and the file that holds it, PCR 10 extended with it."""
+    provider = open_provider(booted.machine())
+    values = provider._device.read_pcrs("sha256", tuple(range(10)))
+    found, file = small_system(values), booted.folder / "ascii_runtime_measurements"
+    for digest in found.extends():
+        provider._device.extend(10, {"sha256": digest})
+    provider.close()
+    file.write_bytes(found.to_bytes())
+    return booted, found, file
+
+
+def test_the_list_of_measured_files_goes_along_with_pcr_10(measuring: tuple[Booted, MeasurementList, Path]) -> None:
+    booted, found, file = measuring
+    with opened(booted.machine(ima_list=str(file), pcrs=(*range(8), 8, 9))) as provider:
+        assert isinstance(provider, Tpm2)
+        judge(provider)
+        parts = provider.collect(DIGEST).parts
+    assert parts["ascii_runtime_measurements"] == found.to_bytes()
+    assert "10" in json.loads(parts["pcrs"])["sha256"]
+
+
+def test_the_list_is_read_after_the_quote(
+    measuring: tuple[Booted, MeasurementList, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is used while the TPM quotes stands in the list and not in the quote: the verifier takes the prefix."""
+    booted, found, file = measuring
+    quote = Device.quote
+
+    def quote_and_use_a_file(self: Device, *args: Any, **kwargs: Any) -> Any:
+        answer = quote(self, *args, **kwargs)
+        file.write_bytes(found.file(b"/usr/bin/late", b"late").to_bytes())
+        return answer
+
+    monkeypatch.setattr(Device, "quote", quote_and_use_a_file)
+    with opened(booted.machine(ima_list=str(file))) as provider:
+        assert isinstance(provider, Tpm2)
+        judge(provider)
+        evidence = decode(provider.collect(DIGEST).parts)
+    assert evidence.ima is not None
+    assert evidence.ima_quoted == 5
+    assert len(evidence.ima.entries) > evidence.ima_quoted
+
+
+@pytest.mark.parametrize("content", [None, b"", bytes(1024 * 1024 + 1)], ids=["missing", "empty", "too-long"])
+def test_a_list_that_was_asked_for_and_cannot_be_sent_stops_it(booted: Booted, content: bytes | None) -> None:
+    file = booted.folder / "list"
+    if content is not None:
+        file.write_bytes(content)
+    with opened(booted.machine(ima_list=str(file))) as provider, pytest.raises(CannotDecide) as caught:
+        provider.collect(DIGEST)
+    assert caught.value.check_id == "attester.tpm2.ima"
 
 
 def test_only_a_tpm_is_enrolled(run_cli: Callable[..., tuple[int, str]]) -> None:
