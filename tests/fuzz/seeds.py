@@ -7,7 +7,7 @@ from functools import cache
 from attester.simulated.bootlog import measured_boot
 from attester.simulated.sev_snp import ForgedAmd
 from attester.simulated.tpm2 import make_tpm
-from tests.fuzz import intel
+from tests.fuzz import aws, devices, intel
 
 NOW = 1_790_000_000
 
@@ -17,6 +17,10 @@ def parts(scheme: str) -> dict[str, bytes]:
     """Return the parts of one wholesome evidence."""
     if scheme == "sev-snp":
         return {"report": ForgedAmd("Milan", now=NOW).report(report_data=bytes(64))}
+    if scheme in ("aws-nitro", "aws-nitrotpm"):
+        return aws.parts("aws-nitro" if scheme == "aws-nitro" else "aws-nitrotpm")
+    if scheme in ("nvidia-gpu", "arm-cca"):
+        return devices.parts("nvidia-gpu" if scheme == "nvidia-gpu" else "arm-cca")
     if scheme in ("sgx", "tdx"):
         return intel.parts("sgx" if scheme == "sgx" else "tdx")
     return dict(make_tpm("rsa", label="fuzz").booted(measured_boot()).parts(bytes(32), tuple(range(10))))
@@ -36,6 +40,8 @@ def seeds() -> dict[str, bytes]:
         "tpm2-public": make_tpm("rsa", label="fuzz").ak_public,
         "event-log": tpm["eventlog"],
         **intel.seeds(),
+        **devices.seeds(),
+        **aws.seeds(),
         "documents-yaml": b'document: identity\nname: "a"\n---\nx: [1, true, null]\n',
         "documents-json": b'{"document": "identity", "values": {"a": [1, true]}}',
         "wire-challenge": b'{"tenant":"default","workload":"web"}',

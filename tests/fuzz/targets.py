@@ -14,7 +14,7 @@ import atheris
 with atheris.instrument_imports():
     from attester.answer import Expected, Pin, open_answer
     from attester.keys import public_jwk
-    from tests.fuzz import intel
+    from tests.fuzz import aws, devices, intel
     from verifier.appraise.text import read_documents
     from verifier.core import wire
     from verifier.core.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
@@ -87,6 +87,16 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "tdx-quote": _scheme("tdx", "quote"),
     "tdx-eventlog": _scheme("tdx", "eventlog"),
     **intel.TARGETS,
+    "nvidia-gpu-spdm-report": _scheme("nvidia-gpu", "spdm_report"),
+    "nvidia-gpu-cert-chain": _scheme("nvidia-gpu", "cert_chain"),
+    "arm-cca-token": _scheme("arm-cca", "cca_token"),
+    **devices.TARGETS,
+    "aws-nitro-attestation": _scheme("aws-nitro", "attestation"),
+    "aws-nitrotpm-attestation": _scheme("aws-nitrotpm", "attestation"),
+    "aws-nitrotpm-quote": _scheme("aws-nitrotpm", "quote"),
+    "aws-nitrotpm-quote-sig": _scheme("aws-nitrotpm", "quote_sig"),
+    "aws-nitrotpm-pcrs": _scheme("aws-nitrotpm", "pcrs"),
+    **aws.TARGETS,
     "documents-yaml": _only(lambda data: read_documents("fuzz", data, json_form=False), ConfigError),
     "documents-json": _only(lambda data: read_documents("fuzz", data, json_form=True), ConfigError),
     "answer": _only(_answer, BridgeError),

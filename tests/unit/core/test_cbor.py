@@ -138,6 +138,14 @@ def test_tags_are_shown_and_not_computed_with() -> None:
     assert read(bytes.fromhex("d9018fa0")) == cbor2.CBORTag(399, {})
 
 
+@given(VALUES, st.binary(max_size=5))
+def test_the_first_item_is_found_whatever_follows(value: Any, more: bytes) -> None:
+    data = cbor.encode(value, indefinite=True)
+    assert cbor.first(data + more, *WHERE) == data
+    with pytest.raises(MalformedEvidence):
+        cbor.first(data[:-1], *WHERE)
+
+
 @given(st.integers(0, 2**64 - 1), st.integers(0, 6))
 def test_heads_are_what_cbor2_writes(argument: int, major: int) -> None:
     assert cbor.head(0, argument) == cbor2.dumps(argument)

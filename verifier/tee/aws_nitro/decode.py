@@ -42,9 +42,14 @@ class Document:
         return self.certificate, *reversed(self.cabundle)
 
     @property
+    def unmeasured(self) -> tuple[int, ...]:
+        """Which of PCR0, 1 and 2 are all zero or not there."""
+        return tuple(index for index in layout.IMAGE_PCRS if not any(self.pcrs.get(index, b"")))
+
+    @property
     def is_debug(self) -> bool:
-        """An enclave in debug mode: the host reads its console, and nothing is measured."""
-        return not all(any(self.pcrs.get(index, b"")) for index in layout.IMAGE_PCRS)
+        """An enclave in debug mode: the parent reads its console, and nothing is measured."""
+        return bool(self.unmeasured)
 
 
 class _Payload:

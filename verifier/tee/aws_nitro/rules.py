@@ -23,31 +23,35 @@ def instance_of(document: Document) -> str:
     return document.module_id.rpartition("-")[0]
 
 
+Judge: TypeAlias = Callable[[Document, Verified[Any, Any], Any], Judgement]
+
+
+def _future(document: Document, verified: Verified[Any, Any], skew: Any) -> Judgement:
+    seen, latest = document.timestamp, (verified.now + skew) * _MS
+    detail = "" if seen <= latest else f"timestamp: got {seen - latest} ms beyond, want at most {skew} s in the future"
+    return Judgement(seen <= latest, seen, detail)
+
+
+def _root(_document: Document, verified: Verified[Any, Any], expected: Any) -> Judgement:
+    return Judgement(verified.root == expected, verified.root)
+
+
+def _instances(document: Document, _verified: Verified[Any, Any], expected: Any) -> Judgement:
+    seen = instance_of(document)
+    ok = bool(seen) and seen in expected
+    return Judgement(ok, seen, "" if ok else f"EC2 instance: got {seen or 'none'}, want one of {len(expected)} listed")
+
+
+def _max_age(document: Document, verified: Verified[Any, Any], expected: Any) -> Judgement:
+    age = verified.now - document.timestamp // _MS
+    return Judgement(age <= expected, age, "" if age <= expected else f"age: got {age} s, want at most {expected} s")
+
+
 def document_rules(scheme: str, document_of: DocumentOf, *, prefix: str = "") -> tuple[Rule[Any], ...]:
     """Return the rules that documents of enclaves and of NitroTPMs share. ``prefix``: of the composite's layout fields."""
 
-    def future(verified: Verified[Any, Any], skew: Any) -> Judgement:
-        seen, latest = document_of(verified).timestamp, (verified.now + skew) * _MS
-        detail = (
-            "" if seen <= latest else f"timestamp: got {seen - latest} ms beyond, want at most {skew} s in the future"
-        )
-        return Judgement(seen <= latest, seen, detail)
-
-    def root(verified: Verified[Any, Any], expected: Any) -> Judgement:
-        return Judgement(verified.root == expected, verified.root)
-
-    def instances(verified: Verified[Any, Any], expected: Any) -> Judgement:
-        seen = instance_of(document_of(verified))
-        ok = bool(seen) and seen in expected
-        return Judgement(
-            ok, seen, "" if ok else f"EC2 instance: got {seen or 'none'}, want one of {len(expected)} listed"
-        )
-
-    def max_age(verified: Verified[Any, Any], expected: Any) -> Judgement:
-        age = verified.now - document_of(verified).timestamp // _MS
-        return Judgement(
-            age <= expected, age, "" if age <= expected else f"age: got {age} s, want at most {expected} s"
-        )
+    def over(judge: Judge) -> Callable[[Verified[Any, Any], Any], Judgement]:
+        return lambda verified, expected: judge(document_of(verified), verified, expected)
 
     timestamp = (f"{prefix}{layout.TIMESTAMP}",)
     return (
@@ -55,7 +59,7 @@ def document_rules(scheme: str, document_of: DocumentOf, *, prefix: str = "") ->
             id=f"{scheme}.timestamp.future",
             scope="service",
             field="max_skew",
-            judge=future,
+            judge=over(_future),
             layout_fields=timestamp,
             default=MAX_SKEW,
             trust_claim="hardware",
@@ -65,7 +69,7 @@ def document_rules(scheme: str, document_of: DocumentOf, *, prefix: str = "") ->
             id=f"{scheme}.platform.root",
             scope="platform",
             field="root",
-            judge=root,
+            judge=over(_root),
             layout_fields=(f"{prefix}{layout.CABUNDLE}",),
             trust_claim="instance-identity",
             remedy="name the root that this machine's documents end in as the platform identity's root",
@@ -74,7 +78,7 @@ def document_rules(scheme: str, document_of: DocumentOf, *, prefix: str = "") ->
             id=f"{scheme}.platform.instances",
             scope="platform",
             field="instances",
-            judge=instances,
+            judge=over(_instances),
             layout_fields=(f"{prefix}{layout.MODULE_ID}",),
             trust_claim="instance-identity",
             remedy="add the EC2 instance to the platform identity's instances",
@@ -83,7 +87,7 @@ def document_rules(scheme: str, document_of: DocumentOf, *, prefix: str = "") ->
             id=f"{scheme}.platform.max-age",
             scope="platform",
             field="max_age",
-            judge=max_age,
+            judge=over(_max_age),
             layout_fields=timestamp,
             trust_claim="hardware",
             fails_as=32,
@@ -112,9 +116,12 @@ def compare_extended(values: Mapping[int, bytes], expected: Any) -> Judgement:
 
 
 def _debug(verified: NitroVerified, allowed: Any) -> Judgement:
-    seen = verified.evidence.is_debug
-    ok = not seen or allowed is True
-    return Judgement(ok, {"debug": seen}, "" if ok else "PCR0 to PCR2: got all zero or none, want a measured image")
+    zero = verified.evidence.unmeasured
+    ok = not zero or allowed is True
+    named = ", ".join(f"PCR{index}" for index in zero)
+    return Judgement(
+        ok, {"debug": bool(zero)}, "" if ok else f"{named}: got all zero or nothing, want a measured image"
+    )
 
 
 def _pcrs(verified: NitroVerified, expected: Any) -> Judgement:
