@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import struct
+import subprocess
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from attester.simulated.uki import SimulatedUki, make_uki
+from tests.support.parts import missing
 from tests.support.vectors import base_of, recipes_of
 from verifier.adapters.anchors import FORGED_KEYS
 from verifier.adapters.trust import load_documents, load_single_policy
@@ -23,6 +26,8 @@ from verifier.appraise.documents import Identity
 from verifier.cli.appraise import command as appraise_command
 from verifier.cli.identity import command
 from verifier.tee.registry import SCHEMES
+from verifier.tee.tcg.decode import decode_log
+from verifier.tee.tcg.layout import SHA256, SHA384
 
 EIF = Path(__file__).parents[1] / "appraise" / "eif" / "signed.eif"
 AT = ("--at", "2026-01-01T00:00:00Z")
@@ -373,3 +378,85 @@ def test_an_invalid_case_gives_no_identity(evidence_cases: Path) -> None:
         done = _typed("from-evidence", "--case", str(folder / case), "--name", "m")
         assert done.exit_code == 1
         assert check in done.output
+
+
+# --- unified kernel images --------------------------------------------------------------------------------------------
+
+PHASES = "enter-initrd:leave-initrd:sysinit:ready"
+
+
+@pytest.fixture
+def uki(tmp_path: Path) -> SimulatedUki:
+    image = make_uki()
+    (tmp_path / "linux.efi").write_bytes(image.data)
+    return image
+
+
+def _pcrs(folder: Path, *more: str) -> dict[str, str]:
+    typed = ("compute", "--scheme", "tpm2", "--uki", str(folder / "linux.efi"), "--name", "uki", *more)
+    (document,) = _json(*typed)["documents"]
+    assert document["kind"] == "workload"
+    pcrs: dict[str, str] = document["values"]["pcrs"]
+    return pcrs
+
+
+def _register(*digests: bytes) -> str:
+    value = bytes(32)
+    for digest in digests:
+        value = hashlib.sha256(value + digest).digest()
+    return value.hex()
+
+
+def test_pcrs_of_a_unified_kernel_image(tmp_path: Path, uki: SimulatedUki) -> None:
+    assert _pcrs(tmp_path) == {"11": uki.pcr11(SHA256, *PHASES.split(":")).hex(), "12": "0" * 64}
+    assert _pcrs(tmp_path, "--phase", "enter-initrd")["11"] == uki.pcr11(SHA256, "enter-initrd").hex()
+    line = hashlib.sha256("quiet\x00".encode("utf-16-le")).digest()
+    assert _pcrs(tmp_path, "--command-line", "quiet")["12"] == _register(line)
+
+
+def test_pcr_4_follows_the_chain_of_images(tmp_path: Path, uki: SimulatedUki) -> None:
+    """As the log of any PC says: the action, the separator, then each image by its Authenticode digest."""
+    loader = make_uki(version="", linux=None)
+    (tmp_path / "loader.efi").write_bytes(loader.data)
+    start = [hashlib.sha256(b"Calling EFI Application from Boot Option").digest(), hashlib.sha256(bytes(4)).digest()]
+    assert _pcrs(tmp_path, "--pcr4")["4"] == _register(*start, uki.authenticode(SHA256))
+    chain = (loader.authenticode(SHA256), uki.authenticode(SHA256))
+    assert _pcrs(tmp_path, "--pcr4", "--loader", str(tmp_path / "loader.efi"))["4"] == _register(*start, *chain)
+
+
+@pytest.mark.parametrize("case", ["ubuntu2404-gce-sev-snp", "rhel8-gce-secure-boot", "cos101-gce-sev"])
+def test_real_firmware_starts_pcr_4_as_predicted(evidence_cases: Path, case: str) -> None:
+    log = decode_log((evidence_cases / "tcg-eventlog" / case / "eventlog.bin").read_bytes(), check_id="x")
+    found = [dict(event.digests)[SHA256.id] for event in log.events if event.register == 4]
+    action = hashlib.sha256(b"Calling EFI Application from Boot Option").digest()
+    assert found[:2] == [action, hashlib.sha256(bytes(4)).digest()]
+    assert len(found) > 2
+
+
+def test_rtmr_2_has_the_sections_and_what_is_named_behind_them(tmp_path: Path, uki: SimulatedUki) -> None:
+    typed = ("compute", "--scheme", "tdx", "--uki", str(tmp_path / "linux.efi"), "--name", "uki")
+    (document,) = _json(*typed)["documents"]
+    assert document["values"] == {"rtmrs": {"2": uki.pcr11(SHA384).hex()}}
+    (more,) = _json(*typed, "--then", "ab" * 48)["documents"]
+    want = hashlib.sha384(uki.pcr11(SHA384) + bytes.fromhex("ab" * 48)).hexdigest()
+    assert more["values"] == {"rtmrs": {"2": want}}
+    assert _typed(*typed, "--then", "ab").exit_code == 64
+
+
+def test_systemds_own_tool_predicts_the_same_pcr_11(tmp_path: Path) -> None:
+    tool = Path("/usr/lib/systemd/systemd-measure")
+    if not tool.is_file():
+        missing(f"{tool}: systemd-measure is not there")
+    image = make_uki(version="252.39", uname=None, sbat=None)  # what version 252 measures
+    (tmp_path / "linux.efi").write_bytes(image.data)
+    files = []
+    for name in ("linux", "osrel", "cmdline", "initrd"):
+        (tmp_path / name).write_bytes(dict(image.sections)[f".{name}"])
+        files.append(f"--{name}={tmp_path / name}")
+    said = subprocess.run(
+        [str(tool), "calculate", *files, "--bank=sha256", f"--phase={PHASES}", "--json=short"],
+        check=True,
+        capture_output=True,
+    )
+    (entry,) = json.loads(said.stdout)["sha256"]
+    assert _pcrs(tmp_path)["11"] == entry["hash"]
