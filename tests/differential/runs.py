@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.differential import snp, tpm
+from tests.differential import intel, snp, tpm
 from tests.differential.comparing import Tally
 from tests.support.oracles import Oracles, oracles
 
@@ -23,6 +23,11 @@ class Run:
 RUNS: Final[Mapping[str, Run]] = {
     "sev-snp vectors": Run("go-sev-guest 0.15.0", lambda o, _seed, _count: snp.run_vectors(o)),
     "sev-snp": Run("go-sev-guest 0.15.0", lambda o, seed, count: snp.run(o, seed=seed, count=count)),
+    "tdx vectors": Run("dcap-qvl 0.7.0", lambda _o, _seed, _count: intel.run_vectors("tdx")),
+    "sgx vectors": Run("dcap-qvl 0.7.0", lambda _o, _seed, _count: intel.run_vectors("sgx")),
+    "tdx": Run("dcap-qvl 0.7.0", lambda _o, seed, count: intel.run_qvl("tdx", seed=seed, count=count)),
+    "sgx": Run("dcap-qvl 0.7.0", lambda _o, seed, count: intel.run_qvl("sgx", seed=seed, count=count)),
+    "tdx v4": Run("go-tdx-guest 0.3.2", lambda o, seed, count: intel.run_go(o, seed=seed, count=count)),
     "tpm2 quotes": Run("go-tpm-tools 0.4.11", lambda o, seed, count: tpm.run_quotes(o, seed=seed, count=count)),
     "event logs": Run("go-eventlog 0.0.2", lambda o, seed, count: tpm.run_logs(o, seed=seed, count=count)),
 }

@@ -70,9 +70,10 @@ def own_root(chain: tuple[Certificate, ...], path: Path) -> Path | None:
     Intel's root exists twice with one key (valid to 2033 and to 2049); what is dropped in favour of the pinned one has to be
     signed by its key all the same, so that no byte of a chain is without meaning.
     """
-    brought = next((c for c in chain[len(path.certificates) - 1 :] if c.self_issued), None)
-    if brought is None or brought.der == path.anchor.certificate_der:
+    rest = chain[len(path.certificates) - 1 :]
+    if not rest or rest[0].der == path.anchor.certificate_der:
         return None
+    brought = rest[0]
     certificates = (path.anchor.certificate, brought)
     return Path(path.anchor, certificates, tuple(c.digest for c in certificates))
 
