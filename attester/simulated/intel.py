@@ -166,6 +166,18 @@ class ForgedIntel(IntelPki):
         }
         return {name: data for name, data in found.items() if data}
 
+    def answers(self, tee: Tee) -> dict[tuple[str, str], bytes]:
+        """Return the same by need kind and key, as a verifier's sources are asked: ``("intel.tcb-info", "tdx-F0C0DE6A0000")``."""
+        found, info = self.collateral(tee), f"{tee}-{self.fmspc}"
+        return {
+            ("intel.tcb-info", info): found["tcb_info"],
+            ("intel.tcb-info-chain", info): found["tcb_info_chain"],
+            ("intel.qe-identity", tee): found["qe_identity"],
+            ("intel.qe-identity-chain", tee): found["qe_identity_chain"],
+            ("intel.pck-crl", self.ca): found["pck_crl"],
+            ("intel.root-crl", "sgx-root"): found["root_crl"],
+        }
+
     def endorsements(self, certification: int = layout.CERT_PCK_CHAIN) -> dict[str, bytes]:
         """Return what comes beside a quote with that certification data: its PCK chain where it carries none."""
         return {} if certification == layout.CERT_PCK_CHAIN else {"pck_chain": self.pck_chain()}

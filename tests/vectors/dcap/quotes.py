@@ -60,6 +60,16 @@ def accepted(forge: Forge) -> list[Vector]:
             shape=Shape(certification=layout.CERT_PPID_RSA_3072),
             collateral=forge.collateral(pck_chain=chain),
         ),
+        # Of what comes along with a leaf only what stands above it counts: another machine's leaf does not.
+        vector(
+            "leaf-alone-and-another-machines-chain",
+            shape=Shape(certification=layout.CERT_PCK_LEAF),
+            endorsements={"pck_chain": OTHER.pck_chain()},
+        ),
+        vector(
+            "whole-chain-and-another-machines-chain",
+            endorsements={"pck_chain": OTHER.pck_chain()},
+        ),
         vector("unbound", expected=UnsafeUnbound()),
         vector("anchors-of-others-too", anchors=(_impostor(), INTEL.anchor())),
     ]
@@ -206,6 +216,15 @@ def chain(forge: Forge) -> list[Vector]:
         forge.vector("intels-names-and-the-genuine-root", no, "chain.root", intel=LIKE_INTEL, anchors=_genuine()),
         forge.vector("same-name-other-key", no, "chain.root", anchors=(_impostor(),)),
         forge.vector("no-anchors", no, "chain.root", anchors=()),
+        # The PCK certificate of another machine vouches for nothing that this one's quoting enclave says.
+        forge.vector(
+            "chain-of-another-machine",
+            no,
+            "qe.signature",
+            shape=Shape(certification=layout.CERT_PPID_RSA_3072),
+            endorsements={"pck_chain": OTHER.pck_chain()},
+            collateral=forge.collateral(OTHER),
+        ),
         authority("ca-without-constraints", usage[0]),
         authority("ca-that-is-none", usage[0], end),
         authority("ca-may-not-sign-certificates", usage[1], ca),
