@@ -52,10 +52,10 @@ def digest_of(body: bytes, chain: bytes) -> bytes:
     return sha256(len(body).to_bytes(8, "big") + body + chain)
 
 
-def stamp_of(path: Path) -> _Stamp | None:
+def stamp_of(path: Path | str) -> _Stamp | None:
     """Return what changes when a file is replaced: time of the last change in ns, size, inode."""
     try:
-        stat = path.stat()
+        stat = os.stat(path)  # noqa: PTH116 - of a string, it is a quarter of Path's
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino

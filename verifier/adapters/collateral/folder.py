@@ -6,8 +6,10 @@ they change. What lies there is answered as it stands; whether it is genuine is 
 
 from __future__ import annotations
 
+import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -23,6 +25,8 @@ _SAFE = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
 _SUFFIXES = ("der", "pem", "json")
 _MAX_BYTES = 1024 * 1024
 _CRLS: Final = frozenset({SNP_CRL, ROOT_CRL})
+_REMEMBERED = 4096
+_SETTLED_NS = 2_000_000_000  # a directory that changed later than this may change again under the same time
 TRIES: Final = 10  # a reader that lost the processor meets a newer list at each of them, on a busy machine
 _Stamp = tuple[int, int, int]
 
@@ -37,7 +41,8 @@ class Folder:
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder) if folder else None
-        self._seen: dict[Path, tuple[_Stamp, bytes]] = {}
+        self._seen: dict[str, tuple[_Stamp, bytes]] = {}
+        self._missed: dict[tuple[str, str], int] = {}  # what was not there, while its directory had that time
         self._lock = threading.Lock()
 
     def find(self, need: Need, check_id: str) -> bytes | None:
@@ -45,16 +50,28 @@ class Folder:
         # Keys come from evidence: one that could leave the folder is never looked for.
         if self._folder is None or not _SAFE.fullmatch(need.key) or need.key.startswith("."):
             return None
-        owner = need.kind.rpartition(".")[0]
+        owner, _, noun = need.kind.rpartition(".")
+        # "sev-snp.crl" lies in sev-snp/crl/: the kind says what it is, the name only where the scheme wants it.
+        directory = f"{self._folder}/{owner}/{noun}"
+        try:
+            changed = os.stat(directory).st_mtime_ns  # noqa: PTH116 - a request asks for several; Path costs four times as much
+        except OSError:
+            return None
+        missed = (directory, need.key)
+        if self._missed.get(missed) == changed:
+            return None  # no file came or went since it was not there
         for suffix in _SUFFIXES:
-            # "sev-snp.crl" lies in sev-snp/crl/: the kind says what it is, the name only where the scheme wants it.
-            path = self._folder / owner / noun_of(need) / f"{need.key}.{suffix}"
-            data = self._read(path, check_id)
+            data = self._read(f"{directory}/{need.key}.{suffix}", check_id)
             if data is not None:
                 return data
+        if time.time_ns() - changed > _SETTLED_NS:
+            with self._lock:
+                if len(self._missed) >= _REMEMBERED:
+                    self._missed.clear()
+                self._missed[missed] = changed
         return None
 
-    def _read(self, path: Path, check_id: str) -> bytes | None:
+    def _read(self, path: str, check_id: str) -> bytes | None:
         stamp = stamp_of(path)
         if stamp is None:
             return None
@@ -65,7 +82,7 @@ class Folder:
         if stamp[1] > _MAX_BYTES:
             raise CannotDecide(check_id, f"{path}: got {stamp[1]} bytes, want at most {_MAX_BYTES}", retry_after=60)
         try:
-            data = path.read_bytes()
+            data = Path(path).read_bytes()
         except OSError as error:
             # Gone since, a folder, or not ours to read: something of ours is missing, which is no fault of the evidence.
             raise CannotDecide(check_id, f"{path}: {error.strerror}", retry_after=60) from None

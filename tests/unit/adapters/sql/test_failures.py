@@ -46,6 +46,7 @@ CALLS: dict[str, Callable[[SqlStore], object]] = {
     "trust_digest": lambda store: store.trust_digest(),
     "replace_trust": lambda store: store.replace_trust("d", [TrustRow("policy", "t", "n", 1, "{}")]),
     "trust_document": lambda store: store.trust_document("policy", "default", "n"),
+    "trust_documents": lambda store: store.trust_documents("identity"),
     "high_water": lambda store: store.high_water("issuer"),
     "raise_high_water": lambda store: store.raise_high_water("issuer", 1),
     "acquire_lease": lambda store: store.acquire_lease("worker", "a", 1000),
