@@ -53,6 +53,11 @@ def _has_postgresql() -> bool:
     return _has_command("initdb") or any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 
+def efi_stubs() -> list[Path]:
+    """Return the stubs of systemd-stub that are installed."""
+    return sorted(Path("/usr/lib/systemd/boot/efi").glob("linux*.efi.stub"))
+
+
 def _tool(name: str, purpose: str, program: str = "") -> Package:
     return Package(name, purpose, partial(_has_command, program or name))
 
@@ -72,6 +77,12 @@ _TEST = (
     _tool("fuse3", "mounts the stand-in for configfs-tsm", "fusermount3"),
     Package("libfuse3-3", "the library behind it", partial(_has_library, "fuse3", "fuse")),
     _tool("openssl", "looks at certificates from outside"),
+    Package("systemd", "computes PCR 11 of an image", Path("/usr/lib/systemd/systemd-measure").exists),
+    Package("systemd-boot-efi", "the stub of unified kernel images", lambda: bool(efi_stubs())),
+    _tool("binutils", "puts a unified kernel image together", "objcopy"),
+    _tool("pesign", "computes Authenticode digests"),
+    _tool("sbsigntool", "signs an image for Secure Boot", "sbsign"),
+    _tool("ima-evm-utils", "signs files for IMA", "evmctl"),
     Package("postgresql", "the store's other database", _has_postgresql),
 )
 _COMPOSE = (
