@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from benchmarks.verify.evidence import AT, MissingPartError, SnpEvidence, build_peer, load
+from benchmarks.timing import MissingPartError, go_built, timed
+from benchmarks.verify.evidence import AT, PEER, SnpEvidence, load
 from verifier.core import x509, x509chain
 from verifier.core.x509chain import ChainCache
 from verifier.tee.base import Subject, UnsafeUnbound, Verified, run_checks
@@ -80,17 +80,6 @@ def _cold(evidence: SnpEvidence) -> None:
     verify_once(evidence, ChainCache())
 
 
-def _timed(work: Callable[[], object], seconds: float) -> float:
-    """Return the median microseconds of a call, over about that many seconds: neighbours that interrupt do not move it."""
-    work()
-    calls: list[float] = []
-    end = time.perf_counter() + seconds
-    while (start := time.perf_counter()) < end:
-        work()
-        calls.append(time.perf_counter() - start)
-    return statistics.median(calls) * 1e6
-
-
 def _bare(evidence: SnpEvidence, chains: ChainCache) -> Callable[[], None]:
     """Return the one P-384 verification that nothing can do without, its key loaded, on the same signature."""
     verified = verify_once(evidence, chains)
@@ -119,11 +108,11 @@ def measure(rounds: int, seconds: float) -> dict[str, list[float]]:
     bare = _bare(evidence, chains)
     times: dict[str, list[float]] = {"bare": [], "warm": [], "chain": [], "go-sev-guest": []}
     with tempfile.TemporaryDirectory() as folder:
-        program = build_peer(Path(folder))
+        program = go_built(PEER, Path(folder))
         for _ in range(rounds):
-            times["bare"].append(_timed(bare, seconds))
-            times["warm"].append(_timed(lambda: verify_once(evidence, chains), seconds))
-            times["chain"].append(_timed(lambda: _cold(evidence), seconds))
+            times["bare"].append(timed(bare, seconds))
+            times["warm"].append(timed(lambda: verify_once(evidence, chains), seconds))
+            times["chain"].append(timed(lambda: _cold(evidence), seconds))
             verify_once(evidence, chains)  # warm again
             times["go-sev-guest"].append(_peer(program, seconds))
     return times

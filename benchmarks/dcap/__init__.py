@@ -1,0 +1,1 @@
+"""Intel quotes beside dcap-qvl and go-tdx-guest."""
