@@ -81,14 +81,21 @@ def given_of(files: CaseFiles) -> dict[str, bytes]:
         kind = next((kind for pattern, kind in _FILES if pattern.fullmatch(name.lower())), None)
         if kind is None:
             continue
-        if kind in _CHAINS and b"-----BEGIN%20" in data:
-            data = unquote_to_bytes(data)  # noqa: PLW2901 - as it stands in the HTTP header
-        found[kind] = data
+        found[kind] = _pem_of(data) if kind in _CHAINS else data
     issuers = found.pop("issuer_chain", None)
     if issuers is not None:
         # What stands above a PCK leaf that comes alone; where the quote has a whole chain it is not read.
-        found["pck_chain"] = found.get("pck_chain", b"") + b"\n" + issuers if b"-----BEGIN" in issuers else issuers
+        found["pck_chain"] = found.get("pck_chain", b"") + b"\n" + issuers
     return found
+
+
+def _pem_of(data: bytes) -> bytes:
+    """Return certificates as PEM: from the HTTP header's form (percent-encoded), or from one DER."""
+    if b"-----BEGIN%20" in data:
+        return unquote_to_bytes(data)
+    if data[:1] == b"\x30":
+        return b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(data) + b"-----END CERTIFICATE-----\n"
+    return data
 
 
 def expected_of(scheme: str, policy: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,7 +206,7 @@ def form_of(scheme: Scheme[Any, DcapCollateral], words: Mapping[str, str], remed
 
     def judge(files: CaseFiles) -> CaseVerdict:
         verified, findings = judge_quote(scheme, _quote(files), files, files.policy)
-        return CaseVerdict(findings=findings, root=verified.root)
+        return CaseVerdict(findings=findings, root=verified.root, verified=verified)
 
     return CaseForm(
         platform=scheme.name,

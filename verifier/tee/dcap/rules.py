@@ -63,7 +63,8 @@ def unless_allowed(name: str, is_set: Callable[[DcapVerified], bool]) -> Judge:
 
     def judge(verified: DcapVerified, allowed: Any) -> Judgement:
         seen = is_set(verified)
-        return Judgement(not seen or allowed is True, {name: seen})
+        ok = not seen or allowed is True
+        return Judgement(ok, {name: seen}, "" if ok else f"{name}: got on, want off")
 
     return judge
 

@@ -235,7 +235,7 @@ def test_a_chain_of_any_bytes_is_malformed_or_read(data: bytes) -> None:
         read_chain(data, "test", "chain")
 
 
-DOCUMENTS = {
+DOCUMENTS: dict[str, tuple[Any, bytes]] = {
     "tcb-info": (parse_tcb_info, INTEL.signed_tcb_info("tdx")),
     "tcb-info-2": (parse_tcb_info, INTEL.signed_tcb_info("sgx", version=2)),
     "qe-identity": (parse_qe_identity, INTEL.signed_qe_identity("tdx")),
