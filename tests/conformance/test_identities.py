@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.vectors import Vector, base_of, recipes_of, verify_vector
+from verifier.adapters.case_folder import read_case
 from verifier.appraise.documents import Parsed, parse_document
 from verifier.appraise.engine import appraise
 from verifier.appraise.policy import CompiledPolicy, compile_policy
@@ -18,7 +20,7 @@ from verifier.appraise.reference.observe import Observation, observe
 from verifier.appraise.text import read_documents
 from verifier.core.errors import BridgeError, ConfigError
 from verifier.tee.base import Scheme, Verified
-from verifier.tee.registry import SCHEMES
+from verifier.tee.registry import CASES, SCHEMES
 
 NAMES = sorted(SCHEMES)
 Values = Mapping[str, Mapping[str, Any]]
@@ -161,3 +163,29 @@ def test_a_machine_with_another_measurement_does_not_satisfy_them(name: str) -> 
             continue
         if scheme.measurement(other, base.matched) != base.measurement:
             assert not appraise(other, policy, vector.now).accepted, vector.name
+
+
+# A case of a bare TPM brings a key that nobody enrolled: its quotes are judged, and there is no machine behind them.
+NO_MACHINE = frozenset({"tpm2"})
+
+
+@pytest.mark.parametrize("name", sorted((SCHEMES.keys() & CASES.keys()) - NO_MACHINE))
+def test_published_machines_satisfy_the_identities_read_off_them(name: str, evidence_cases: Path) -> None:
+    scheme, compared = SCHEMES[name], 0
+    for path in sorted((evidence_cases / name).glob("*/case.json")):
+        files = read_case(path.parent, CASES)
+        try:
+            verdict = CASES[name].judge(files)
+        except BridgeError:
+            continue
+        assert verdict.verified is not None, f"{path.parent.name}: CaseVerdict.verified is not set"
+        observed = observe(scheme, verdict.verified)
+        try:
+            policy = _compiled(scheme, observed.values, {})
+        except ConfigError as error:
+            assert error.key == "config"  # an extended register: the operator has to say what was extended
+            continue
+        findings = appraise(verdict.verified, policy, files.now).findings
+        assert not [one for one in findings if not one.ok and one.scope != "service"], path.parent.name
+        compared += 1
+    assert compared

@@ -24,6 +24,7 @@ from verifier.tee.base import Scheme, Values
 _MAX_SAMPLES: Final = 64
 _MAX_MEMBER: Final = 16
 _MAX_DEPTH: Final = 6
+_MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z", re.ASCII)
 _SIZES: Final = (96, 64, 128, 32, 40, 16, 24, 12, 8, 2)
 # Enough texts for some of them to be of any form that a model asks for.
 _TEXTS: Final = (
@@ -32,6 +33,8 @@ _TEXTS: Final = (
     *("2020-01-01T00:00:00Z", "2020-01-01"),
 )
 _KEYS: Final = (*(str(index) for index in range(32)), *_TEXTS)
+# Where no sample is of the model's form: no value to compare with, but most judges say what they see all the same.
+_UNFIT: Final[tuple[Any, ...]] = ([], "", {}, 0)
 # What a judge may raise on a sample that it was never meant to see.
 _FAULTS: Final = (TypeError, ValueError, LookupError, AttributeError)
 
@@ -82,17 +85,25 @@ def _first_that_holds(
 def _candidates(model: type[Values], name: str, rules: tuple[Rule[Any], ...], verified: Any) -> Iterator[Any]:
     """What the rules saw, as it is and as a list of one; at the end the empty list, which a list of the denied may be."""
     samples = [valid for sample in _samples_of(model, name) if (valid := _validated(model, name, sample)) is not None]
-    for sample in samples:
+    for sample in samples or _UNFIT:
         for rule in rules:
             seen = _judged(rule, verified, sample).seen
-            if seen is None:
-                continue
-            yield seen
-            yield [seen]
-            if isinstance(seen, Mapping):
-                yield {key: value for key, value in seen.items() if value is not None}
-                yield from (value for value in seen.values() if value is not None)
+            if seen is not None:
+                yield from _forms_of(seen)
     yield []
+
+
+def _forms_of(seen: Any) -> Iterator[Any]:
+    """Ways in which a field may say what a rule saw; the smallest that holds is taken, so that each of its values counts."""
+    if isinstance(seen, list | tuple):
+        yield from ([one] for one in seen)
+    yield seen
+    yield [seen]
+    if isinstance(seen, Mapping):
+        yield {key: value for key, value in seen.items() if value is not None}
+        yield from (value for value in seen.values() if value is not None)
+    if isinstance(seen, str) and _MOMENT.fullmatch(seen):
+        yield seen[:10]  # the day
 
 
 def _configurations(model: type[Values], name: str, digests: tuple[str, ...]) -> Iterator[Any]:

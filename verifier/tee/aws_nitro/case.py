@@ -88,7 +88,7 @@ def _judge(files: CaseFiles) -> CaseVerdict:
         trust_claim=_DEBUG.trust_claim,
         value=_DEBUG.holds_as if judgement.ok else _DEBUG.fails_as,
     )
-    return CaseVerdict(findings=(finding,), root=verified.root)
+    return CaseVerdict(findings=(finding,), root=verified.root, verified=verified)
 
 
 CASE: Final = CaseForm(

@@ -79,7 +79,7 @@ def _judge(files: CaseFiles) -> CaseVerdict:
         require_bound(evidence.quote.extra_data, nonce)
         if evidence.document.nonce is not None:
             require_bound(evidence.document.nonce, nonce)
-    return CaseVerdict(root=verified.root)
+    return CaseVerdict(root=verified.root, verified=verified)
 
 
 CASE: Final = CaseForm(

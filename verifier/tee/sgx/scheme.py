@@ -16,6 +16,7 @@ from verifier.tee.dcap.verify import ANCHORS, root_of
 from verifier.tee.sgx import reference, rules, verify
 from verifier.tee.sgx.decode import Evidence, decode, encode
 from verifier.tee.sgx.layout import FIELDS, NAME
+from verifier.tee.sgx.observe import observe
 
 SCHEME: Final[Scheme[Evidence, DcapCollateral]] = Scheme(
     name=NAME,
@@ -51,4 +52,5 @@ SCHEME: Final[Scheme[Evidence, DcapCollateral]] = Scheme(
     mandatory_rules=frozenset({"sgx.tcb.supported", "sgx.configid"}),
     marks=partial(marks_of, NAME),
     software_classes=frozenset({"workload"}),
+    observe=observe,
 )
