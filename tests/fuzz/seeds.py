@@ -7,7 +7,7 @@ from functools import cache
 from attester.simulated.bootlog import measured_boot
 from attester.simulated.sev_snp import ForgedAmd
 from attester.simulated.tpm2 import make_tpm
-from tests.fuzz import aws, devices, intel
+from tests.fuzz import aws, boot, devices, intel
 
 NOW = 1_790_000_000
 
@@ -23,7 +23,8 @@ def parts(scheme: str) -> dict[str, bytes]:
         return devices.parts("nvidia-gpu" if scheme == "nvidia-gpu" else "arm-cca")
     if scheme in ("sgx", "tdx"):
         return intel.parts("sgx" if scheme == "sgx" else "tdx")
-    return dict(make_tpm("rsa", label="fuzz").booted(measured_boot()).parts(bytes(32), tuple(range(10))))
+    machine = make_tpm("rsa", label="fuzz").booted(measured_boot()).measured(boot.small_list())
+    return dict(machine.parts(bytes(32), tuple(range(11))))
 
 
 @cache
@@ -39,6 +40,8 @@ def seeds() -> dict[str, bytes]:
         "tpm2-pcrs": tpm["pcrs"],
         "tpm2-public": make_tpm("rsa", label="fuzz").ak_public,
         "event-log": tpm["eventlog"],
+        "tpm2-ima": tpm["ascii_runtime_measurements"],
+        **boot.seeds(),
         **intel.seeds(),
         **devices.seeds(),
         **aws.seeds(),

@@ -14,7 +14,7 @@ import atheris
 with atheris.instrument_imports():
     from attester.answer import Expected, Pin, open_answer
     from attester.keys import public_jwk
-    from tests.fuzz import aws, devices, intel
+    from tests.fuzz import aws, boot, devices, intel
     from verifier.appraise.text import read_documents
     from verifier.core import wire
     from verifier.core.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
@@ -83,6 +83,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "tpm2-pcrs": _scheme("tpm2", "pcrs"),
     "tpm2-public": _public,
     "event-log": _only(decode_log, MalformedEvidence),
+    "tpm2-ima": _scheme("tpm2", "ascii_runtime_measurements"),
+    **boot.TARGETS,
     "sgx-quote": _scheme("sgx", "quote"),
     "tdx-quote": _scheme("tdx", "quote"),
     "tdx-eventlog": _scheme("tdx", "eventlog"),
