@@ -7,6 +7,7 @@ Started by ``verifier serve`` as a process of its own unless ``run_worker = fals
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
@@ -125,8 +126,14 @@ def _keep_fetching(fetcher: Fetcher | None) -> bool:
     try:
         return not fetcher.try_start() or fetcher.is_alive()
     except CannotDecide as error:
-        _log.error("collateral-off", check_id=error.check_id, detail=error.detail)
+        _log_once("collateral-off", error.check_id, error.detail)
         return True
+
+
+@functools.lru_cache(maxsize=16)
+def _log_once(event: str, check_id: str, detail: str) -> None:
+    """Say it the first time alone: it is tried again every few seconds."""
+    _log.error(event, check_id=check_id, detail=detail)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -60,7 +60,7 @@ class Door:
                 peer.sendall(json.dumps(form).encode("ascii") + b"\n")
                 listed = json.loads(_line(peer))
             replies = [Reply(str(a), str(b), int(c), bool(d)) for a, b, c, d in listed]
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             what = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             raise CannotDecide(NO_FETCHER, f"the fetcher does not answer: {what}", retry_after=5) from None
         if len(replies) != len(wanted):
@@ -106,7 +106,7 @@ class DoorKeeper:
                     continue
                 with peer:
                     peer.settimeout(_PEER_S)
-                    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+                    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
                         peer.sendall(self._reply(_line(peer)))
 
     def _reply(self, line: bytes) -> bytes:

@@ -33,6 +33,8 @@ _WITH_CHAIN: Final = frozenset({TCB_INFO, QE_IDENTITY})
 SHARED: Final = frozenset({ASK, SNP_CRL, QE_IDENTITY, PCK_CRL, ROOT_CRL})
 # Kinds that verifying anything at all depends on: one that expires stops more than one machine.
 REQUIRED: Final = frozenset({*SHARED, TCB_INFO})
+# Kinds whose issuers number them: an older one may be genuine and still not be used.
+NUMBERED: Final = REQUIRED - {ASK}
 
 _FORMS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
     {

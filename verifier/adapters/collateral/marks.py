@@ -46,9 +46,10 @@ class MarkKeeper:
         """Raise the marks of genuine documents; ``CannotDecide('<scheme>.endorsement.<noun>')`` for one below its mark."""
         for mark in self._marks(scheme, found):
             if not self._raise(mark):
-                need = needs[mark.need]
-                what = f"{need.kind} {need.key}: number got {mark.number}, want none below the highest ever used"
-                raise CannotDecide(f"{scheme}.endorsement.{noun_of(need)}", what, retry_after=60)
+                need = needs.get(mark.need)
+                noun, which = (mark.need, mark.need) if need is None else (noun_of(need), f"{need.kind} {need.key}")
+                what = f"{which}: number got {mark.number}, want none below the highest ever used"
+                raise CannotDecide(f"{scheme}.endorsement.{noun}", what, retry_after=60)
 
     def _marks(self, scheme: str, found: Mapping[str, bytes]) -> tuple[Mark, ...]:
         known = self._schemes.get(scheme)

@@ -70,7 +70,7 @@ class Collateral:
             )
         except CannotDecide:
             # Below its mark, or broken: if its vendor can be asked, the next one to come finds a newer one.
-            self._ask(tenant, source, [need for need in needs if need.kind != AK_KIND], {}, anew=True)
+            self._ask(tenant, source, [need for need in needs if need.kind in items.NUMBERED], {}, anew=True)
             raise
         missing = [need for need in needs if need.name not in found]
         if missing:

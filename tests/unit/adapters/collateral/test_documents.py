@@ -1,0 +1,180 @@
+"""Documents come from a network: whatever the bytes, the answer is facts or ``BadDocument``, and doors stay open."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attester.simulated.intel import ForgedIntel
+from attester.simulated.sev_snp import ForgedAmd
+from verifier.adapters.collateral.documents import BadDocument, Facts, inspect, is_of_anchor
+from verifier.adapters.collateral.door import Door, DoorKeeper, _short
+from verifier.adapters.collateral.items import KINDS, Item, item
+from verifier.adapters.collateral.replies import Reply
+from verifier.core.errors import CannotDecide
+
+NOW = 1_795_000_000
+CHIP = ForgedAmd(now=NOW)
+INTEL = ForgedIntel(now=NOW)
+ANCHORS = (CHIP.anchor(), INTEL.anchor())
+
+
+def made(kind: str, key: str) -> Item:
+    found = item(kind, key)
+    assert found is not None
+    return found
+
+
+GOOD: dict[Item, tuple[bytes, bytes]] = {
+    made("sev-snp.vcek", f"Milan-{CHIP.hwid.hex()}-{CHIP.tcb.hex()}"): (CHIP.vek(), b""),
+    made("sev-snp.ask", "Milan-vcek"): (CHIP.ask(), b""),
+    made("sev-snp.crl", "Milan"): (CHIP.crl(), b""),
+    made("intel.tcb-info", f"tdx-{INTEL.fmspc}"): (INTEL.signed_tcb_info("tdx"), INTEL.signing_chain()),
+    made("intel.qe-identity", "sgx"): (INTEL.signed_qe_identity("sgx"), INTEL.signing_chain()),
+    made("intel.pck-crl", "platform"): (INTEL.pck_crl("platform"), b""),
+    made("intel.root-crl", "sgx-root"): (INTEL.root_crl(), b""),
+    made("intel.pck-chain", f"{'0a' * 16}-{'05' * 16}-0d00-0000"): (INTEL.pck_chain(), b""),
+}
+
+
+def test_every_kind_has_a_wholesome_example_here() -> None:
+    assert {of.kind for of in GOOD} == KINDS
+    for of, (body, chain) in GOOD.items():
+        facts = inspect(of, body, chain)
+        assert facts.issued <= NOW <= facts.expires
+        # A bare PCK CRL comes without the certificates that say whose it is: nobody vouches for it yet.
+        assert is_of_anchor(of, body, ANCHORS, chain) == (of.kind != "intel.pck-crl")
+        assert of.kind == "sev-snp.vcek" or not is_of_anchor(of, body, (), chain)
+
+
+@settings(max_examples=400)
+@given(st.sampled_from(sorted(GOOD)), st.integers(0, 10_000), st.binary(min_size=1, max_size=8), st.integers(0, 40))
+def test_a_changed_document_is_read_or_refused_and_nothing_else(of: Item, place: int, new: bytes, cut: int) -> None:
+    body, chain = GOOD[of]
+    place %= len(body)
+    changed = body[:place] + new + body[place + len(new) - min(cut, len(new)) :]
+    try:
+        assert isinstance(inspect(of, changed, chain), Facts)
+        is_of_anchor(of, changed, ANCHORS, chain)
+    except BadDocument:
+        return
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(sorted(GOOD)), st.binary(max_size=300), st.binary(max_size=300))
+def test_arbitrary_bytes_are_refused(of: Item, body: bytes, chain: bytes) -> None:
+    with pytest.raises(BadDocument):
+        inspect(of, body, chain)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from([of for of in GOOD if of.kind in ("intel.tcb-info", "intel.qe-identity")]),
+    st.sampled_from(["id", "fmspc", "issueDate", "nextUpdate", "tcbEvaluationDataNumber"]),
+    _JSON,
+)
+def test_whatever_stands_in_a_member_of_intels_json_is_read_or_refused(of: Item, name: str, value: object) -> None:
+    body, chain = GOOD[of]
+    form = json.loads(body)
+    inner = form["tcbInfo" if of.kind == "intel.tcb-info" else "enclaveIdentity"]
+    inner[name] = value
+    try:
+        inspect(of, json.dumps(form).encode(), chain)
+    except BadDocument:
+        return
+
+
+def test_a_key_twice_is_refused() -> None:
+    of = made("intel.qe-identity", "sgx")
+    body, chain = GOOD[of]
+    twice = body.replace(b'"version":', b'"version":1,"version":', 1)
+    assert twice != body
+
+    with pytest.raises(BadDocument, match="twice"):
+        inspect(of, twice, chain)
+
+
+def test_a_list_of_the_other_ca_or_product_is_refused() -> None:
+    for of, body in (
+        (made("intel.pck-crl", "processor"), INTEL.pck_crl("platform")),
+        (made("intel.root-crl", "sgx-root"), INTEL.pck_crl("platform")),
+        (made("sev-snp.crl", "Genoa"), CHIP.crl()),
+        (made("sev-snp.ask", "Milan-vlek"), CHIP.ask()),
+        (made("intel.tcb-info", f"sgx-{INTEL.fmspc}"), INTEL.signed_tcb_info("tdx")),
+        (made("intel.tcb-info", "tdx-00806F050000"), INTEL.signed_tcb_info("tdx")),
+    ):
+        with pytest.raises(BadDocument):
+            inspect(of, body, INTEL.signing_chain())
+
+
+# -- the door -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_door_stays_open_whatever_knocks(tmp_path: Path) -> None:
+    def answer(_tenant: str, _source: str, wanted: Sequence[Item], _anew: bool) -> Sequence[Reply]:  # noqa: FBT001
+        return [Reply("", "yes", 1) for _ in wanted]
+
+    stop = threading.Event()
+    keeper = threading.Thread(target=DoorKeeper(tmp_path, answer, stop).run)
+    keeper.start()
+    try:
+        for line in (
+            b"\n", b"[]\n", b"{}\n", b"\xff\n", b"[" * 9_000 + b"\n", b"x" * 20_000, b'{"items": [["a"]]}\n',
+            b'{"items": [[[], {}]], "tenant": "", "source": ""}\n', b'{"items": 5}\n', b'{"items": [["sev-snp.crl", "../x"]]}\n', b"",
+        ):  # fmt: skip
+            with _short(tmp_path) as path, socket.socket(socket.AF_UNIX) as peer:
+                peer.connect(path)
+                peer.sendall(line)
+                peer.shutdown(socket.SHUT_WR)
+                try:
+                    assert peer.recv(100) == b""
+                except ConnectionResetError:
+                    continue
+        assert Door(tmp_path).ask("default", "", [made("sev-snp.crl", "Milan")]) == [Reply("", "yes", 1)]
+        assert keeper.is_alive()
+    finally:
+        stop.set()
+        keeper.join(5)
+
+
+def test_who_says_nothing_at_the_door_does_not_keep_others_out(tmp_path: Path) -> None:
+    stop = threading.Event()
+    keeper = DoorKeeper(tmp_path, lambda _t, _s, wanted, _a: [Reply("", "yes", 1) for _ in wanted], stop)
+    thread = threading.Thread(target=keeper.run)
+    thread.start()
+    try:
+        with _short(tmp_path) as path, socket.socket(socket.AF_UNIX) as silent:
+            silent.connect(path)
+            time.sleep(0.05)
+            assert Door(tmp_path).ask("default", "", [made("sev-snp.crl", "Milan")])
+    finally:
+        stop.set()
+        thread.join(5)
+
+
+def test_a_keeper_that_answers_nonsense_is_no_fetcher(tmp_path: Path) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=DoorKeeper(tmp_path, lambda *_all: [], stop).run)
+    thread.start()
+    try:
+        with pytest.raises(CannotDecide) as caught:
+            Door(tmp_path).ask("default", "", [made("sev-snp.crl", "Milan")])
+        assert caught.value.check_id == "service.collateral.fetcher"
+    finally:
+        stop.set()
+        thread.join(5)
