@@ -165,8 +165,9 @@ def test_a_machine_with_another_measurement_does_not_satisfy_them(name: str) -> 
             assert not appraise(other, policy, vector.now).accepted, vector.name
 
 
-# A case of a bare TPM brings a key that nobody enrolled: its quotes are judged, and there is no machine behind them.
-NO_MACHINE = frozenset({"tpm2"})
+# Cases of a TPM bring quotes in forms that their scheme does not take (several, SHA-1) and keys that nobody enrolled: they are
+# judged by steps of their own, and no machine stands behind the verdict.
+NO_MACHINE = frozenset({"tpm2", "gcp-vtpm", "azure-snp-vtpm", "azure-tdx-vtpm"})
 
 
 @pytest.mark.parametrize("name", sorted((SCHEMES.keys() & CASES.keys()) - NO_MACHINE))
@@ -183,7 +184,9 @@ def test_published_machines_satisfy_the_identities_read_off_them(name: str, evid
         try:
             policy = _compiled(scheme, observed.values, {})
         except ConfigError as error:
-            assert error.key == "config"  # an extended register: the operator has to say what was extended
+            unexplained = not error.key.startswith("config")  # else: the operator has to say what was extended
+            if unexplained:
+                raise
             continue
         findings = appraise(verdict.verified, policy, files.now).findings
         assert not [one for one in findings if not one.ok and one.scope != "service"], path.parent.name

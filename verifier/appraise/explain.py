@@ -37,7 +37,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A verdict with everything that it rests on. ``own_steps``: judged by the case form's own steps, not by a scheme's list."""
+    """A verdict with everything that it rests on. ``own_steps``: the case form judges by steps beside or instead of its scheme's."""
 
     verdict: OfflineVerdict
     told: tuple[Told, ...]
@@ -72,10 +72,15 @@ def _explained(
     verdict: OfflineVerdict, form: CaseForm | None, scheme: Scheme[Any, Any] | None, seen: list[tuple[str, bool]]
 ) -> Explanation:
     checks: list[tuple[str, CheckState]] = [(check_id, "held" if held else "failed") for check_id, held in seen]
-    own_steps = not seen and verdict.outcome not in ("malformed", "cannot-decide")
-    if scheme is not None and not own_steps:
-        ran = {check_id for check_id, _state in checks}
-        checks += [(check.id, "not reached") for check in scheme.checks if check.id not in ran]
+    ran = {check_id for check_id, _state in checks}
+    missed = [] if scheme is None else [check.id for check in scheme.checks if check.id not in ran]
+    # The list was worked through: to its end, to the check that said no, or not at all because nothing could be read.
+    whole = not all(held for _check_id, held in seen) or (
+        not missed if ran else verdict.outcome in ("malformed", "cannot-decide")
+    )
+    own_steps = scheme is None or not whole
+    if not own_steps:
+        checks += [(check_id, "not reached") for check_id in missed]
     return Explanation(verdict, tuple(tell(verdict.claims, form)), tuple(checks), own_steps)
 
 

@@ -50,7 +50,7 @@ def _text(explanation: Explanation) -> str:
     lines.append("checks (is it genuine?)")
     lines += [f"  {_MARKS[state]}  {check_id}" for check_id, state in explanation.checks]
     if explanation.own_steps:
-        lines.append("  this platform's cases are judged by steps of their own; the first no is named below")
+        lines.append("  cases of this platform are judged by steps of their own too; the first no is named below")
     lines.append("verdict")
     lines += [f"  {line}" for line in verdict_lines(explanation.verdict)]
     return "\n".join(lines)

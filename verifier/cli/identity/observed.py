@@ -56,7 +56,8 @@ def _from_case(folder: str) -> _Machine:
         if not finding.ok:
             detail = finding.detail or f"{finding.field}: got {finding.seen}, want {finding.expected}"
             raise EvidenceRejected(finding.rule, detail)
-    if verdict.verified is None:
+    # A composite's case may hand on what it verified of its CPU: that is another scheme's machine.
+    if verdict.verified is None or verdict.verified.scheme.name != files.platform:
         want = "a platform whose cases its scheme verifies; otherwise --scheme with --evidence and --endorsements"
         raise ConfigError(folder, "platform", files.platform, want)
     words = _trusted(verdict.verified.root, files.now, {**files.evidence, **files.collateral})
