@@ -85,3 +85,9 @@ def test_data_count_only_where_they_are_asked_for() -> None:
     changed = log[:at] + bytes((log[at] ^ 1,)) + log[at + 1 :]
     assert _judge(files, eventlog__bin=changed).check_id == "ccel.data"
     assert _judge(replace(files, policy={}), eventlog__bin=changed).outcome == "accepted"
+
+
+def test_an_applications_event_says_what_was_hashed() -> None:
+    files = _case("trustee-aael-alibaba")
+    changed = files.evidence["eventlog.bin"].replace(b"some-operation", b"some-0peration", 1)
+    assert _judge(files, eventlog__bin=changed).check_id == "ccel.data"

@@ -27,6 +27,7 @@ NOW: Final = 1_800_000_000
 LOG: Final = measured_cc_boot()
 AREA: Final = log_area(LOG)
 _REGISTERS: Final = LOG.registers(SHA384)
+AAEL: Final = measured_cc_boot().add(4, 0x6, b"LEAA\x12\x00\x00\x00coco.com load model")
 WANT: Final = {"sha384": {str(i): v.hex() for i, v in _REGISTERS.items()}}
 
 
@@ -115,6 +116,12 @@ _ACCEPTED = (
     vector("one-register-asked-for", want=_only(r2=_REGISTERS[2])),
     vector("rtmr3-untouched", want=_only(r1=_REGISTERS[1], r4=bytes(48))),
     vector("application-extends-rtmr3", log=measured_cc_boot().add(4, 0x6, b"AAEL"), want=WANT),
+    vector("application-events", log=AAEL, want=_only(r4=AAEL.registers(SHA384)[4])),
+    vector(
+        "tag-of-another",
+        log=measured_cc_boot().add(3, 0x6, b"\xec\x22\x3b\x8finitrd", hashed=b"the file"),
+        want=_only(r1=_REGISTERS[1]),
+    ),
     vector("second-separator", log=_with_event(1), want=_only(r2=_REGISTERS[2])),
     vector("nothing-said-of-event-data", policy={}),
     vector(
@@ -195,6 +202,13 @@ _REJECTED = (
     ),
     vector("no-action-is-not-extended", _NO, _REPLAY, log=_with_event(1, EV_NO_ACTION), want=_only(r1=bytes(48))),
     vector("data-changed", _NO, "ccel.data", log=AREA.replace(secure_boot_variable(), secure_boot_variable(b"\x00"))),
+    vector(
+        "application-event-changed",
+        _NO,
+        "ccel.data",
+        log=AAEL.to_bytes().replace(b"coco.com", b"c0co.com"),
+        want=_only(r4=AAEL.registers(SHA384)[4]),
+    ),
     vector("table-checksum", _NO, "ccel.acpi-table", table=ccel_acpi_table(checksum=0)),
     vector("table-of-sev", _NO, "ccel.acpi-table", table=ccel_acpi_table(cc_type=1)),
     vector("log-beyond-its-area", _NO, "ccel.acpi-table", table=ccel_acpi_table(log_size=len(AREA) - 1)),

@@ -26,9 +26,9 @@ from verifier.tee.ccel.decode import (
 from verifier.tee.ccel.words import REMEDIES, WORDS
 from verifier.tee.tcg.banks import Banks
 from verifier.tee.tcg.case import log_claims
-from verifier.tee.tcg.data import require_data
-from verifier.tee.tcg.layout import HASHES_BY_NAME, SHA384, EventLog, extend
-from verifier.tee.tcg.replay import replay, require_replay, zero_register
+from verifier.tee.tcg.data import data_is_digest, require_data
+from verifier.tee.tcg.layout import HASHES, HASHES_BY_NAME, SHA384, EventLog, extend
+from verifier.tee.tcg.replay import extended, replay, require_replay, zero_register
 
 ACPI_TABLE: Final = "ccel.acpi-table"
 REPLAY: Final = "ccel.replay"
@@ -122,6 +122,19 @@ def _after_boot(log: EventLog) -> bytes:
     return replay(log, SHA384, initial=zero_register).get(layout.RTMR2, bytes(SHA384.size))
 
 
+def _require_data(log: EventLog) -> None:
+    """Compare data with digests where data are what was hashed: the types of every TCG log, and an application's events."""
+    require_data(log, check_id=DATA)
+    hashes = [HASHES[a] for a, _ in log.algorithms if a in log.banks]
+    for event in extended(log):
+        if event.type != layout.EV_EVENT_TAG or not event.data.startswith(layout.AAEL_TAG):
+            continue
+        if not all(data_is_digest(event, algorithm) for algorithm in hashes):
+            raise EvidenceRejected(
+                DATA, f"event {event.ordinal} (AAEL, register {event.register}): data do not hash to the digest"
+            )
+
+
 def _require_table(unverified_table: bytes, log: EventLog) -> None:
     table = decode_acpi_table(unverified_table)
     if not table.checksum_holds:
@@ -159,7 +172,7 @@ def _judge(files: CaseFiles) -> CaseVerdict:
     for bank, want in _registers(files, quoted).items():
         require_rtmrs(log, want, check_id=REPLAY, bank=bank)
     if check_data:
-        require_data(log, check_id=DATA)
+        _require_data(log)
     if entries and quoted is not None:
         _require_ima(entries, log, quoted, data=check_data)
     return CaseVerdict()

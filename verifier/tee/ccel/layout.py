@@ -17,6 +17,10 @@ CC_REGISTERS: Final = frozenset(range(1, MAX_CC_REGISTER + 1))
 RTMR2: Final = 3
 SECURE_BOOT_REGISTER: Final = 1  # what a PC measures into PCR 1 and 7 goes to RTMR0
 
+# An event of an application (CoCo's AAEL): EV_EVENT_TAG whose data begin with this tag, u32 little-endian. It hashes all of its data.
+EV_EVENT_TAG: Final = 0x6
+AAEL_TAG: Final = b"LEAA"
+
 ACPI_SIGNATURE: Final = b"CCEL"
 CC_TYPE_TDX: Final = 2
 ACPI_TABLE: Final = Layout(
