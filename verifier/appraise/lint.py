@@ -3,6 +3,7 @@
 ``lint.unmeasured``: a policy leaves guest software unmeasured. ``lint.indistinct``: one evidence satisfies several workloads,
 which can then pose as each other (design.md section 4). ``lint.newest``: a reference moves without the policy being touched.
 ``lint.window``: a pinned version whose window is closed, not yet open, or about to close. ``lint.debug``: debug is let pass.
+``lint.loose``: an allow-list that lets files pass whose content nobody judges, or violations.
 """
 
 from __future__ import annotations
@@ -62,6 +63,18 @@ def _of(policy: CompiledPolicy, now: int) -> Iterator[tuple[str, str]]:
         for candidate in one.candidates:
             if text := _window(candidate, now):
                 yield "window", f"{one.scope} {candidate.reference} {text}"
+            for text in _loose(candidate):
+                yield "loose", f"{one.scope} {candidate.reference} {text}"
+
+
+def _loose(candidate: Candidate) -> Iterator[str]:
+    """Name what an allow-list lets pass unseen (``verifier.tee.ima.reference``)."""
+    for prepared in candidate.rules:
+        expected = prepared.expected if isinstance(prepared.expected, Mapping) else {}
+        if paths := [str(one["path"]) for one in expected.get("may_be_anything") or ()]:
+            yield f"does not look at the content of {_listed(paths)}"
+        if expected.get("max_violations"):
+            yield f"tolerates {expected['max_violations']} violations, of files that nothing proves"
 
 
 def _window(candidate: Candidate, now: int) -> str:

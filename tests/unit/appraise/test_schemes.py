@@ -12,6 +12,7 @@ from tests.support.vectors import verify_vector
 from verifier.appraise.bundle import compile_all, gather
 from verifier.appraise.documents import parse_document
 from verifier.appraise.engine import appraise
+from verifier.appraise.lint import lint
 from verifier.appraise.result import Appraisal
 from verifier.appraise.text import PlainDocument
 from verifier.core.errors import ConfigError
@@ -136,3 +137,19 @@ def test_configuration_of_zeros_is_not_none(recipes: Any) -> None:
     bare = recipes.bare()
     values = {**_values(recipes, bare), "config": {"extended": {"pcr": 15, "digest": "0" * 64}}}
     assert _judge(recipes, bare, values, []).check_id == "tpm2.config.extended"
+
+
+def test_list_of_files_that_lets_some_be_anything_is_worth_a_second_look(recipes: Any) -> None:
+    values = _values(recipes, recipes.tpm())
+    files = values["workload"]["ima"]
+    values["workload"]["ima"] = {
+        **files,
+        "may_be_anything": [{"path": "/var/log/", "why": "logs"}],
+        "max_violations": 2,
+    }
+    parsed = [parse_document(PlainDocument("t", one), SCHEMES) for one in _documents(values, [])]
+    documents = gather(parsed, {})
+    warned = [one for one in lint(documents, compile_all(documents, SCHEMES), recipes.NOW) if one.id == "lint.loose"]
+    assert ["/var/log/" in one.detail for one in warned] == [True, False]
+    assert "2 violations" in warned[1].detail
+    assert _judge(recipes, recipes.tpm(), values, []).accepted

@@ -25,14 +25,19 @@ from verifier.core.x509 import (
 )
 from verifier.core.x509chain import Anchor, ChainCache, ChainIds, Path, Profile, verify_chain
 from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.ima.decode import decode_list
+from verifier.tee.ima.layout import PCR_IMA
+from verifier.tee.ima.replay import first_inconsistent
 from verifier.tee.tcg.banks import Banks, decode_banks
 from verifier.tee.tcg.boot import require_boot_replay
 from verifier.tee.tcg.case import log_claims
 from verifier.tee.tcg.data import require_data
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import HASHES, SHA1, STRONG_HASHES, EventLog
+from verifier.tee.tpm2.decode import quoted_entries
 from verifier.tee.tpm2.keys import Key, checked_key, describe, is_signed_by, load_pem_key, spki
 from verifier.tee.tpm2.layout import Quote, Signature, decode_any_signature, decode_quote
+from verifier.tee.tpm2.measured import IMA_REPLAY, IMA_TEMPLATE
 from verifier.tee.tpm2.scheme import quote_claims
 from verifier.tee.tpm2.verify import EVENT_DATA, REPLAY, SELECTION, SIGNATURE, SIGNATURE_SCHEME, require_pcr_digest
 from verifier.tee.tpm2.words import REMEDIES, WORDS
@@ -41,6 +46,7 @@ AK_DECODE = "tpm2.decode.ak_pub"
 CERT_DECODE = "tpm2.decode.ak_cert"
 PCRS_DECODE = "tpm2.decode.pcrs"
 LOG_DECODE = "tpm2.decode.eventlog"
+IMA_DECODE = "tpm2.decode.ascii_runtime_measurements"
 CERT_KEY = "tpm2.ak-cert.key"
 AK_ENDORSEMENT = "tpm2.endorsement.ak-cert"
 
@@ -192,6 +198,22 @@ def require_log(log: EventLog, quotes: tuple[SignedQuote, ...], banks: Banks) ->
         raise EvidenceRejected(REPLAY, "event log: carries none of the quoted banks")
 
 
+def require_files(files: CaseFiles, banks: Banks) -> None:
+    """Refuse an IMA list, where the case has one, that is not the kernel's or of which no prefix gives a quoted PCR 10."""
+    data = files.evidence.get("ascii_runtime_measurements")
+    if data is None:
+        return
+    ima = decode_list(data, check_id=IMA_DECODE)
+    if (wrong := first_inconsistent(ima.entries)) is not None:
+        raise EvidenceRejected(IMA_TEMPLATE, f"IMA list, entry {wrong}: template hash is not that of its data")
+    given = {bank: {bank: values} for bank, values in banks.items() if PCR_IMA in values}
+    if not given:
+        raise EvidenceRejected(IMA_REPLAY, f"IMA list: got no PCR {PCR_IMA} in the quote, want it beside a list")
+    for bank, values in given.items():
+        if not quoted_entries(ima, values):
+            raise EvidenceRejected(IMA_REPLAY, f"{bank} PCR {PCR_IMA}: got it after none of {len(ima.entries)} entries")
+
+
 def _switch(files: CaseFiles, name: str) -> bool:
     value = files.policy.get(name, False)
     if not isinstance(value, bool):
@@ -220,6 +242,8 @@ def _judge(files: CaseFiles) -> CaseVerdict:
         require_quote(signed, key, banks, allow_sha1=allow_sha1)
         if nonce is not None:
             require_bound(signed.quote.extra_data, nonce)
+    if banks is not None:
+        require_files(files, banks)
     if log is not None and banks is not None:
         require_log(log, quotes, banks)
         if _switch(files, "check_event_data"):

@@ -254,3 +254,16 @@ def test_a_case_that_is_wrong_itself_is_a_usage_error(case: CaseFiles) -> None:
 def test_a_case_can_ask_for_the_data_of_events() -> None:
     case = files(tpm(), eventlog__bin=tpm().event_log)
     assert outcome(replace(case, policy={**case.policy, "check_event_data": True})) == ACCEPTED
+
+
+def test_a_list_of_measured_files_has_to_give_the_quoted_register() -> None:
+    lines = tpm().ima_list.splitlines(keepends=True)
+    assert outcome(files(tpm(), ascii_runtime_measurements=tpm().ima_list + lines[-1])) == ACCEPTED
+    shorter = files(tpm(), ascii_runtime_measurements=b"".join(lines[:-1]))
+    assert outcome(shorter) == ("rejected", "tpm2.ima.replay")
+    changed = files(tpm(), ascii_runtime_measurements=tpm().ima_list.replace(b"my program", b"no program"))
+    assert outcome(changed) == ("rejected", "tpm2.ima.template")
+    assert outcome(files(tpm(), ascii_runtime_measurements=b"x")) == (
+        "malformed",
+        "tpm2.decode.ascii_runtime_measurements",
+    )
