@@ -16,7 +16,7 @@ from attester.simulated.intel_pki import DAY, authority_key, forged_p256, pem
 from attester.simulated.intel_quote import Shape
 from tests.support.vectors import Vector
 from tests.vectors.dcap.forging import INTEL, LIKE_INTEL, NOW, OTHER, PROCESSOR, YEAR, Forge
-from tests.vectors.dcap.quotes import OTHER_KEY
+from tests.vectors.dcap.quotes import OTHER_KEY, earlier_root
 from verifier.core.x509 import USAGE_CERT_SIGN
 
 _STRANGER: Final = forged_p256(b"stranger")
@@ -42,7 +42,7 @@ def accepted(forge: Forge) -> list[Vector]:
     def good(name: str, **changes: bytes) -> Vector:
         return forge.vector(name, collateral=forge.collateral(**changes))
 
-    crl = INTEL.pck_crl()
+    crl, signer = INTEL.pck_crl(), INTEL.authority("tcb-signing")
     spaced = json.dumps(INTEL.tcb_info(tee), indent=1).encode()
     escaped = inner_bytes(INTEL.qe_identity(tee)).replace(b'"isvprodid"', b'"isvprod\\u0069d"')
     later = {"issueDate": date(NOW), "nextUpdate": date(NOW)}
@@ -61,8 +61,9 @@ def accepted(forge: Forge) -> list[Vector]:
         good("crls-list-others", pck_crl=INTEL.pck_crl(revoked=(1, 2)), root_crl=INTEL.root_crl(revoked=(3,))),
         good("crl-without-number", pck_crl=INTEL.pck_crl(number=None)),
         good("pck-serial-on-the-roots-list", root_crl=INTEL.root_crl(revoked=(INTEL.pck_serial,))),
-        good("signing-chain-without-root", tcb_info_chain=pem(INTEL.authority("tcb-signing"))),
-        good("signing-chain-root-first", qe_identity_chain=pem(INTEL.root(), INTEL.authority("tcb-signing"))),
+        good("signing-chain-without-root", tcb_info_chain=pem(signer)),
+        good("signing-chain-with-the-roots-earlier-issue", tcb_info_chain=pem(signer, earlier_root())),
+        good("signing-chain-root-first", qe_identity_chain=pem(INTEL.root(), signer)),
     ]
 
 

@@ -49,6 +49,8 @@ def accepted(forge: Forge) -> list[Vector]:
         vector("chain-without-final-newline", **with_chain(chain.rstrip(b"\n"))),
         vector("chain-in-another-order", **with_chain(pem(*blocks))),
         vector("chain-without-root", **with_chain(INTEL.pck_chain(root=b""))),
+        # Intel's root was issued twice, with one key and one serial; the pinned one is the later.
+        vector("chain-with-the-roots-earlier-issue", **with_chain(INTEL.pck_chain(root=earlier_root()))),
         vector("leaf-alone", shape=Shape(certification=layout.CERT_PCK_LEAF), endorsements=_along()),
         *(
             vector(f"certification-data-{kind}", shape=Shape(certification=kind), endorsements=_along())
@@ -91,6 +93,11 @@ OTHER_KEY: Final = der_tlv(
     + der_tlv(3, b"\x00\x04" + _STRANGER.public_key().public_numbers().x.to_bytes(32, "big")
               + _STRANGER.public_key().public_numbers().y.to_bytes(32, "big")),
 )  # fmt: skip
+
+
+def earlier_root() -> bytes:
+    """Return the root as it was issued first: the same key and serial, valid to 2033."""
+    return INTEL.authority("root", validity=(1_526_899_510, 2_000_285_410))
 
 
 def malformed_quotes(forge: Forge) -> list[Vector]:
