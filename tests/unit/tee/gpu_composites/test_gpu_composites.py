@@ -1,0 +1,122 @@
+"""Composites of a CPU and a GPU as they travel: from the attester's envelope over the wire to a verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from attester.envelope import Envelope
+from attester.simulated.nvidia_gpu import envelope_with_gpu, gpu_envelope
+from tests.support.composites import DIGEST, HOPPER, OTHER, GpuComposite
+from tests.support.vectors import run_vector, verify_vector
+from tests.vectors.sev_snp_gpu.recipes import MACHINE as SNP_MACHINE
+from tests.vectors.tdx_gpu.recipes import MACHINE as TDX_MACHINE
+from verifier.core import wire
+from verifier.core.encoding import canonical
+from verifier.core.errors import MalformedEvidence
+from verifier.core.x509chain import Anchor
+from verifier.tee.base import require_parts
+from verifier.tee.composite import own_anchors
+from verifier.tee.nvidia_gpu import SCHEME as GPU
+from verifier.tee.registry import SCHEMES
+
+MACHINES = [pytest.param(machine, id=machine.name) for machine in (SNP_MACHINE, TDX_MACHINE)]
+
+
+def received(envelope: Envelope) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Send an envelope as JSON and read it as the service does."""
+    model = wire.parse_model(wire.EnvelopeModel, json.dumps(envelope.as_json()).encode())
+    return wire.flatten(wire._envelope(model))
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_an_envelope_of_components_is_accepted_as_it_arrives(machine: GpuComposite) -> None:
+    scheme = SCHEMES[machine.name]
+    parts, endorsements = received(envelope_with_gpu(machine.name, HOPPER, DIGEST, machine.make))
+    require_parts(scheme, parts, endorsements)
+    sent = replace(machine.vector("sent"), parts=parts, endorsements=endorsements)
+    assert run_vector(sent, scheme) == ("accepted", "")
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_component_is_the_hash_of_the_gpus_parts_as_they_were_sent(machine: GpuComposite) -> None:
+    """Computed here from the design's words alone."""
+    scheme = SCHEMES[machine.name]
+    beside = gpu_envelope(HOPPER, DIGEST)
+    verified = verify_vector(machine.vector("one"), scheme)
+    (component,) = scheme.components(verified.evidence)
+    form = dict(beside.as_json()["parts"])
+    assert component.value == hashlib.sha256(canonical(form)).digest()
+    assert (component.scheme, component.kind) == ("nvidia-gpu", "evidence")
+    assert verified.bound
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_component_left_out_doubled_or_foreign_is_malformed(machine: GpuComposite) -> None:
+    scheme = SCHEMES[machine.name]
+    whole = envelope_with_gpu(machine.name, HOPPER, DIGEST, machine.make)
+    cpu, gpu = whole.components
+
+    def outcome(*components: Envelope) -> str:
+        with pytest.raises(MalformedEvidence) as caught:
+            require_parts(scheme, *received(replace(whole, components=components)))
+        return caught.value.check_id
+
+    assert outcome(cpu).startswith(f"{machine.name}.decode.nvidia_gpu.")
+    assert outcome(gpu).startswith(f"{machine.name}.decode.{machine.cpu.name.replace('-', '_')}.")
+    assert outcome(cpu, gpu, gpu) == "wire.evidence.components"
+    assert outcome(cpu, gpu, Envelope("tpm2", {"quote": b"x"})) == "wire.evidence.components"
+    assert outcome(cpu, replace(gpu, endorsements={"ocsp": b"x"})) == "wire.evidence.endorsements"
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_order_of_components_means_nothing(machine: GpuComposite) -> None:
+    whole = envelope_with_gpu(machine.name, HOPPER, DIGEST, machine.make)
+    turned = replace(whole, components=tuple(reversed(whole.components)))
+    assert run_vector(machine.vector("turned", envelope=turned), SCHEMES[machine.name]) == ("accepted", "")
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_machine_is_the_cpus(machine: GpuComposite) -> None:
+    scheme = SCHEMES[machine.name]
+    one, other = (verify_vector(machine.vector(str(gpu.serial), gpu=gpu), scheme) for gpu in (HOPPER, OTHER))
+    alone = one.inner[machine.cpu.name]
+    assert scheme.instance(one) == scheme.instance(other) == machine.cpu.instance(alone)
+    assert scheme.measurement(one, ()) == machine.cpu.measurement(alone, ())
+    assert scheme.tcb_status(one) == machine.cpu.tcb_status(alone)
+    assert scheme.host_excluded
+    assert scheme.mandatory_rules == machine.cpu.mandatory_rules | GPU.mandatory_rules
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_no_vendor_vouches_for_the_other(machine: GpuComposite) -> None:
+    """Whoever holds NVIDIA's key cannot make a CPU, nor the other way round; an operator's root counts for both."""
+    private = Anchor("ours", HOPPER.anchor().certificate_der, "private")
+    everybody = (*SCHEMES[machine.name].anchors, private)
+    assert own_anchors(everybody, GPU) == (*GPU.anchors, private)
+    assert own_anchors(everybody, machine.cpu) == (*machine.cpu.anchors, private)
+    vendor = Anchor("as if built in", HOPPER.anchor().certificate_der, "vendor")
+    refused = machine.vector("not its own", anchors=(*machine.anchors, vendor))
+    assert run_vector(refused, SCHEMES[machine.name]) == ("rejected", "nvidia-gpu.chain.root")
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_weaker_root_is_told(machine: GpuComposite) -> None:
+    scheme = SCHEMES[machine.name]
+    assert verify_vector(machine.vector("simulated"), scheme).root == "simulated"
+    cpu = tuple(Anchor(a.name, a.certificate_der, "private") for a in machine.anchors)
+    assert verify_vector(machine.vector("gpu", anchors=(*cpu, HOPPER.anchor())), scheme).root == "simulated"
+    gpu = Anchor("gpu", HOPPER.anchor().certificate_der, "private")
+    assert verify_vector(machine.vector("both", anchors=(*cpu, gpu)), scheme).root == "private"
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_claims_of_both_parts_stand_apart(machine: GpuComposite) -> None:
+    scheme = SCHEMES[machine.name]
+    claims: dict[str, Any] = scheme.evidence_claims(scheme.decode(machine.vector("one").parts))
+    assert claims.keys() == {machine.cpu.name.replace("-", "_"), "nvidia_gpu"}
+    assert claims["nvidia_gpu"]["request_nonce"] == DIGEST.short.hex()
