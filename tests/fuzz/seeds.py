@@ -7,7 +7,7 @@ from functools import cache
 from attester.simulated.bootlog import measured_boot
 from attester.simulated.sev_snp import ForgedAmd
 from attester.simulated.tpm2 import make_tpm
-from tests.fuzz import aws, boot, devices, intel
+from tests.fuzz import artifacts, aws, boot, devices, intel
 
 NOW = 1_790_000_000
 
@@ -45,6 +45,7 @@ def seeds() -> dict[str, bytes]:
         **intel.seeds(),
         **devices.seeds(),
         **aws.seeds(),
+        **artifacts.seeds(),
         "documents-yaml": b'document: identity\nname: "a"\n---\nx: [1, true, null]\n',
         "documents-json": b'{"document": "identity", "values": {"a": [1, true]}}',
         "wire-challenge": b'{"tenant":"default","workload":"web"}',

@@ -19,7 +19,6 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any, Final
 
 import cbor2
@@ -30,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from verifier.core import cbor
 from verifier.core.errors import EvidenceRejected, MalformedEvidence
 
 EIF: Final = "identity.artifact.eif"
@@ -221,14 +221,7 @@ def _cose(data: bytes) -> tuple[bytes, bytes, bytes]:
 def _cbor(data: bytes, what: str) -> Any:
     if len(data) > _MAX_CBOR:
         raise _bad(what, f"{len(data)} bytes", f"at most {_MAX_CBOR}")
-    stream = BytesIO(data)
-    try:
-        value = cbor2.load(stream)
-    except (cbor2.CBORDecodeError, ValueError, TypeError, RecursionError, OverflowError):
-        raise _bad(what, "bytes that are no CBOR", "CBOR") from None
-    if stream.read(1):
-        raise _bad(what, "bytes behind its end", "none")
-    return value
+    return cbor.decode(data, EIF, what, max_items=_MAX_CBOR)
 
 
 def _octets(value: Any, what: str) -> bytes:
