@@ -45,7 +45,7 @@ def accepted(forge: Forge) -> list[Vector]:
     crl, signer = INTEL.pck_crl(), INTEL.authority("tcb-signing")
     spaced = json.dumps(INTEL.tcb_info(tee), indent=1).encode()
     escaped = inner_bytes(INTEL.qe_identity(tee)).replace(b'"isvprodid"', b'"isvprod\\u0069d"')
-    later = {"issueDate": date(NOW), "nextUpdate": date(NOW)}
+    later: dict[str, Any] = {"issueDate": date(NOW), "nextUpdate": date(NOW)}
     return [
         good("fmspc-in-lower-case", tcb_info=INTEL.signed_tcb_info(tee, fmspc=INTEL.fmspc.lower())),
         # The bytes that were signed count, however they are spelt.
@@ -139,9 +139,11 @@ def malformed(forge: Forge) -> list[Vector]:
             bad(f"{label}-without-{key.lower()}", name, signed(name, inner_of(forge, name, **{key: None})))
         for chain in (b"", b"x", pem(b"\x30\x00"), pem(INTEL.root()) * 9):
             bad(f"{label}-chain-{len(chain)}-bytes-of-nothing", f"{name}_chain", chain or b" ")
-    for key, value in {"fmspc": "00", "pceId": 0, "tcbType": 1}.items():
+    info: dict[str, Any] = {"fmspc": "00", "pceId": 0, "tcbType": 1}
+    identity: dict[str, Any] = {"miscselect": 0, "attributesMask": "FF", "mrsigner": "AB", "isvprodid": "1"}
+    for key, value in info.items():
         bad(f"tcb-info-bad-{key.lower()}", "tcb_info", INTEL.signed_tcb_info(forge.tee, **{key: value}))
-    for key, value in {"miscselect": 0, "attributesMask": "FF", "mrsigner": "AB", "isvprodid": "1"}.items():
+    for key, value in identity.items():
         bad(f"qe-identity-bad-{key.lower()}", "qe_identity", INTEL.signed_qe_identity(forge.tee, **{key: value}))
     for label, change in _bad_levels().items():
         inner = INTEL.tcb_info(forge.tee)
@@ -251,7 +253,7 @@ def _document(forge: Forge, label: str, name: str) -> list[Vector]:
 
 def crls(forge: Forge) -> list[Vector]:
     """CRLs that are not the right ones, and what the right ones say."""
-    no = "rejected"
+    no: Final = "rejected"
     pck, root = "endorsement.pck_crl", "endorsement.root_crl"
     stranger = ecdsa_sha256(_STRANGER)
     stale, early = (NOW - 40 * DAY, NOW - 1), (NOW + 1, NOW + DAY)

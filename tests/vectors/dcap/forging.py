@@ -39,12 +39,12 @@ class Forge:
     tee: Tee
     parts: Mapping[str, bytes] = field(default_factory=dict)
 
-    def collateral(self, intel: ForgedIntel = INTEL, **changes: bytes) -> dict[str, bytes]:
+    def collateral(self, intel: ForgedIntel = INTEL, /, **changes: bytes) -> dict[str, bytes]:
         """Return an honest source's answers; ``changes`` replace, an empty one takes out."""
         found = {**_collateral(intel, self.tee), **changes}
         return {name: data for name, data in found.items() if data}
 
-    def quote(self, intel: ForgedIntel = INTEL, shape: Shape | None = None, **fields: bytes | int) -> bytes:
+    def quote(self, intel: ForgedIntel = INTEL, /, shape: Shape | None = None, **fields: bytes | int) -> bytes:
         """Make a quote that carries the expected user data unless told otherwise."""
         made: dict[str, Any] = {"report_data": DATA, **fields}
         return intel.quote(self.tee, shape=shape or Shape(), **made)

@@ -29,7 +29,7 @@ WORDS: Final = (
     "TDRelaunchAdvised",
     "TDRelaunchAdvisedConfigurationNeeded",
 )
-_COMPS: Final = tuple(INTEL.platform.comps)
+_COMPS: Final = tuple(svn or 0 for svn in INTEL.platform.comps)
 
 
 def state(forge: Forge, name: str, word: str, **told: Any) -> list[Vector]:

@@ -18,8 +18,8 @@ PARTS: Final = {"quote": PartForm("fixed", signed=((0, 48 + 384),), trailing=(0,
 NOT_IDS: Final[frozenset[str]] = frozenset()
 
 _ENCLAVE: Final = INTEL.enclave()
-_SIGNER: Final = bytes(_ENCLAVE["mrsigner"]).hex()  # type: ignore[arg-type]
-_FLAGS: Final = struct.unpack("<Q", bytes(_ENCLAVE["attributes"])[:8])[0]  # type: ignore[arg-type]
+_SIGNER: Final = bytes(_ENCLAVE["mrsigner"]).hex()
+_FLAGS: Final = struct.unpack("<Q", bytes(_ENCLAVE["attributes"])[:8])[0]
 
 
 def attributes(flags: int, xfrm: int = 0xE7) -> bytes:
@@ -31,7 +31,7 @@ def _everything() -> dict[str, Any]:
     """Return values of every identity rule that the wholesome enclave satisfies."""
     return {
         **everything(INTEL),
-        "mrenclave": ["11" * 32, bytes(_ENCLAVE["mrenclave"]).hex()],  # type: ignore[arg-type]
+        "mrenclave": ["11" * 32, bytes(_ENCLAVE["mrenclave"]).hex()],
         "signed": {"mrsigner": _SIGNER, "isvprodid": 7, "minimum_isvsvn": 2},
         "attributes": {"value": attributes(_FLAGS).hex(), "mask": "f" * 32},
         "miscselect": {"value": "0x00000000", "mask": "0xffffffff"},

@@ -27,7 +27,7 @@ CONFIGURATION: Final = hashlib.sha384(b"a configuration from outside").digest()
 
 def hexed(name: str) -> str:
     """Return a field of the wholesome TD report, hex."""
-    return bytes(_TD[name]).hex()  # type: ignore[arg-type]
+    return bytes(_TD[name]).hex()
 
 
 def attributes(*bits: int) -> bytes:
@@ -103,8 +103,8 @@ def everything(**changes: Any) -> dict[str, Any]:
 
 def booted(log: BootLog, name: str, rule: str = "", **told: Any) -> Vector:
     """Forge a vector of a domain that booted otherwise: its log and the RTMRs that it leads to."""
-    fields = {**rtmrs_of(log), **told.pop("fields", {})}
-    outcome = {"outcome": "rejected", "check_id": rule} if rule else {}
+    fields: dict[str, bytes | int] = {**rtmrs_of(log), **told.pop("fields", {})}
+    outcome: dict[str, Any] = {"outcome": "rejected", "check_id": rule} if rule else {}
     return FORGE.vector(name, fields=fields, parts={"eventlog": log.to_bytes()}, **outcome, **told)
 
 
