@@ -89,6 +89,11 @@ def _digest_flipped() -> bytes:
     return bytes(data)
 
 
+def _twice_separated() -> BootLog:
+    """Return a log with a second separator in PCR 7, as genuine ones have."""
+    return agile().add(7, EV_SEPARATOR, bytes(4))
+
+
 def _locality(log_locality: int) -> BootLog:
     return BootLog((SHA256,), locality=log_locality).add(0, EV_S_CRTM_VERSION, b"v1")
 
@@ -104,6 +109,9 @@ _ACCEPTED = (
         log=encode_spec_id((SHA1, SHA256))
         + encode_event2(0, EV_SEPARATOR, [(SHA256.id, SHA256.digest(bytes(4)))], bytes(4)),
         want={"sha256": {"0": SHA256.digest(bytes(32) + SHA256.digest(bytes(4))).hex()}},
+    ),
+    vector(
+        "second-separator", "accepted", log=_twice_separated().to_bytes(), want=registers(_twice_separated(), *AGILE)
     ),
     vector("padded-with-zeros", "accepted", log=_LOG + bytes(64), want=_WANT),
     vector("one-bank-asked-for", "accepted", log=_LOG, want=registers(agile(), SHA256)),
@@ -134,6 +142,7 @@ _MALFORMED = (
         log=encode_spec_id(AGILE) + encode_event2(0, EV_SEPARATOR, [], bytes(4)),
         want=_WANT,
     ),
+    vector("second-log-behind-the-first", "malformed", _DECODE, log=_LOG + _LOG, want=_WANT),
     vector("three-ones", "malformed", _DECODE, log=_LOG + b"\xff" * 3, want=_WANT),
     vector("cut-in-an-event", "malformed", _DECODE, log=_LOG[:-1], want=_WANT),
     vector("too-short-to-be-padding", "malformed", _DECODE, log=_LOG + bytes(4), want=_WANT),
@@ -192,6 +201,8 @@ _REJECTED = (
     vector("digest-changed", "rejected", _REPLAY, log=_digest_flipped(), want=_WANT),
     vector("cut-between-events", "rejected", _REPLAY, log=b"".join(agile().events[:-1]), want=_WANT),
     vector("no-event-at-all", "rejected", _REPLAY, log=agile().events[0], want=_WANT),
+    vector("second-log-without-its-header", "rejected", _REPLAY, log=_LOG + _LOG[len(agile().events[0]) :], want=_WANT),
+    vector("second-separator-left-out", "rejected", _REPLAY, log=_LOG, want=registers(_twice_separated(), *AGILE)),
     vector("another-boot", "rejected", _REPLAY, log=measured_boot(AGILE, kernel=b"x").to_bytes(), want=_WANT),
     vector("bank-that-the-log-lacks", "rejected", _REPLAY, log=tcg12().to_bytes(), want=_WANT),
     vector(
