@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.vectors import base_of, recipes_of, run_vector
 from verifier.core.errors import MalformedEvidence
+from verifier.core.x509 import pem_blocks
 from verifier.tee.registry import SCHEMES
 
 NAMES = sorted(SCHEMES)
@@ -65,4 +67,16 @@ def test_any_bytes_as_an_endorsement_are_read_or_malformed(name: str, data: st.D
         changed = {"endorsements": {**base.endorsements, item: spoiled}}
         if item in base.collateral:
             changed = {"collateral": {**base.collateral, item: spoiled}}
-        assert run_vector(dataclasses.replace(base, **changed), scheme)[0] != "accepted" or spoiled == given_items[item]
+        outcome = run_vector(dataclasses.replace(base, **changed), scheme)[0]
+        assert outcome != "accepted" or _says_the_same(spoiled, given_items[item])
+
+
+def _says_the_same(spoiled: bytes, good: bytes) -> bool:
+    """Tell whether only what no format reads was changed: space between JSON's tokens, text around PEM's blocks, padding."""
+    if spoiled.rstrip(b"\0") == good.rstrip(b"\0"):
+        return True
+    with contextlib.suppress(ValueError):
+        if (blocks := pem_blocks(good, "CERTIFICATE")) or good[:1] == b"-":
+            return pem_blocks(spoiled, "CERTIFICATE") == blocks
+        return bool(json.loads(spoiled) == json.loads(good))
+    return False

@@ -21,6 +21,7 @@ _FOLDERS: Final = (
     "aws_nitrotpm",
     "azure_snp_vtpm",
     "azure_tdx_vtpm",
+    "gcp_vtpm",
     "nvidia_gpu",
     "sev_snp",
     "sev_snp_gpu",

@@ -1,0 +1,367 @@
+"""Vectors of ``gcp-vtpm``, forged by ``attester.simulated.gcp_vtpm``, with forged AMD and Intel beside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from attester.simulated.certificates import der_integer
+from attester.simulated.gcp_vtpm import INSTANCE, ForgedGcp, component, gcp_ca
+from attester.simulated.intel_quote import Shape
+from attester.simulated.sev_snp import ForgedAmd
+from tests.support.vectors import PartForm, Vector
+from tests.vectors.dcap import tcb, wanted
+from tests.vectors.dcap.forging import INTEL
+from tests.vectors.sev_snp import forging as snp
+from tests.vectors.sev_snp.unwanted import unwanted
+from tests.vectors.tdx import wanted as tdx
+from tests.vectors.vtpm.forging import (
+    CONFIG,
+    DIGEST,
+    NONCE,
+    PCRS,
+    QuoteVectors,
+    chain_vectors,
+    good_values,
+    quote_parts_form,
+    quote_vectors,
+    scheme_vectors,
+    without_log,
+)
+from verifier.core.binding import BINDING_CHECK, BindingDigest, Context, binding_digest
+from verifier.core.x509 import USAGE_CERT_SIGN, USAGE_DIGITAL_SIGNATURE, USAGE_KEY_ENCIPHERMENT, der_tlv
+from verifier.core.x509chain import Anchor
+from verifier.tee.base import Bound, Expected
+from verifier.tee.dcap.layout import BODIES
+from verifier.tee.gcp_vtpm.layout import encode_instance
+from verifier.tee.gcp_vtpm.scheme import SCHEME
+from verifier.tee.sev_snp.layout import SIGNED
+from verifier.tee.sev_snp.scheme import SCHEME as SNP
+from verifier.tee.tdx.decode import decode
+from verifier.tee.tdx.scheme import SCHEME as TDX
+from verifier.tee.tpm2.keys import spki_digest
+
+NAME: Final = "gcp-vtpm"
+NOW: Final = snp.NOW
+SOURCES: Final = ("verifier/tee/gcp_vtpm", "verifier/tee/vtpm")
+# A kind of instance; what only a case can bring (tests/unit/tee/gcp_vtpm has it).
+NOT_IDS: Final = frozenset({"gcp-vtpm.ak", "gcp-vtpm.ak-cert.ak-pub"})
+
+BASE: Final = ForgedGcp(now=NOW)
+BASE.configured(CONFIG)
+ECC: Final = ForgedGcp(now=NOW, kind="ecc", label="gce vm 1")
+ECC.configured(CONFIG)
+STRANGER: Final = gcp_ca(NOW, "stranger")
+_CONTEXT: Final = Context("https://v/t/default", "default", "web", "web")
+
+
+def _vouching(components: Any) -> BindingDigest:
+    return binding_digest(bytes(64), bytes(32), b"\x01" * 32, _CONTEXT, components)
+
+
+WITH_LIST: Final = replace(DIGEST, vouching=_vouching)
+BOUND: Final = Bound(WITH_LIST)
+
+
+def vector(
+    name: str,
+    outcome: Any = "accepted",
+    check_id: str = "",
+    *,
+    on: ForgedGcp = BASE,
+    quote: Mapping[str, bytes] | None = None,
+    beside: Mapping[str, bytes] | None = None,
+    endorsements: Mapping[str, bytes] | None = None,
+    more: Mapping[str, bytes] | None = None,
+    collateral: Mapping[str, bytes] | None = None,
+    values: Mapping[str, Any] | None = None,
+    anchors: tuple[Anchor, ...] | None = None,
+    expected: Expected = BOUND,
+) -> Vector:
+    """Forge one vector: the wholesome machine, changed where told; ``beside`` are a CPU's parts, ``more`` its endorsements."""
+    own = on.endorsements() if endorsements is None else endorsements
+    return Vector(
+        name=name,
+        scheme=NAME,
+        parts={**(on.quote_parts(NONCE, PCRS) if quote is None else quote), **(beside or {})},
+        outcome=outcome,
+        check_id=check_id,
+        endorsements={**own, **(more or {})},
+        collateral={} if collateral is None else collateral,
+        anchors=(on.ca.anchor(), snp.MILAN.anchor(), snp.TURIN.anchor(), INTEL.anchor())
+        if anchors is None
+        else anchors,
+        now=NOW,
+        expected=expected,
+        rule_values={} if values is None else values,
+    )
+
+
+QUOTES: Final = QuoteVectors(NAME, BASE.tpm, vector)
+_PARTS: Final = BASE.quote_parts(NONCE, PCRS)
+VOUCHED: Final = WITH_LIST.over((component(_PARTS),)).whole
+_SNP_RULES: Final = {rule.id: rule for rule in SCHEME.rules if rule.id.startswith("sev-snp.")}
+_TDX_RULES: Final = {rule.id: rule for rule in SCHEME.rules if rule.id.startswith("tdx.")}
+_FIELDS: Final = {rule.id: rule.field for scheme in (SNP, TDX) for rule in scheme.rules}
+
+
+def tabled(values: Mapping[str, Any], lifted: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Put a CPU's values into its tables: those of service rules stay; the platform's table always says what ``fixed`` says."""
+    told: dict[str, Any] = {}
+    for rule_id, value in values.items():
+        rule = lifted.get(rule_id)
+        if rule is None:
+            continue
+        if rule.scope == "service":
+            told[rule_id] = value
+        else:
+            told[rule_id] = {**(fixed if rule.scope == "platform" else {}), _FIELDS[rule_id]: value}
+    return told
+
+
+def with_snp(amd: ForgedAmd = snp.MILAN, report: bytes | None = None, **fields: Any) -> dict[str, Any]:
+    """Return arguments of ``vector`` for a machine with an SNP report beside its vTPM."""
+    data = amd.report(**{"report_data": VOUCHED, **fields}) if report is None else report
+    return {
+        "quote": _PARTS,
+        "beside": {"sev_snp.report": data},
+        "more": {f"sev_snp.{name}": der for name, der in amd.endorsements().items()},
+        "collateral": {"sev_snp.crl": amd.crl()},
+    }
+
+
+def with_tdx(quote: bytes | None = None, collateral: Mapping[str, bytes] | None = None, **told: Any) -> dict[str, Any]:
+    """Return arguments of ``vector`` for a machine with a TD quote beside its vTPM."""
+    data = INTEL.quote("tdx", **{"report_data": VOUCHED, **told}) if quote is None else quote
+    found = _COLLATERAL if collateral is None else collateral
+    return {
+        "quote": _PARTS,
+        "beside": {"tdx.quote": data, "tdx.eventlog": tdx.LOG.to_bytes()},
+        "collateral": {f"tdx.{name}": document for name, document in found.items()},
+    }
+
+
+_COLLATERAL: Final = INTEL.collateral("tdx")
+
+
+def everything(on: ForgedGcp, cpu: str) -> dict[str, Any]:
+    """Return values of every identity rule of the machine that does not concern its CPU's own report."""
+    return {
+        f"{NAME}.cpu": cpu,
+        f"{NAME}.project": ["another", str(INSTANCE.project_number)],
+        f"{NAME}.zone": [INSTANCE.zone],
+        f"{NAME}.instance": [str(INSTANCE.instance_id)],
+        f"{NAME}.production": True,
+        f"{NAME}.ak": [spki_digest(on.tpm.ak.public_key()).hex()],
+        **good_values(NAME, on.tpm),
+    }
+
+
+def _snp_everything(amd: ForgedAmd) -> dict[str, Any]:
+    values = snp.everything(amd)
+    return tabled(values, _SNP_RULES, {"signing_key": values["sev-snp.signing-key.kind"]})
+
+
+def _tdx_everything() -> dict[str, Any]:
+    return tabled({f"tdx.{rule}": value for rule, value in tdx.everything().items()}, _TDX_RULES, {})
+
+
+def _accepted() -> list[Vector]:
+    old = ForgedGcp(now=NOW, instance=replace(INSTANCE, security_version=None, is_production=None, further=()))
+    old.configured(CONFIG)
+    pem = {
+        "ak_cert": snp_pem(BASE.ak_certificate()),
+        "ak_chain": snp_pem(BASE.ca.root()) + snp_pem(BASE.ca.intermediate()),
+    }
+    return [
+        vector("rsa-everything", values=everything(BASE, "none")),
+        vector("ecc-everything", on=ECC, values=everything(ECC, "none")),
+        vector("milan-everything", **with_snp(), values={**everything(BASE, "sev-snp"), **_snp_everything(snp.MILAN)}),
+        vector("turin-everything", **with_snp(snp.TURIN), values={**everything(BASE, "sev-snp"),
+                                                                   **_snp_everything(snp.TURIN)}),
+        vector("tdx-everything", **with_tdx(), values={**everything(BASE, "tdx"), **_tdx_everything()}),
+        vector("project-by-name", values={f"{NAME}.project": [INSTANCE.project_id]}),
+        vector("without-event-log", quote=without_log(BASE.quote_parts(NONCE, PCRS))),
+        vector("without-security-properties", on=old),
+        vector("subject-empty", endorsements=along(ak_cert=BASE.ak_certificate(subject=der_tlv(0x30, b"")))),
+        vector("certificates-as-pem-root-first", endorsements=pem),
+        vector("chip-not-asked-for", **with_snp(),
+               values={"sev-snp.chip.allow": {"signing_key": {"kind": "VCEK"}}}),
+    ]  # fmt: skip
+
+
+def snp_pem(der: bytes) -> bytes:
+    """Write a certificate in PEM."""
+    return b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
+
+
+def along(**changes: bytes) -> dict[str, bytes]:
+    """Return the machine's endorsements, some changed or added."""
+    return {**BASE.endorsements(), **changes}
+
+
+def _identified(data: bytes) -> dict[str, bytes]:
+    return along(ak_cert=BASE.ak_certificate(extensions=BASE.extensions(data)))
+
+
+def _malformed() -> list[Vector]:
+    cert, good = f"{NAME}.endorsement.ak_cert", encode_instance(INSTANCE)
+    both = {
+        "sev_snp.report": snp.MILAN.report(report_data=VOUCHED),
+        "tdx.quote": INTEL.quote("tdx", report_data=VOUCHED),
+    }
+    garbage = b"\x30\x03\x02\x01\x00"
+    short = encode_instance(replace(INSTANCE, further=()))
+    broken = {
+        "empty": b"",
+        "cut": good[:-1],
+        "trailing": good + b"\0",
+        "not-a-sequence": b"\x31" + good[1:],
+        "zone-a-number": der_tlv(0x30, der_integer(1)),
+        "zone-not-utf8": good.replace(b"forged-central1-a", b"forged-central1-\xff"),
+        "production-of-two-bytes": short.replace(b"\xa1\x03\x01\x01\xff", b"\xa1\x04\x01\x02\xff\xff"),
+        "production-neither": short.replace(b"\xa1\x03\x01\x01\xff", b"\xa1\x03\x01\x01\x01"),
+        "property-twice": good.replace(b"\xa5\x03", b"\xa4\x03"),
+    }
+    return [
+        *(vector(f"instance-{name}", "malformed", cert, endorsements=_identified(data)) for name, data in broken.items()),
+        vector("ak-certificate-garbage", "malformed", cert, endorsements=along(ak_cert=garbage)),
+        vector("ak-certificate-twice", "malformed", cert, endorsements=along(ak_cert=snp_pem(BASE.ca.root()) * 2)),
+        vector("ak-chain-garbage", "malformed", f"{NAME}.endorsement.ak_chain", endorsements=along(ak_chain=garbage)),
+        vector("ak-chain-too-long", "malformed", f"{NAME}.endorsement.ak_chain",
+               endorsements=along(ak_chain=snp_pem(BASE.ca.intermediate()) * 5)),
+        vector("two-cpus", "malformed", f"{NAME}.decode.cpu", beside=both),
+        vector("log-of-a-cpu-alone", "malformed", f"{NAME}.decode.cpu", beside={"tdx.eventlog": tdx.LOG.to_bytes()}),
+        vector("snp-report-cut", "malformed", "sev-snp.decode.report", beside={"sev_snp.report": b"\x03"}),
+        vector("td-quote-empty", "malformed", "tdx.decode.quote", beside={"tdx.quote": b""}),
+        vector("td-log-empty", "malformed", "tdx.decode.eventlog",
+               beside={"tdx.quote": INTEL.quote("tdx", report_data=VOUCHED), "tdx.eventlog": b""}),
+    ]  # fmt: skip
+
+
+def _undecided() -> list[Vector]:
+    def lacking(name: str, prefix: str, arguments: dict[str, Any]) -> Vector:
+        given = {k: {n: d for n, d in arguments.get(k, {}).items() if n != f"{prefix}.{name}"}
+                 for k in ("more", "collateral")}  # fmt: skip
+        check_id = f"{NAME}.endorsement.{prefix}.{name}"
+        return vector(f"{prefix}-{name}-missing", "cannot-decide", check_id, **{**arguments, **given})
+
+    vlek = {**with_snp(snp.VLEK), "more": {"sev_snp.ask": snp.VLEK.ask()}}
+    leaf = with_tdx(INTEL.quote("tdx", report_data=VOUCHED, shape=Shape(certification=4)))
+    return [
+        vector("ak-certificate-missing", "cannot-decide", f"{NAME}.endorsement.ak_cert",
+               endorsements={"ak_chain": BASE.ca.intermediate()}),
+        *(lacking(name, "sev_snp", with_snp()) for name in ("vcek", "ask", "crl")),
+        lacking("vlek", "sev_snp", vlek),
+        *(lacking(name, "tdx", with_tdx()) for name in _COLLATERAL),
+        lacking("pck_chain", "tdx", leaf),
+    ]  # fmt: skip
+
+
+def _rejected() -> list[Vector]:
+    public = BASE.tpm.ak.public_key()
+    like = {"subject": BASE.subject(), "extensions": BASE.extensions()}
+    other = BASE.quote_parts(NONCE, PCRS, clock=7)
+
+    def chain(name: str, what: str, ak_cert: bytes, ak_chain: bytes | None, **fields: Any) -> Vector:
+        given = {"ak_cert": ak_cert, **({} if ak_chain is None else {"ak_chain": ak_chain})}
+        anchors = (INTEL.anchor(), snp.MILAN.anchor()) if fields.pop("anchors_without_ca", False) else None
+        return vector(name, "rejected", f"{NAME}.{what}", endorsements=given, anchors=anchors)
+
+    def used(name: str, *usage: int) -> Vector:
+        certificate = BASE.ak_certificate(usage=usage)
+        return vector(name, "rejected", f"{NAME}.ak-cert.usage", endorsements=along(ak_cert=certificate))
+
+    return [
+        *chain_vectors(chain, BASE.ca, STRANGER, public, NOW, **like),
+        used("certificate-of-an-ek", USAGE_KEY_ENCIPHERMENT),
+        used("certificate-for-both", USAGE_DIGITAL_SIGNATURE, USAGE_KEY_ENCIPHERMENT),
+        used("certificate-that-certifies", USAGE_DIGITAL_SIGNATURE, USAGE_CERT_SIGN),
+        vector("no-instance-identity", "rejected", f"{NAME}.ak-cert.instance",
+               endorsements=along(ak_cert=BASE.ak_certificate(extensions=()))),
+        vector("certificate-of-another-machine", "rejected", f"{NAME}.quote.signature", endorsements=ECC.endorsements()),
+        vector("snp-report-not-by-the-chip", "rejected", "sev-snp.report.signature",
+               **with_snp(report=snp.patched(snp.MILAN.report(report_data=VOUCHED), 0x90, b"\0"))),
+        vector("td-quote-under-no-root", "rejected", "tdx.chain.root", **with_tdx(),
+               anchors=(BASE.ca.anchor(), snp.MILAN.anchor())),
+        vector("snp-report-without-the-list", "rejected", BINDING_CHECK, **with_snp(report_data=WITH_LIST.whole)),
+        vector("snp-report-of-another-challenge", "rejected", BINDING_CHECK, **with_snp(report_data=NONCE[::-1] * 2)),
+        vector("td-quote-without-the-list", "rejected", BINDING_CHECK, **with_tdx(report_data=WITH_LIST.whole)),
+        vector("snp-report-beside-another-quote", "rejected", BINDING_CHECK, **{**with_snp(), "quote": other}),
+        vector("log-left-out-under-the-report", "rejected", BINDING_CHECK, **{**with_snp(), "quote": without_log(_PARTS)}),
+    ]  # fmt: skip
+
+
+def _unwanted_snp() -> list[Vector]:
+    found = []
+    for bare in unwanted():
+        amd = next((a for a in (snp.MILAN, snp.TURIN) if a.endorsements() == bare.endorsements), None)
+        if amd is None or bare.check_id not in _SNP_RULES:
+            continue
+        vouched = snp.patched(bare.parts["report"], 0x50, VOUCHED)
+        report = amd.sign(vouched[: SIGNED[1]] + bytes(1184 - SIGNED[1]))
+        values = tabled(bare.rule_values, _SNP_RULES, {"signing_key": {"kind": "VCEK"}})
+        found.append(vector(f"snp-{bare.name}", "rejected", bare.check_id, **with_snp(amd, report), values=values))
+    return found
+
+
+def _unwanted_tdx() -> list[Vector]:
+    found = []
+    for bare in (*tdx.unwanted(), *wanted.unwanted(tdx.FORGE), *tcb.platform_states(tdx.FORGE)):
+        if bare.check_id not in _TDX_RULES or bare.outcome != "rejected":
+            continue
+        read = decode({"quote": bare.parts["quote"]})
+        names = (f.name for f in BODIES[read.quote.body_type].fields if f.kind != "zero")
+        fields = {name: getattr(read.report, name) for name in names}
+        shape = Shape(version=read.quote.version, body_type=read.quote.body_type)
+        if INTEL.quote("tdx", shape=shape, **fields) != bare.parts["quote"]:
+            continue  # its fault is another platform's, or its quoting enclave's
+        quote = INTEL.quote("tdx", shape=shape, **{**fields, "report_data": VOUCHED})
+        told = with_tdx(quote, bare.collateral)
+        beside = {"tdx.quote": quote, **{f"tdx.{n}": d for n, d in bare.parts.items() if n != "quote"}}
+        values = tabled(bare.rule_values, _TDX_RULES, {})
+        found.append(vector(f"tdx-{bare.name}", "rejected", bare.check_id, **{**told, "beside": beside}, values=values))
+    return found
+
+
+def _unwanted() -> list[Vector]:
+    yes = True
+    test = ForgedGcp(now=NOW, instance=replace(INSTANCE, is_production=False))
+
+    def no(name: str, rule: str, value: Any, **fields: Any) -> Vector:
+        return vector(name, "rejected", f"{NAME}.{rule}", values={f"{NAME}.{rule}": value}, **fields)
+
+    return [
+        no("cpu-report-left-out", "cpu", "sev-snp"),
+        no("cpu-of-the-other-kind", "cpu", "tdx", **with_snp()),
+        no("cpu-that-nobody-asked-for", "cpu", "none", **with_snp()),
+        no("project-other", "project", ["another", "1"]),
+        no("zone-other", "zone", ["forged-central1-b"]),
+        no("instance-other", "instance", ["1"]),
+        no("not-in-production", "production", yes, on=test),
+        no("ak-not-listed", "ak", ["ab" * 32]),
+        vector("snp-wanted-and-not-there", "rejected", "sev-snp.measurement",
+               values={"sev-snp.measurement": {"measurement": "11" * 48}}),
+        vector("tdx-wanted-and-not-there", "rejected", "tdx.mrtd", values={"tdx.mrtd": {"mrtd": ["11" * 48]}}),
+    ]  # fmt: skip
+
+
+VECTORS: Final[tuple[Vector, ...]] = (
+    *_accepted(),
+    *_malformed(),
+    *_undecided(),
+    *_rejected(),
+    *quote_vectors(QUOTES),
+    *scheme_vectors(QUOTES),
+    *_unwanted_snp(),
+    *_unwanted_tdx(),
+    *_unwanted(),
+)
+PARTS: Final[Mapping[str, PartForm]] = {
+    **quote_parts_form(VECTORS[0]),
+    "sev_snp.report": PartForm("fixed", decode_id="sev-snp.decode.report"),
+    "tdx.quote": PartForm("fixed", decode_id="tdx.decode.quote", trailing=(0,)),
+    "tdx.eventlog": PartForm("log", decode_id="tdx.decode.eventlog"),
+}
