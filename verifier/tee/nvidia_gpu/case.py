@@ -100,15 +100,20 @@ def _chain(files: CaseFiles) -> bytes:
 
 
 def _leaf_first(blocks: Sequence[bytes]) -> Sequence[bytes]:
-    """Put certificates in order by their names; what is no single chain stays as it came, and is refused as such."""
+    """Put certificates in order by their names; what is no single chain stays as it came, and is refused as such.
+
+    A chain that came without its root is given the pinned one, which is what it is verified against anyway.
+    """
     read = [parse_certificate(der, DECODE_CHAIN, f"cert_chain[{i}]") for i, der in enumerate(blocks)]
+    if read and not any(certificate.self_issued for certificate in read):
+        read.append(SCHEME.anchors[0].certificate)
     by_issuer = {certificate.issuer: certificate for certificate in read if not certificate.self_issued}
     top = next((certificate for certificate in read if certificate.self_issued), None)
     ordered: list[Certificate] = []
     while top is not None and top not in ordered:
         ordered.append(top)
         top = by_issuer.get(top.subject)
-    return [c.der for c in reversed(ordered)] if len(ordered) == len(blocks) else blocks
+    return [c.der for c in reversed(ordered)] if len(ordered) == len(read) else blocks
 
 
 def _evidence(files: CaseFiles) -> GpuEvidence:

@@ -149,11 +149,11 @@ def test_a_wrong_policy_of_a_case_is_a_usage_error(policy: dict[str, Any]) -> No
         CASE.judge(case({"spdm_report.bin": HOPPER.report(nonce=NONCE), "cert_chain.pem": HOPPER.chain_pem()}, policy))
 
 
-@pytest.mark.parametrize("missing", ["spdm_report.bin", "cert_chain.pem"])
-def test_a_case_without_a_file_is_a_usage_error(missing: str) -> None:
+@pytest.mark.parametrize("left_out", ["spdm_report.bin", "cert_chain.pem"])
+def test_a_case_without_a_file_is_a_usage_error(left_out: str) -> None:
     files = {"spdm_report.bin": HOPPER.report(nonce=NONCE), "cert_chain.pem": HOPPER.chain_pem()}
     with pytest.raises(CaseError):
-        CASE.claims(case({name: data for name, data in files.items() if name != missing}))
+        CASE.claims(case({name: data for name, data in files.items() if name != left_out}))
 
 
 def test_every_claim_has_its_words() -> None:
