@@ -20,7 +20,7 @@ from verifier.core.x509chain import ChainCache
 from verifier.tee.base import Scheme, Subject, UnsafeUnbound, Verified, run_checks
 from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
 from verifier.tee.dcap import endorse, layout
-from verifier.tee.dcap.claims import evaluation_claims, evidence_claims, pck_claims
+from verifier.tee.dcap.claims import evaluation_claims, evidence_claims, front_claims, pck_claims
 from verifier.tee.dcap.endorse import DcapCollateral
 from verifier.tee.dcap.evaluate import STATUSES
 from verifier.tee.dcap.pck import read_chain
@@ -213,6 +213,7 @@ def form_of(scheme: Scheme[Any, DcapCollateral], words: Mapping[str, str], remed
         policy_keys=POLICY_KEYS,
         claims=lambda files: quote_claims(scheme, _quote(files), files),
         judge=judge,
+        fallback_claims=lambda files: front_claims(quote_bytes(_quote(files))),
         words=words,
         remedies=remedies,
     )

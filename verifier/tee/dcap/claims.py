@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from verifier.core.errors import MalformedEvidence
 from verifier.tee.dcap import layout
-from verifier.tee.dcap.decode import Quote, SgxReport, TdReport
+from verifier.tee.dcap.decode import Body, Quote, SgxReport, TdReport, decode_front
 from verifier.tee.dcap.endorse import embedded_pck
 from verifier.tee.dcap.evaluate import Evaluation
 from verifier.tee.dcap.pck import Pck
@@ -58,21 +59,36 @@ def pck_claims(pck: Pck) -> dict[str, Any]:
     return claims
 
 
+def _front(header: Mapping[str, Any], body_type: int, body: Body) -> dict[str, Any]:
+    claims: dict[str, Any] = {
+        "quote_version": header["version"],
+        "tee_type": hex(header["tee_type"]),
+        "att_key_type": header["att_key_type"],
+        "body_type": body_type,
+        "user_data": header["user_data"].hex(),
+    }
+    if header["version"] == 3:  # noqa: PLR2004 - later versions reserve the places
+        claims |= {"qe_svn": header["qe_svn"], "pce_svn": header["pce_svn"]}
+    return {**claims, **(_sgx(body) if isinstance(body, SgxReport) else _td(body))}
+
+
+def front_claims(unverified_quote: bytes) -> dict[str, Any]:
+    """What header and body of a broken quote say; nothing where those cannot be read either."""
+    try:
+        return _front(*decode_front(unverified_quote, "quote"))
+    except MalformedEvidence:
+        return {}
+
+
 def evidence_claims(quote: Quote) -> dict[str, Any]:
     """What the quote says; hex lower case, byte order as stored, numbers as numbers."""
     qe = quote.qe_report
-    claims: dict[str, Any] = {
-        "quote_version": quote.version,
-        "tee_type": hex(quote.tee_type),
-        "att_key_type": quote.att_key_type,
-        "body_type": quote.body_type,
-        "user_data": quote.user_data.hex(),
+    header = {field.name: getattr(quote, field.name) for field in layout.HEADER.fields}
+    claims = {
+        **_front(header, quote.body_type, quote.body),
         "trailing_bytes": quote.padding,
         "certification_data_type": quote.certification_type,
     }
-    if quote.version == 3:  # noqa: PLR2004 - later versions reserve the places
-        claims |= {"qe_svn": quote.qe_svn, "pce_svn": quote.pce_svn}
-    claims |= _sgx(quote.body) if isinstance(quote.body, SgxReport) else _td(quote.body)
     claims["qe"] = {
         "mrenclave": qe.mrenclave.hex(),
         "mrsigner": qe.mrsigner.hex(),

@@ -176,6 +176,18 @@ def _decode(data: bytes, tees: frozenset[int]) -> Quote:
     if len(data) > MAX_QUOTE:
         raise ValueError(f"got {len(data)} bytes, want at most {MAX_QUOTE}")
     cursor = _Cursor(data, 0, len(data))
+    header, body_type, body = _front(cursor, tees)
+    signed = data[: cursor.position]
+    size = _U32.unpack(cursor.take(4, "signature part.size"))[0]
+    part = _Cursor(data, cursor.position, cursor.position + size)
+    cursor.take(size, "signature part")
+    padding = len(data) - cursor.position
+    if padding and data.count(0, cursor.position) != padding:
+        raise ValueError(f"after the quote: got {padding} bytes that are not all zero, want none or zeros")
+    return Quote(**header, body_type=body_type, body=body, signed=signed, **_signature(part, header), padding=padding)
+
+
+def _front(cursor: _Cursor, tees: frozenset[int]) -> tuple[dict[str, Any], int, Body]:
     header = cast("dict[str, Any]", layout.HEADER.decode(cursor.take(layout.HEADER_SIZE, "header")))
     if header["version"] not in layout.VERSIONS:
         raise ValueError(f"version: got {header['version']}, want one of {layout.VERSIONS}")
@@ -185,15 +197,15 @@ def _decode(data: bytes, tees: frozenset[int]) -> Quote:
         raise ValueError(f"tee_type: got {header['tee_type']:#x}, want one of {sorted(map(hex, tees))}")
     body_type = _body_type(cursor, header)
     table = layout.BODIES[body_type]
-    body = _RECORDS[body_type](**table.decode(cursor.take(table.size, table.name)))
-    signed = data[: cursor.position]
-    size = _U32.unpack(cursor.take(4, "signature part.size"))[0]
-    part = _Cursor(data, cursor.position, cursor.position + size)
-    cursor.take(size, "signature part")
-    padding = len(data) - cursor.position
-    if padding and data.count(0, cursor.position) != padding:
-        raise ValueError(f"after the quote: got {padding} bytes that are not all zero, want none or zeros")
-    return Quote(**header, body_type=body_type, body=body, signed=signed, **_signature(part, header), padding=padding)
+    return header, body_type, _RECORDS[body_type](**table.decode(cursor.take(table.size, table.name)))
+
+
+def decode_front(data: bytes, check_id: str) -> tuple[Mapping[str, Any], int, Body]:
+    """Decode header and body of a quote whose rest may be broken, for telling people what it says: header, body type, body."""
+    try:
+        return _front(_Cursor(data, 0, len(data)), frozenset({layout.TEE_SGX, layout.TEE_TDX}))
+    except ValueError as error:
+        raise MalformedEvidence(check_id, f"quote: {error}") from None
 
 
 def _body_type(cursor: _Cursor, header: Mapping[str, Any]) -> int:

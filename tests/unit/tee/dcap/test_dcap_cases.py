@@ -11,7 +11,7 @@ import pytest
 
 from attester.simulated.intel import ForgedIntel
 from attester.simulated.intel_quote import Shape
-from verifier.core.errors import BridgeError, CannotDecide
+from verifier.core.errors import BridgeError, CannotDecide, MalformedEvidence
 from verifier.tee.base import Scheme
 from verifier.tee.case import CaseError, CaseFiles
 from verifier.tee.dcap import layout
@@ -164,3 +164,15 @@ def test_files_are_found_whatever_else_lies_there() -> None:
     assert set(found) == {
         *("tcb_info", "tcb_info_chain", "qe_identity", "qe_identity_chain", "root_crl", "pck_crl", "pck_chain")
     }
+
+
+@pytest.mark.parametrize("cut", [1, 400, 4000])
+def test_a_cut_quote_still_says_what_stands_in_front(cut: int) -> None:
+    files = _files(QUOTE[:-cut])
+    with pytest.raises(MalformedEvidence):
+        CASES["tdx"].claims(files)
+    said = CASES["tdx"].fallback_claims(files)
+    whole = CASES["tdx"].claims(_files())
+    assert said["mrtd"] == whole["mrtd"]
+    assert said == {name: whole[name] for name in said}
+    assert CASES["tdx"].fallback_claims(_files(QUOTE[:100])) == {}
