@@ -89,6 +89,8 @@ DECODED: tuple[Vector, ...] = (
     vector("event-log-empty", "malformed", "tpm2.decode.eventlog", parts=changed(eventlog=b"")),
     vector("store-says-nothing", "cannot-decide", "tpm2.endorsement.ak", collateral={}),
     vector("store-says-something-else", "malformed", "tpm2.endorsement.ak", ak=b"{}"),
+    vector("store-names-an-ek-of-no-algorithm", "malformed", "tpm2.endorsement.ak",
+           ak=enrolled(tpm(), ek_name=b"\x00\x00" + bytes(32))),
 )  # fmt: skip
 
 CHECKED: tuple[Vector, ...] = (

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from verifier.core.encoding import b64url, canonical, unb64url
 from verifier.core.errors import MalformedEvidence
-from verifier.tee.tpm2.layout import Public, decode_public
+from verifier.tee.tpm2.layout import Public, decode_public, is_name
 
 AK_NEED = "ak"
 AK_KIND = "tpm2.ak"
@@ -73,6 +73,10 @@ def decode_enrolled_ak(data: bytes) -> EnrolledKey | None:
         names = [bytes.fromhex(text) for text in (document.ak_name, document.ek_name, document.ek_digest)]
     except (ValueError, ValidationError, RecursionError):
         raise MalformedEvidence(AK_ID, "enrolled AK: not the document that the store writes") from None
+    if not is_name(names[0]) or not is_name(names[1]):
+        raise MalformedEvidence(
+            AK_ID, "enrolled AK: ak_name or ek_name is no Name, want nameAlg and a digest of its size"
+        )
     return EnrolledKey(
         ak_name=names[0],
         ak_public=ak_public,
