@@ -51,6 +51,10 @@ FORGED_KEYS = frozenset(
         "e6372e65940003c51caabf9a26802ac8f2601a42217578014b7440d5785fccba",  # Nitro, zone
         "a8dc645982b1e009c118e05c4048fac7edb5b387f59b2a491adf3cf2abfbe72b",  # Nitro, instance
         "4737311f2676994b511509c722708fa524918f7146fa3f6ab9f31dd7d8b1693d",  # CCA endorser
+        "0cf589904277f05623545a170290cc512369a8c8e146b853fd76120ca2408cd2",  # Azure vTPM, root
+        "6b3c50983f4864d9c3d3536bfcb6eb042bd20c3e60f3053e6a9c4ed3412922d3",  # Azure vTPM, intermediate
+        "6aa68d5a4181c92ccf0daa4b29a119e2bd8bdb8d0858ba9b562ee0cfe02698ed",  # Google vTPM, root
+        "f363b515abcb965d5fbc5dd5b9ebf792cac6cd1ff3becb1d5f433e79e2643a58",  # Google vTPM, intermediate
     )
 )
 

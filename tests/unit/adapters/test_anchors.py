@@ -19,6 +19,7 @@ from attester.simulated.intel import AUTHORITIES as INTEL
 from attester.simulated.intel import ForgedIntel
 from attester.simulated.sev_snp import ForgedAmd, Role, authority_key
 from attester.simulated.tpm2 import make_ca
+from attester.simulated.vtpm_ca import ca_key
 from verifier.adapters.anchors import FORGED_KEYS, load_anchors
 from verifier.core.encoding import sha256
 from verifier.core.errors import ConfigError
@@ -27,6 +28,7 @@ from verifier.tee.sev_snp.layout import Product
 
 NOW = 1_795_000_000
 PRODUCTS: tuple[Product, ...] = ("Milan", "Genoa", "Turin")
+VTPM_ROLES = ("root", "intermediate")
 ROLES: tuple[Role, ...] = ("ark", "ask", "asvk")
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -36,6 +38,7 @@ def forged_keys() -> dict[str, Key]:
     found: dict[str, Key] = {f"{p} {role}": authority_key(p, role) for p in PRODUCTS for role in ROLES}
     found.update(INTEL)
     found["CCA endorser"] = arm_cca.root_key()
+    found.update({f"{who} {role}": ca_key(f"{who} {role}") for who in ("Azure", "Google") for role in VTPM_ROLES})
     found.update({f"NVIDIA {role}": nvidia_gpu.authority_key(role) for role in ("root", "product", "provisioner")})
     found.update({f"Nitro {who}": nitro_key(who) for who in NITRO})
     return {**found, "TPM root": make_ca().key, "TPM issuing CA": make_ca(intermediate=True).key}
