@@ -4,85 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.vectors import Vector, base_of, recipes_of, verify_vector
+from tests.support.observed import Values, base_vector, compiled, excepted, observed, verified_base, with_configuration
+from tests.support.vectors import recipes_of, verify_vector
 from verifier.adapters.case_folder import read_case
-from verifier.appraise.documents import Parsed, parse_document
 from verifier.appraise.engine import appraise
-from verifier.appraise.policy import CompiledPolicy, compile_policy
-from verifier.appraise.reference.draft import as_yaml, draft_identity, draft_policy
-from verifier.appraise.reference.observe import Observation, observe
-from verifier.appraise.text import read_documents
+from verifier.appraise.reference.observe import observe
 from verifier.core.errors import BridgeError, ConfigError
-from verifier.tee.base import Scheme, Verified
 from verifier.tee.registry import CASES, SCHEMES
 
 NAMES = sorted(SCHEMES)
-Values = Mapping[str, Mapping[str, Any]]
-
-
-@cache
-def _base(name: str) -> Vector:
-    return base_of(recipes_of(name).VECTORS)
-
-
-@cache
-def _verified(name: str) -> Verified[Any, Any]:
-    return verify_vector(_base(name), SCHEMES[name])
-
-
-@cache
-def _observed(name: str) -> Observation:
-    return observe(SCHEMES[name], _verified(name))
-
-
-def _with_configuration(name: str) -> dict[str, dict[str, Any]]:
-    """Evidence does not say which configuration an extended register stands for: that comes from the vector."""
-    scheme, values = SCHEMES[name], {scope: dict(one) for scope, one in _observed(name).values.items()}
-    for rule in scheme.rules:
-        stated = {r: v for vector in recipes_of(name).VECTORS[:1] for r, v in vector.rule_values.items()}
-        if rule.scope == "config" and rule.field not in values["config"]:
-            everything = [v.rule_values for v in recipes_of(name).VECTORS if v.outcome == "accepted"]
-            tried = [stated.get(rule.id), *(one.get(rule.id) for one in everything)]
-            fits = [value for value in tried if value is not None and rule.judge(_verified(name), value).ok]
-            values["config"] |= {rule.field: fits[0]} if fits else {}
-    return values
-
-
-def _compiled(scheme: Scheme[Any, Any], values: Values, exceptions: Mapping[str, Any]) -> CompiledPolicy:
-    """By way of text, as it is written and loaded."""
-    identities = [
-        draft_identity(
-            scheme=scheme.name, kind=kind, name=f"m-{kind}", tenant="acme", version=1, values=one, origin="observed"
-        )
-        for kind, one in values.items()
-        if one
-    ]
-    policy = draft_policy(scheme, name="m", tenant="acme", version=1, identities=identities)
-    if exceptions:
-        policy["exceptions"] = dict(exceptions)
-    text = as_yaml([*identities, policy])
-    parsed = [parse_document(plain, SCHEMES) for plain in read_documents("draft", text.encode(), json_form=False)]
-    by_name: dict[str, Parsed] = {one.model.name: one for one in parsed}
-    return compile_policy(parsed[-1], lambda wanted, _version: by_name.get(wanted), SCHEMES)
-
-
-def _exceptions(name: str) -> dict[str, Any]:
-    """What the base vector's machine is excepted from, by its own words."""
-    rules = {rule.id: rule for rule in SCHEMES[name].rules if rule.scope == "service"}
-    stated = {rules[one].field: value for one, value in _base(name).rule_values.items() if one in rules}
-    return {field: value for field, value in stated.items() if field in SCHEMES[name].exceptions_model.model_fields}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_class_is_read_off_the_base_vectors_machine(name: str) -> None:
     """Fields may stay open. A class may where nothing of it was measured, but the platform and some software may not."""
-    values = _observed(name).values
+    values = observed(name).values
     assert set(values) == set(SCHEMES[name].identity_models)
     assert values.get("platform", True)
     assert not SCHEMES[name].software_classes or any(values[scope] for scope in SCHEMES[name].software_classes)
@@ -90,8 +31,8 @@ def test_every_class_is_read_off_the_base_vectors_machine(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_machine_satisfies_the_identities_read_off_it(name: str) -> None:
-    policy = _compiled(SCHEMES[name], _with_configuration(name), _exceptions(name))
-    appraisal = appraise(_verified(name), policy, _base(name).now)
+    policy = compiled(SCHEMES[name], with_configuration(name), excepted(name))
+    appraisal = appraise(verified_base(name), policy, base_vector(name).now)
     assert appraisal.accepted, [finding for finding in appraisal.findings if not finding.ok]
 
 
@@ -128,8 +69,8 @@ def _changed(values: Values, path: tuple[Any, ...], value: Any) -> dict[str, Any
 @pytest.mark.parametrize("name", NAMES)
 def test_every_value_that_was_read_counts(name: str) -> None:
     """Some other value in its place is refused: by the model, when the policy is compiled, or by the machine's own evidence."""
-    scheme, values, exceptions = SCHEMES[name], _with_configuration(name), _exceptions(name)
-    verified, now = _verified(name), _base(name).now
+    scheme, values, exceptions = SCHEMES[name], with_configuration(name), excepted(name)
+    verified, now = verified_base(name), base_vector(name).now
     seen = 0
     for path, value in _leaves(values):
         if "mask" in path:
@@ -137,7 +78,7 @@ def test_every_value_that_was_read_counts(name: str) -> None:
         let_through = 0
         for other in _changes(value):
             try:
-                policy = _compiled(scheme, _changed(values, path, other), exceptions)
+                policy = compiled(scheme, _changed(values, path, other), exceptions)
             except ConfigError:
                 continue  # no value at all: the model's no
             if not appraise(verified, policy, now).accepted:
@@ -152,8 +93,8 @@ def test_every_value_that_was_read_counts(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_machine_with_another_measurement_does_not_satisfy_them(name: str) -> None:
     scheme = SCHEMES[name]
-    policy = _compiled(scheme, _with_configuration(name), _exceptions(name))
-    base = appraise(_verified(name), policy, _base(name).now)
+    policy = compiled(scheme, with_configuration(name), excepted(name))
+    base = appraise(verified_base(name), policy, base_vector(name).now)
     for vector in recipes_of(name).VECTORS:
         if vector.outcome == "malformed":
             continue
@@ -180,9 +121,9 @@ def test_published_machines_satisfy_the_identities_read_off_them(name: str, evid
         except BridgeError:
             continue
         assert verdict.verified is not None, f"{path.parent.name}: CaseVerdict.verified is not set"
-        observed = observe(scheme, verdict.verified)
+        seen = observe(scheme, verdict.verified)
         try:
-            policy = _compiled(scheme, observed.values, {})
+            policy = compiled(scheme, seen.values, {})
         except ConfigError as error:
             unexplained = not error.key.startswith("config")  # else: the operator has to say what was extended
             if unexplained:
