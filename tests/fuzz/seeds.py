@@ -7,7 +7,7 @@ from functools import cache
 from attester.simulated.bootlog import measured_boot
 from attester.simulated.sev_snp import ForgedAmd
 from attester.simulated.tpm2 import make_tpm
-from tests.fuzz import artifacts, aws, boot, devices, intel
+from tests.fuzz import artifacts, aws, boot, clouds, devices, intel
 
 NOW = 1_790_000_000
 
@@ -21,6 +21,8 @@ def parts(scheme: str) -> dict[str, bytes]:
         return aws.parts("aws-nitro" if scheme == "aws-nitro" else "aws-nitrotpm")
     if scheme in ("nvidia-gpu", "arm-cca"):
         return devices.parts("nvidia-gpu" if scheme == "nvidia-gpu" else "arm-cca")
+    if scheme in clouds.CLOUDS:
+        return clouds.parts(next(cloud for cloud in clouds.CLOUDS if cloud == scheme))
     if scheme in ("sgx", "tdx"):
         return intel.parts("sgx" if scheme == "sgx" else "tdx")
     machine = make_tpm("rsa", label="fuzz").booted(measured_boot()).measured(boot.small_list())
@@ -45,6 +47,7 @@ def seeds() -> dict[str, bytes]:
         **intel.seeds(),
         **devices.seeds(),
         **aws.seeds(),
+        **clouds.seeds(),
         **artifacts.seeds(),
         "documents-yaml": b'document: identity\nname: "a"\n---\nx: [1, true, null]\n',
         "documents-json": b'{"document": "identity", "values": {"a": [1, true]}}',

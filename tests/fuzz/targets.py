@@ -14,7 +14,7 @@ import atheris
 with atheris.instrument_imports():
     from attester.answer import Expected, Pin, open_answer
     from attester.keys import public_jwk
-    from tests.fuzz import artifacts, aws, boot, devices, intel
+    from tests.fuzz import artifacts, aws, boot, clouds, devices, intel
     from verifier.appraise.text import read_documents
     from verifier.core import wire
     from verifier.core.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
@@ -99,6 +99,11 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "aws-nitrotpm-quote-sig": _scheme("aws-nitrotpm", "quote_sig"),
     "aws-nitrotpm-pcrs": _scheme("aws-nitrotpm", "pcrs"),
     **aws.TARGETS,
+    "azure-snp-vtpm-hcl-report": _scheme("azure-snp-vtpm", "hcl_report"),
+    "azure-tdx-vtpm-hcl-report": _scheme("azure-tdx-vtpm", "hcl_report"),
+    **{f"{name}-quote": _scheme(name, "quote") for name in clouds.CLOUDS},
+    **{f"{name}-quote-sig": _scheme(name, "quote_sig") for name in clouds.CLOUDS},
+    **clouds.TARGETS,
     **artifacts.TARGETS,
     "documents-yaml": _only(lambda data: read_documents("fuzz", data, json_form=False), ConfigError),
     "documents-json": _only(lambda data: read_documents("fuzz", data, json_form=True), ConfigError),
