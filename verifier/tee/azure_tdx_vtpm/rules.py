@@ -103,6 +103,5 @@ def observe(verified: AnyVerified) -> Mapping[Any, Mapping[str, Any]]:
             "vm_configuration": switches or None,
             **vtpm.observed_pcrs(verified),
         },
-        "workload": {"pcrs": None, "event_log": None},
-        "config": {"extended": None},
+        "workload": {"pcrs": vtpm.observed_software(verified), "event_log": None},
     }

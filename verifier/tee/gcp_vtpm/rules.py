@@ -186,6 +186,5 @@ def observe(verified: AnyVerified) -> Mapping[Any, Mapping[str, Any]]:
             **tables,
         },
         "firmware": {**vtpm.observed_pcrs(verified), **tables},
-        "workload": {"pcrs": None, "event_log": None, "tdx": None},
-        "config": {"extended": None},
+        "workload": {"pcrs": vtpm.observed_software(verified), "event_log": None, "tdx": None},
     }

@@ -163,3 +163,13 @@ def observed_pcrs(verified: AnyVerified) -> dict[str, Any]:
     """Return PCRs 0 to 7 and Secure Boot as an identity of this machine has them."""
     values = quoted(verified)
     return {"pcrs": {str(i): values[i].hex() for i in range(8) if i in values} or None, "event_log": None}
+
+
+# What runs behind the boot loader. Not 10, IMA's, which every file that is opened extends.
+_SOFTWARE: Final = (8, 9, 11, 12, 13, 14)
+
+
+def observed_software(verified: AnyVerified) -> dict[str, str] | None:
+    """Return PCRs 8 to 14 without IMA's, where something was measured."""
+    values = quoted(verified)
+    return {str(i): values[i].hex() for i in _SOFTWARE if i in values and any(values[i])} or None
