@@ -13,7 +13,7 @@ from verifier.core.errors import BridgeError, CannotDecide, MalformedEvidence
 from verifier.core.rules import Finding
 from verifier.core.x509chain import ChainCache
 from verifier.tee.base import Scheme, Subject, UnsafeUnbound, Verified, check_user_data, require_parts, run_checks
-from verifier.tee.case import CaseFiles, CaseForm
+from verifier.tee.case import CaseFiles, CaseForm, IncompleteCase
 
 Outcome = Literal["genuine", "accepted", "rejected", "malformed", "cannot-decide"]
 
@@ -69,16 +69,27 @@ def _judged(findings: tuple[Finding, ...], claims: Mapping[str, Any], root: str,
     )
 
 
+def _fallback(form: CaseForm, files: CaseFiles) -> Mapping[str, Any]:
+    try:
+        return form.fallback_claims(files)
+    except (MalformedEvidence, IncompleteCase):
+        return {}  # nothing beside it can be read either
+
+
 def judge_case(form: CaseForm, files: CaseFiles) -> OfflineVerdict:
     """Judge a case by the rules that its own policy sets, and report the evidence claims whatever the verdict."""
     try:
         claims = form.claims(files)
     except MalformedEvidence as error:
-        return _no(error, form.fallback_claims(files))
+        return _no(error, _fallback(form, files))
+    except IncompleteCase as error:
+        return _no(MalformedEvidence(error.check_id, error.detail), _fallback(form, files))
     try:
         verdict = form.judge(files)
     except BridgeError as error:
         return _no(error, claims)
+    except IncompleteCase as error:
+        return _no(MalformedEvidence(error.check_id, error.detail), claims)
     return _judged(verdict.findings, claims, verdict.root or "", verdict.anchor)
 
 

@@ -16,7 +16,16 @@ from verifier.tee.base import Verified
 
 
 class CaseError(Exception):
-    """The case itself is wrong (unknown policy key, wrong ``sha256``, missing file): a usage error, exit 64."""
+    """The case itself is wrong (unknown policy key, wrong ``sha256``, missing listed file): a usage error, exit 64."""
+
+
+class IncompleteCase(CaseError):
+    """The case lists no file of a kind that its platform's evidence cannot do without: no usage error but a no, ``malformed``."""
+
+    def __init__(self, check_id: str, detail: str) -> None:
+        super().__init__(detail)
+        self.check_id = check_id
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +56,9 @@ class CaseForm:
     """How one platform's cases are judged.
 
     ``claims(files)`` decodes and returns the evidence claims under the case's own names (what the bytes say, not what may
-    be trusted); raises ``MalformedEvidence``. ``fallback_claims`` are given where the evidence cannot be decoded.
-    ``judge(files)`` returns a verdict or raises one of the three kinds of no.
+    be trusted); raises ``MalformedEvidence``. ``fallback_claims`` are given where the evidence cannot be decoded; where they
+    cannot be read either there are none. ``judge(files)`` returns a verdict or raises one of the three kinds of no.
+    Either raises ``IncompleteCase`` where a file that the platform cannot do without is not among the case's.
     """
 
     platform: str

@@ -13,12 +13,13 @@ from verifier.core.rules import Finding
 from verifier.core.x509 import pem_blocks
 from verifier.core.x509chain import ChainCache
 from verifier.tee.arm_cca.decode import CcaToken, decode, evidence_claims
+from verifier.tee.arm_cca.layout import DECODE_ID
 from verifier.tee.arm_cca.rules import RULES
 from verifier.tee.arm_cca.scheme import SCHEME
 from verifier.tee.arm_cca.verify import CPAK, CcaCollateral
 from verifier.tee.arm_cca.words import REMEDIES, WORDS
 from verifier.tee.base import Subject, UnsafeUnbound, run_checks
-from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 
 _LIFECYCLE: Final = next(rule for rule in RULES if rule.id == "arm-cca.platform.lifecycle")
 
@@ -31,7 +32,7 @@ def _by_stem(files: CaseFiles, stem: str) -> bytes | None:
 def _token(files: CaseFiles) -> CcaToken:
     data = _by_stem(files, "cca_token")
     if data is None:
-        raise CaseError("evidence: got no cca_token.cbor, want it")
+        raise IncompleteCase(DECODE_ID, "evidence: got no cca_token.cbor, want it")
     return decode({"cca_token": data})
 
 

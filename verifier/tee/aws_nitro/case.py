@@ -21,17 +21,17 @@ from verifier.tee.aws_nitro.scheme import SCHEME, evidence_claims
 from verifier.tee.aws_nitro.verify import Collateral
 from verifier.tee.aws_nitro.words import REMEDIES, WORDS
 from verifier.tee.base import Subject, UnsafeUnbound, run_checks
-from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 
 FILE: Final = "attestation.cbor"
 _DEBUG: Final = next(rule for rule in RULES if rule.field == "allow_debug")
 
 
-def unverified_attestation(files: CaseFiles) -> bytes:
-    """Return the document's bytes."""
+def unverified_attestation(files: CaseFiles, check_id: str = DECODE_ID) -> bytes:
+    """Return the document's bytes; ``IncompleteCase(check_id)`` where there are none."""
     data = files.evidence.get(FILE)
     if data is None:
-        raise CaseError(f"evidence: got no {FILE}, want it")
+        raise IncompleteCase(check_id, f"evidence: got no {FILE}, want it")
     return data
 
 

@@ -21,9 +21,11 @@ from verifier.tee.aws_nitrotpm.scheme import SCHEME
 from verifier.tee.aws_nitrotpm.verify import Collateral, attestation_key
 from verifier.tee.aws_nitrotpm.words import REMEDIES, WORDS
 from verifier.tee.base import Subject, UnsafeUnbound, run_checks
-from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.case import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.tee.tpm2.keys import is_signed_by
+from verifier.tee.vtpm.verify import QuoteIds
 
+_IDS: Final = QuoteIds(layout.NAME)
 _SIGNATURES: Final = (".sig.tpmt", ".sig.der", ".sig")
 _OPTIONAL: Final[Mapping[str, str]] = {"pcrs.json": layout.PCRS, "eventlog.bin": layout.EVENTLOG}
 
@@ -32,13 +34,16 @@ def _parts(files: CaseFiles) -> dict[str, bytes]:
     """Name the case's files as the envelope does."""
     quotes = sorted(name for name in files.evidence if name.endswith(".msg"))
     if len(quotes) != 1:
-        raise CaseError(f"evidence: got quotes {quotes}, want one *.msg")
+        raise IncompleteCase(_IDS["decode.quote"], f"evidence: got quotes {quotes}, want one *.msg")
     stem = quotes[0].removesuffix(".msg")
     signature = next((files.evidence[stem + s] for s in _SIGNATURES if stem + s in files.evidence), None)
     if signature is None:
-        raise CaseError(f"{quotes[0]}: got no signature file beside it, want {stem}.sig.tpmt, .sig.der or .sig")
+        raise IncompleteCase(
+            _IDS["decode.quote_sig"],
+            f"{quotes[0]}: got no signature file beside it, want {stem}.sig.tpmt, .sig.der or .sig",
+        )
     parts = {
-        layout.ATTESTATION: unverified_attestation(files),
+        layout.ATTESTATION: unverified_attestation(files, DECODE_ATTESTATION),
         layout.QUOTE: files.evidence[quotes[0]],
         layout.QUOTE_SIG: signature,
     }
@@ -62,7 +67,7 @@ def _claims(files: CaseFiles) -> dict[str, Any]:
 def _fallback(files: CaseFiles) -> dict[str, Any]:
     """Show what a document says that something follows, or whose quote cannot be read; the verdict on it stands."""
     try:
-        whole = cbor.first(unverified_attestation(files), DECODE_ATTESTATION, FILE)
+        whole = cbor.first(unverified_attestation(files, DECODE_ATTESTATION), DECODE_ATTESTATION, FILE)
         document = decode_document(whole, check_id=DECODE_ATTESTATION, is_nitrotpm=True)
     except MalformedEvidence:
         return {}

@@ -13,7 +13,7 @@ from typing import Any, Final
 from verifier.core.binding import require_bound
 from verifier.core.errors import CannotDecide, MalformedEvidence
 from verifier.tee.azure.case import as_read_from_tpm, judge_vtpm, vtpm_case_claims
-from verifier.tee.azure.claims import RuntimeClaims, decode_claims, report_data_of
+from verifier.tee.azure.claims import decode_claims, report_data_of
 from verifier.tee.azure.layout import (
     REPORT_TDX,
     HclReport,
@@ -26,7 +26,7 @@ from verifier.tee.azure.report import hcl_claims, runtime_claims
 from verifier.tee.azure.words import WORDS, azure_remedies
 from verifier.tee.azure_tdx_vtpm.decode import CLAIMS_ID, HCL_ID, NAME, TDREPORT_ID
 from verifier.tee.azure_tdx_vtpm.verify import CLAIMS_DIGEST, require_hashes, require_same
-from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.tee.dcap.case import POLICY_KEYS as TDX_KEYS
 from verifier.tee.dcap.case import judge_quote, quote_claims
 from verifier.tee.tdx.case import CASE as TDX_CASE
@@ -38,7 +38,7 @@ _NOT_HERE: Final = frozenset({"tcb_evaluation_data_number", "qe_evaluation_data_
 TD_QUOTE_ID: Final = "azure-tdx-vtpm.endorsement.td_quote"
 
 
-def _runtime(files: CaseFiles) -> tuple[HclReport | None, RuntimeData, RuntimeClaims]:
+def _runtime(files: CaseFiles) -> tuple[HclReport | None, RuntimeData]:
     whole, part = files.evidence.get("hcl_report.bin"), files.evidence.get("runtime_data.bin")
     hcl = None
     if whole is not None:
@@ -47,8 +47,8 @@ def _runtime(files: CaseFiles) -> tuple[HclReport | None, RuntimeData, RuntimeCl
     elif part is not None:
         runtime, _padding = decode_runtime_data(part, report_type=REPORT_TDX, check_id=HCL_ID)
     else:
-        raise CaseError("evidence: got neither hcl_report.bin nor runtime_data.bin, want one")
-    return hcl, runtime, decode_claims(runtime.json, CLAIMS_ID)
+        raise IncompleteCase(HCL_ID, "evidence: got neither hcl_report.bin nor runtime_data.bin, want one")
+    return hcl, runtime
 
 
 def _tdx_policy(files: CaseFiles) -> Mapping[str, Any]:
@@ -60,10 +60,10 @@ def _tdx_policy(files: CaseFiles) -> Mapping[str, Any]:
 
 
 def _claims(files: CaseFiles) -> dict[str, Any]:
-    hcl, _runtime_data, claims = _runtime(files)
+    hcl, runtime = _runtime(files)
     said: dict[str, Any] = {} if hcl is None else {"hcl": hcl_claims(hcl)}
-    said["runtime_claims"] = runtime_claims(claims)
     try:
+        said["runtime_claims"] = runtime_claims(decode_claims(runtime.json, CLAIMS_ID))
         if "td_quote.bin" in files.evidence:
             tdx = quote_claims(TDX, files.evidence["td_quote.bin"], files)
             said["tdx"] = {name: value for name, value in tdx.items() if name not in _NOT_HERE}
@@ -74,7 +74,7 @@ def _claims(files: CaseFiles) -> dict[str, Any]:
 
 def _judge(files: CaseFiles) -> CaseVerdict:
     policy = _tdx_policy(files)
-    hcl, runtime, claims = _runtime(files)
+    hcl, runtime = _runtime(files)
     quote = files.evidence.get("td_quote.bin")
     if quote is None:
         raise CannotDecide(
@@ -87,7 +87,8 @@ def _judge(files: CaseFiles) -> CaseVerdict:
         tdreport = decode_tdreport(hcl.hardware, check_id=TDREPORT_ID)
         require_hashes(hcl.hardware, tdreport)
         require_same(tdreport, report)
-    judge_vtpm(files, claims, NAME)
+    # What the quote does not vouch for is not even read: it is the hash that is wrong then, whatever the bytes are.
+    judge_vtpm(files, decode_claims(runtime.json, CLAIMS_ID), NAME)
     return CaseVerdict(findings=findings, root=verified.root, verified=verified)
 
 

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from verifier.core.errors import EvidenceRejected, MalformedEvidence, mismatch
-from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.tee.ccel import layout
 from verifier.tee.ccel.decode import (
+    LOG,
+    REGISTERS,
     ImaEntry,
     decode_acpi_table,
     decode_cc_log,
@@ -62,7 +64,7 @@ def _file(files: CaseFiles, name: str) -> bytes | None:
 def _log(files: CaseFiles) -> EventLog:
     data = _file(files, _LOG_FILE)
     if data is None:
-        raise CaseError(f"{_LOG_FILE}: got nothing, want a CCEL log")
+        raise IncompleteCase(LOG, f"{_LOG_FILE}: got nothing, want a CCEL log")
     return decode_cc_log(data)
 
 
@@ -72,7 +74,7 @@ def _registers(files: CaseFiles, quoted: Mapping[int, bytes] | None) -> Banks:
         return decode_registers(data, _REGISTERS_FILE)
     if quoted is not None:
         return {SHA384.name: quoted}
-    raise CaseError(f"{_REGISTERS_FILE}: got nothing, want the registers that the log has to replay to")
+    raise IncompleteCase(REGISTERS, f"{_REGISTERS_FILE}: got nothing, want the registers that the log has to replay to")
 
 
 def _quoted(files: CaseFiles) -> Mapping[int, bytes] | None:
@@ -111,9 +113,9 @@ def _claims(files: CaseFiles) -> dict[str, Any]:
 def _fallback_claims(files: CaseFiles) -> dict[str, Any]:
     """Return what can be read beside a file that cannot."""
     claims: dict[str, Any] = {}
-    with contextlib.suppress(MalformedEvidence):
+    with contextlib.suppress(MalformedEvidence, IncompleteCase):
         claims |= _register_claims(files)
-    with contextlib.suppress(MalformedEvidence):
+    with contextlib.suppress(MalformedEvidence, IncompleteCase):
         claims["log"] = log_claims(_log(files), secure_boot_register=layout.SECURE_BOOT_REGISTER)
     return claims
 

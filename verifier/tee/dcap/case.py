@@ -16,9 +16,10 @@ from urllib.parse import unquote_to_bytes
 
 from verifier.core.errors import BridgeError, MalformedEvidence
 from verifier.core.rules import Finding
+from verifier.core.x509 import pem_blocks
 from verifier.core.x509chain import ChainCache
 from verifier.tee.base import Scheme, Subject, UnsafeUnbound, Verified, run_checks
-from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.tee.dcap import endorse, layout
 from verifier.tee.dcap.claims import evaluation_claims, evidence_claims, front_claims, pck_claims
 from verifier.tee.dcap.endorse import DcapCollateral
@@ -57,7 +58,8 @@ def quote_bytes(data: bytes) -> bytes:
         data = _from_text(data)
     if data[:4] == _OPEN_ENCLAVE_VERSION and len(data) >= _OPEN_ENCLAVE_SIZE:
         size = int.from_bytes(data[8:_OPEN_ENCLAVE_SIZE], "little")
-        if size == len(data) - _OPEN_ENCLAVE_SIZE:
+        # Zeros may follow, as they may follow a bare quote; what else does, ``decode`` refuses.
+        if 0 < size <= len(data) - _OPEN_ENCLAVE_SIZE:
             return data[_OPEN_ENCLAVE_SIZE:]
     return data
 
@@ -90,12 +92,17 @@ def given_of(files: CaseFiles) -> dict[str, bytes]:
 
 
 def _pem_of(data: bytes) -> bytes:
-    """Return certificates as PEM: from the HTTP header's form (percent-encoded), or from one DER."""
+    """Return certificates as PEM and nothing besides: from PEM with text around it, the HTTP header's form, or one DER."""
     if b"-----BEGIN%20" in data:
-        return unquote_to_bytes(data)
-    if data[:1] == b"\x30":
-        return b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(data) + b"-----END CERTIFICATE-----\n"
-    return data
+        data = unquote_to_bytes(data)
+    try:
+        blocks = (data,) if data[:1] == b"\x30" else pem_blocks(data, "CERTIFICATE")
+    except ValueError:
+        return data  # ``collate`` says what is wrong with it
+    written = (
+        b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n" for der in blocks
+    )
+    return b"".join(written) or data
 
 
 def expected_of(scheme: str, policy: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,10 +201,10 @@ def judge_quote(
     return verified, findings_of(scheme, verified, expected)
 
 
-def _quote(files: CaseFiles) -> bytes:
+def _quote(scheme: str, files: CaseFiles) -> bytes:
     data = files.evidence.get("quote.bin")
     if data is None:
-        raise CaseError("evidence: got no quote.bin, want it")
+        raise IncompleteCase(f"{scheme}.decode.quote", "evidence: got no quote.bin, want it")
     return data
 
 
@@ -205,15 +212,15 @@ def form_of(scheme: Scheme[Any, DcapCollateral], words: Mapping[str, str], remed
     """Make the case form of ``sgx`` or ``tdx``."""
 
     def judge(files: CaseFiles) -> CaseVerdict:
-        verified, findings = judge_quote(scheme, _quote(files), files, files.policy)
+        verified, findings = judge_quote(scheme, _quote(scheme.name, files), files, files.policy)
         return CaseVerdict(findings=findings, root=verified.root, verified=verified)
 
     return CaseForm(
         platform=scheme.name,
         policy_keys=POLICY_KEYS,
-        claims=lambda files: quote_claims(scheme, _quote(files), files),
+        claims=lambda files: quote_claims(scheme, _quote(scheme.name, files), files),
         judge=judge,
-        fallback_claims=lambda files: front_claims(quote_bytes(_quote(files))),
+        fallback_claims=lambda files: front_claims(quote_bytes(_quote(scheme.name, files))),
         words=words,
         remedies=remedies,
     )

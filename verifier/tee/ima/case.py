@@ -10,8 +10,8 @@ import json
 from typing import Any
 
 from verifier.core.errors import EvidenceRejected, MalformedEvidence
-from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
-from verifier.tee.ima.decode import MeasurementList, decode_list
+from verifier.tee.case import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.tee.ima.decode import LIST_ID, MeasurementList, decode_list
 from verifier.tee.ima.layout import PCR_IMA
 from verifier.tee.ima.replay import first_inconsistent, is_padded_sha1, replay_all
 from verifier.tee.ima.words import REMEDIES, WORDS
@@ -31,7 +31,7 @@ _MAX_CASE_BYTES, _MAX_CASE_ENTRIES = 64 * 1024 * 1024, 1_000_000
 def _list(files: CaseFiles) -> MeasurementList:
     data = files.evidence.get(_LIST_FILE)
     if data is None:
-        raise CaseError(f"{_LIST_FILE}: got nothing, want a measurement list")
+        raise IncompleteCase(LIST_ID, f"{_LIST_FILE}: got nothing, want a measurement list")
     # The kernel ends every line; an editor may have taken the last one's end away.
     whole = data if data.endswith(b"\n") else data + b"\n"
     return decode_list(whole, max_bytes=_MAX_CASE_BYTES, max_entries=_MAX_CASE_ENTRIES)
@@ -41,7 +41,9 @@ def _expected(files: CaseFiles) -> dict[str, bytes]:
     """Read ``{bank: hex}``, or ``{bank: {"10": hex}}`` as other cases have registers."""
     data = files.collateral.get(_REGISTER_FILE, files.evidence.get(_REGISTER_FILE))
     if data is None:
-        raise CaseError(f"{_REGISTER_FILE}: got nothing, want the values that the list has to replay to")
+        raise IncompleteCase(
+            DECODE_REGISTERS, f"{_REGISTER_FILE}: got nothing, want the values that the list has to replay to"
+        )
     try:
         flat = json.loads(data.decode("utf-8"), object_pairs_hook=_nested)
     except (ValueError, RecursionError):

@@ -17,7 +17,7 @@ from verifier.core.errors import MalformedEvidence
 from verifier.core.x509 import Certificate, parse_certificate, pem_blocks
 from verifier.core.x509chain import ChainCache
 from verifier.tee.base import Subject, UnsafeUnbound, run_checks
-from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.decode import GpuEvidence, decode, evidence_claims
 from verifier.tee.nvidia_gpu.layout import DECODE_CHAIN, DECODE_REPORT
@@ -78,7 +78,7 @@ def _plain(data: bytes, keys: tuple[str, ...], check_id: str) -> bytes:
 def _report(files: CaseFiles) -> bytes:
     data = _file(files, "spdm_report")
     if data is None:
-        raise CaseError("evidence: got no spdm_report.bin, want it")
+        raise IncompleteCase(DECODE_REPORT, "evidence: got no spdm_report.bin, want it")
     start = bytes((layout.SPDM_1_1, layout.GET_MEASUREMENTS))
     return data if data.startswith(start) else _plain(data, _REPORT_KEYS, DECODE_REPORT)
 
@@ -89,7 +89,7 @@ def _chain(files: CaseFiles) -> bytes:
     if data is None:
         data = _file(files, "spdm_report")  # NVIDIA's evidence in JSON holds both
         if data is None or data.lstrip()[:1] not in (b"{", b"["):
-            raise CaseError("evidence: got no cert_chain.pem, want it")
+            raise IncompleteCase(DECODE_CHAIN, "evidence: got no cert_chain.pem, want it")
     if b"-----BEGIN" not in data:
         data = _plain(data, _CHAIN_KEYS, DECODE_CHAIN)
     try:

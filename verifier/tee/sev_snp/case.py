@@ -15,7 +15,7 @@ from verifier.core.errors import CannotDecide, MalformedEvidence
 from verifier.core.rules import Finding
 from verifier.core.x509chain import ChainCache
 from verifier.tee.base import Subject, UnsafeUnbound, Verified, run_checks
-from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.decode import Report, Vek, decode, evidence_claims, tcb_parts
 from verifier.tee.sev_snp.rules import RULES
@@ -23,18 +23,9 @@ from verifier.tee.sev_snp.scheme import SCHEME
 from verifier.tee.sev_snp.verify import IDS, SnpCollateral, collate, needs
 from verifier.tee.sev_snp.words import BITS, CASE_REMEDIES, WORDS
 
-_FILES: Final[Mapping[str, str]] = {
-    "vcek.der": "vcek",
-    "vcek.pem": "vcek",
-    "vlek.der": "vlek",
-    "vlek.pem": "vlek",
-    "ask.der": "ask",
-    "ask.pem": "ask",
-    "ark.der": "ark",
-    "ark.pem": "ark",
-    "crl.der": "crl",
-    "crl.pem": "crl",
-}
+# The README's names, with whatever suffix the source had: DER and PEM are told apart by what is in the file.
+_FILES: Final = re.compile(r"(vcek|vlek|ask|asvk|ark|crl)\.(?:der|pem|crt|cer|crl|bin)", re.ASCII)
+_NAMES: Final[Mapping[str, str]] = {"asvk": "ask"}
 # Policy key -> (rule, where the key stands for an expected value of that rule).
 _RULES: Final[Mapping[str, str]] = {
     "allow_debug": "sev-snp.policy.debug",
@@ -42,18 +33,22 @@ _RULES: Final[Mapping[str, str]] = {
     "min_committed_version": "sev-snp.firmware-version",
 }
 _BY_ID: Final = {rule.id: rule for rule in RULES}
-_VERSION = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}", re.ASCII)
+_VERSION = re.compile(r"\d{1,3}\.\d{1,3}(?:\.\d{1,3})?", re.ASCII)
 
 
 def _report(files: CaseFiles) -> Report:
     data = files.evidence.get("report.bin")
     if data is None:
-        raise CaseError("evidence: got no report.bin, want it")
+        raise IncompleteCase(layout.DECODE_ID, "evidence: got no report.bin, want it")
     return decode({"report": data})
 
 
 def _given(files: CaseFiles) -> dict[str, bytes]:
-    return {_FILES[name]: data for name, data in {**files.evidence, **files.collateral}.items() if name in _FILES}
+    given: dict[str, bytes] = {}
+    for name, data in {**files.evidence, **files.collateral}.items():
+        if found := _FILES.fullmatch(name.lower()):
+            given[_NAMES.get(found[1], found[1])] = data
+    return given
 
 
 def _hex(files: CaseFiles, key: str, size: int) -> str | None:
@@ -81,8 +76,8 @@ def _expected(files: CaseFiles) -> dict[str, Any]:
     version = files.policy.get("min_committed_version")
     if version is not None:
         if not isinstance(version, str) or not _VERSION.fullmatch(version):
-            raise CaseError(f"policy.min_committed_version: got {version!r}, want major.minor.build")
-        wanted[_RULES["min_committed_version"]] = version
+            raise CaseError(f"policy.min_committed_version: got {version!r}, want major.minor or major.minor.build")
+        wanted[_RULES["min_committed_version"]] = version if version.count(".") > 1 else f"{version}.0"
     return wanted
 
 

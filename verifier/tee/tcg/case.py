@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.tee.tcg.banks import Banks, decode_banks
 from verifier.tee.tcg.data import require_data, secure_boot_claim
 from verifier.tee.tcg.decode import decode_log
@@ -44,14 +44,16 @@ def log_claims(log: EventLog, *, secure_boot_register: int = 7) -> dict[str, Any
 def _registers(files: CaseFiles) -> Banks:
     data = files.collateral.get(_REGISTERS_FILE, files.evidence.get(_REGISTERS_FILE))
     if data is None:
-        raise CaseError(f"{_REGISTERS_FILE}: got nothing, want the registers that the log has to replay to")
+        raise IncompleteCase(
+            DECODE_REGISTERS, f"{_REGISTERS_FILE}: got nothing, want the registers that the log has to replay to"
+        )
     return decode_banks(data, DECODE_REGISTERS, _REGISTERS_FILE)
 
 
 def _log(files: CaseFiles) -> EventLog:
     data = files.evidence.get(_LOG_FILE)
     if data is None:
-        raise CaseError(f"{_LOG_FILE}: got nothing, want an event log")
+        raise IncompleteCase(DECODE_LOG, f"{_LOG_FILE}: got nothing, want an event log")
     return decode_log(data, check_id=DECODE_LOG)
 
 

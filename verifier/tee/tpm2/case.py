@@ -24,7 +24,7 @@ from verifier.core.x509 import (
     pem_blocks,
 )
 from verifier.core.x509chain import Anchor, ChainCache, ChainIds, Path, Profile, verify_chain
-from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.tee.ima.decode import decode_list
 from verifier.tee.ima.layout import PCR_IMA
 from verifier.tee.ima.replay import first_inconsistent
@@ -83,12 +83,15 @@ def signed_quotes(evidence: Mapping[str, bytes], *, prefix: str = "tpm2") -> tup
         stem = name.removesuffix(".msg")
         signature = next((evidence[stem + s] for s in _SIGNATURE_SUFFIXES if stem + s in evidence), None)
         if signature is None:
-            raise CaseError(f"{name}: got no signature file beside it, want {stem}.sig.tpmt, .sig.der or .sig")
+            raise IncompleteCase(
+                f"{prefix}.decode.quote_sig",
+                f"{name}: got no signature file beside it, want {stem}.sig.tpmt, .sig.der or .sig",
+            )
         quote = decode_quote(raw, check_id=f"{prefix}.decode.quote")
         size, where = len(quote.pcr_digest), f"{prefix}.decode.quote_sig"
         found.append(SignedQuote(raw, quote, decode_any_signature(signature, digest_size=size, check_id=where)))
     if not found:
-        raise CaseError("evidence: got no quote (*.msg), want at least one")
+        raise IncompleteCase(f"{prefix}.decode.quote", "evidence: got no quote (*.msg), want at least one")
     return tuple(found)
 
 
