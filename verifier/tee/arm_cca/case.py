@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from verifier.core import cbor
 from verifier.core.errors import CannotDecide, MalformedEvidence
 from verifier.core.rules import Finding
 from verifier.core.x509 import pem_blocks
 from verifier.core.x509chain import ChainCache
 from verifier.tee.arm_cca.decode import CcaToken, decode, evidence_claims
-from verifier.tee.arm_cca.layout import DECODE_ID
+from verifier.tee.arm_cca.layout import DECODE_ID, TAG_TOKEN
 from verifier.tee.arm_cca.rules import RULES
 from verifier.tee.arm_cca.scheme import SCHEME
 from verifier.tee.arm_cca.verify import CPAK, CcaCollateral
@@ -33,7 +34,9 @@ def _token(files: CaseFiles) -> CcaToken:
     data = _by_stem(files, "cca_token")
     if data is None:
         raise IncompleteCase(DECODE_ID, "evidence: got no cca_token.cbor, want it")
-    return decode({"cca_token": data})
+    # Some tools take the outer tag off; nothing in it is signed.
+    is_bare = data[:1] == bytes((cbor.head(cbor.MAP, 2)[0],))
+    return decode({"cca_token": cbor.head(cbor.TAG, TAG_TOKEN) + data if is_bare else data})
 
 
 def _key(files: CaseFiles) -> bytes:

@@ -37,10 +37,15 @@ def unverified_attestation(files: CaseFiles, check_id: str = DECODE_ID) -> bytes
 
 def policy_debug(files: CaseFiles) -> bool:
     """Return ``allow_debug``."""
-    allowed = files.policy.get("allow_debug", False)
-    if not isinstance(allowed, bool):
-        raise CaseError(f"policy.allow_debug: got {allowed!r}, want true or false")
-    return allowed
+    return policy_switch(files, "allow_debug")
+
+
+def policy_switch(files: CaseFiles, name: str) -> bool:
+    """Return a policy key of true or false; false where it is not there."""
+    value = files.policy.get(name, False)
+    if not isinstance(value, bool):
+        raise CaseError(f"policy.{name}: got {value!r}, want true or false")
+    return value
 
 
 def policy_nonce(files: CaseFiles) -> bytes | None:

@@ -5,6 +5,7 @@ The root is pinned here and never taken from the case. A document has no debug m
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from verifier.core import cbor
 from verifier.core.binding import require_bound
 from verifier.core.errors import EvidenceRejected, MalformedEvidence
 from verifier.core.x509chain import ChainCache
-from verifier.tee.aws_nitro.case import FILE, policy_debug, policy_nonce, unverified_attestation
+from verifier.tee.aws_nitro.case import FILE, policy_debug, policy_nonce, policy_switch, unverified_attestation
 from verifier.tee.aws_nitro.decode import decode_document
 from verifier.tee.aws_nitro.scheme import document_claims
 from verifier.tee.aws_nitrotpm import layout
@@ -22,6 +23,7 @@ from verifier.tee.aws_nitrotpm.verify import Collateral, attestation_key
 from verifier.tee.aws_nitrotpm.words import REMEDIES, WORDS
 from verifier.tee.base import Subject, UnsafeUnbound, run_checks
 from verifier.tee.case import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.tee.tcg.banks import as_written_strictly
 from verifier.tee.tpm2.keys import is_signed_by
 from verifier.tee.vtpm.verify import QuoteIds
 
@@ -47,7 +49,10 @@ def _parts(files: CaseFiles) -> dict[str, bytes]:
         layout.QUOTE: files.evidence[quotes[0]],
         layout.QUOTE_SIG: signature,
     }
-    return parts | {part: files.evidence[name] for name, part in _OPTIONAL.items() if name in files.evidence}
+    parts |= {part: files.evidence[name] for name, part in _OPTIONAL.items() if name in files.evidence}
+    if layout.PCRS in parts:
+        parts[layout.PCRS] = as_written_strictly(parts[layout.PCRS])
+    return parts
 
 
 def _is_signed(evidence: Evidence) -> bool:
@@ -66,16 +71,20 @@ def _claims(files: CaseFiles) -> dict[str, Any]:
 
 def _fallback(files: CaseFiles) -> dict[str, Any]:
     """Show what a document says that something follows, or whose quote cannot be read; the verdict on it stands."""
-    try:
+    said: dict[str, Any] = {}
+    with contextlib.suppress(MalformedEvidence, IncompleteCase):
         whole = cbor.first(unverified_attestation(files, DECODE_ATTESTATION), DECODE_ATTESTATION, FILE)
         document = decode_document(whole, check_id=DECODE_ATTESTATION, is_nitrotpm=True)
-    except MalformedEvidence:
-        return {}
-    return document_claims(document, "nitrotpm_pcrs")
+        said = document_claims(document, "nitrotpm_pcrs")
+        evidence = decode({**_parts(files), layout.ATTESTATION: whole})
+        return {**evidence_claims(evidence), "tpm_signature_checked": _is_signed(evidence)}
+    return said
 
 
 def _judge(files: CaseFiles) -> CaseVerdict:
     policy_debug(files)
+    # Event data are compared with their digests whether the case asks for it or not.
+    policy_switch(files, "check_event_data")
     nonce = policy_nonce(files)
     evidence = decode(_parts(files))
     subject = Subject(evidence, Collateral(), SCHEME.anchors, files.now, ChainCache())
@@ -89,7 +98,7 @@ def _judge(files: CaseFiles) -> CaseVerdict:
 
 CASE: Final = CaseForm(
     platform=layout.NAME,
-    policy_keys=frozenset({"allow_debug", "nonce"}),
+    policy_keys=frozenset({"allow_debug", "nonce", "check_event_data"}),
     claims=_claims,
     judge=_judge,
     fallback_claims=_fallback,

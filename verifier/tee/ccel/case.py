@@ -26,7 +26,7 @@ from verifier.tee.ccel.decode import (
     template_holds,
 )
 from verifier.tee.ccel.words import REMEDIES, WORDS
-from verifier.tee.tcg.banks import Banks
+from verifier.tee.tcg.banks import Banks, as_written_strictly
 from verifier.tee.tcg.case import log_claims
 from verifier.tee.tcg.data import data_is_digest, require_data
 from verifier.tee.tcg.layout import HASHES, HASHES_BY_NAME, SHA384, EventLog, extend
@@ -71,7 +71,7 @@ def _log(files: CaseFiles) -> EventLog:
 def _registers(files: CaseFiles, quoted: Mapping[int, bytes] | None) -> Banks:
     data = files.collateral.get(_REGISTERS_FILE, files.evidence.get(_REGISTERS_FILE))
     if data is not None:
-        return decode_registers(data, _REGISTERS_FILE)
+        return decode_registers(as_written_strictly(data), _REGISTERS_FILE)
     if quoted is not None:
         return {SHA384.name: quoted}
     raise IncompleteCase(REGISTERS, f"{_REGISTERS_FILE}: got nothing, want the registers that the log has to replay to")

@@ -107,7 +107,7 @@ def _judge(files: CaseFiles) -> CaseVerdict:
 
 CASE = CaseForm(
     platform="ima",
-    policy_keys=frozenset(),
+    policy_keys=frozenset(("check_event_data",)),  # always done: every template hash is compared with its data
     claims=_claims,
     judge=_judge,
     fallback_claims=_register_claims,

@@ -32,6 +32,28 @@ def decode_banks(data: bytes, check_id: str, what: str) -> Banks:
     return MappingProxyType({bank: _bank(bank, values, check_id, what) for bank, values in document.items()})
 
 
+def as_written_strictly(data: bytes) -> bytes:
+    """Write a published case's register values in the strict form: for files whose authors had other habits.
+
+    Letters of banks and hex become small, ``0x`` and a byte order mark go, a list counts from 0, banks of a hash that is not known
+    go too. What cannot be read stays as it is, for ``decode_banks`` to refuse.
+    """
+    if len(data) > MAX_BYTES:
+        return data
+    try:
+        document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_each_key_once)
+        banks = {bank.lower().replace("-", ""): _entries(values) for bank, values in document.items()}
+        known = {bank: values for bank, values in banks.items() if bank in HASHES_BY_NAME and values}
+        return json.dumps(known).encode() if known and len(banks) == len(document) else data
+    except (ValueError, RecursionError, AttributeError):
+        return data
+
+
+def _entries(values: Any) -> dict[str, str]:
+    listed = {str(index): value for index, value in enumerate(values)} if isinstance(values, list) else values
+    return {index: value.lower().removeprefix("0x") for index, value in listed.items()}
+
+
 def _bank(bank: str, values: Any, check_id: str, what: str) -> Mapping[int, bytes]:
     algorithm = HASHES_BY_NAME.get(bank)
     if algorithm is None or not isinstance(values, dict) or not values:

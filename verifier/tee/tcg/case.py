@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.tee.tcg.banks import Banks, decode_banks
+from verifier.tee.tcg.banks import Banks, as_written_strictly, decode_banks
 from verifier.tee.tcg.data import require_data, secure_boot_claim
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import HASHES, HASHES_BY_NAME, EventLog, type_name
@@ -47,7 +47,7 @@ def _registers(files: CaseFiles) -> Banks:
         raise IncompleteCase(
             DECODE_REGISTERS, f"{_REGISTERS_FILE}: got nothing, want the registers that the log has to replay to"
         )
-    return decode_banks(data, DECODE_REGISTERS, _REGISTERS_FILE)
+    return decode_banks(as_written_strictly(data), DECODE_REGISTERS, _REGISTERS_FILE)
 
 
 def _log(files: CaseFiles) -> EventLog:

@@ -28,7 +28,7 @@ from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict, Incom
 from verifier.tee.ima.decode import decode_list
 from verifier.tee.ima.layout import PCR_IMA
 from verifier.tee.ima.replay import first_inconsistent
-from verifier.tee.tcg.banks import Banks, decode_banks
+from verifier.tee.tcg.banks import Banks, as_written_strictly, decode_banks
 from verifier.tee.tcg.boot import require_boot_replay
 from verifier.tee.tcg.case import log_claims
 from verifier.tee.tcg.data import require_data
@@ -238,7 +238,7 @@ def _judge(files: CaseFiles) -> CaseVerdict:
     quotes = signed_quotes(files.evidence)
     nonce, allow_sha1 = policy_nonce(files), _switch(files, "allow_sha1_signature")
     raw_banks = files.evidence.get("pcrs.json")
-    banks = None if raw_banks is None else decode_banks(raw_banks, PCRS_DECODE, "pcrs")
+    banks = None if raw_banks is None else decode_banks(as_written_strictly(raw_banks), PCRS_DECODE, "pcrs")
     log = _log(files)
     key = _trusted_key(files)
     for signed in quotes:

@@ -13,7 +13,7 @@ from verifier.core.errors import EvidenceRejected, MalformedEvidence
 from verifier.core.x509 import Certificate
 from verifier.core.x509chain import Anchor, ChainCache, Path, verify_chain
 from verifier.tee.case import CaseError, CaseFiles
-from verifier.tee.tcg.banks import Banks, decode_banks
+from verifier.tee.tcg.banks import Banks, as_written_strictly, decode_banks
 from verifier.tee.tcg.data import require_data
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import HASHES, EventLog
@@ -120,7 +120,7 @@ def judge_quotes(files: CaseFiles, key: Key, scheme: str, *, schemes: frozenset[
     if nonce is not None and not quotes:
         raise EvidenceRejected(BINDING_CHECK, f"nonce: got no quote to carry it, want {nonce.hex()}")
     raw_banks = files.evidence.get("pcrs.json")
-    banks = None if raw_banks is None else decode_banks(raw_banks, ids["decode.pcrs"], "pcrs.json")
+    banks = None if raw_banks is None else decode_banks(as_written_strictly(raw_banks), ids["decode.pcrs"], "pcrs.json")
     log = log_of(files, scheme)
     for signed in quotes:
         _require_selected(signed, ids)
