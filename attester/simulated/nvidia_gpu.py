@@ -273,9 +273,9 @@ def gpu_envelope(gpu: ForgedNvidia, digest: BindingDigest) -> Envelope:
 def envelope_with_gpu(
     scheme: str, gpu: ForgedNvidia, digest: BindingDigest, cpu: Callable[[BindingDigest], Envelope]
 ) -> Envelope:
-    """Return the evidence of a machine with a GPU (``sev-snp-gpu``, ``tdx-gpu``).
+    """Return the evidence of a machine with a GPU (``sev-snp-gpu``, ``tdx-gpu``, ``azure-snp-vtpm-gpu``, ``azure-tdx-vtpm-gpu``).
 
-    ``cpu`` makes the CPU's, last, and is handed the digest that vouches for the GPU's.
+    ``cpu`` makes the CPU's (on Azure the vTPM's), last, and is handed the digest that vouches for the GPU's.
     """
     beside = gpu_envelope(gpu, digest)
     vouching = digest.over((evidence_component(beside.scheme, beside.parts),))

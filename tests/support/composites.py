@@ -46,6 +46,12 @@ class GpuComposite:
     collateral: Mapping[str, bytes]
     anchors: tuple[Anchor, ...]
     now: int
+    cpu_root: str = ""  # what a CPU without its vendor's root is refused with, where that is an inner scheme's id
+
+    def vouching(self, digest: BindingDigest, gpu: ForgedNvidia = HOPPER) -> BindingDigest:
+        """Return the digest that vouches for a GPU's evidence."""
+        beside = gpu_envelope(gpu, digest)
+        return digest.over((evidence_component(beside.scheme, beside.parts),))
 
     def vector(
         self,
@@ -84,7 +90,7 @@ class GpuComposite:
         def of(cpu: BindingDigest, beside: Envelope = gpu) -> Envelope:
             return Envelope(self.name, {}, {}, (self.make(cpu), beside))
 
-        vouching = DIGEST.over((evidence_component(gpu.scheme, gpu.parts),))
+        vouching = self.vouching(DIGEST)
         renamed = DIGEST.over((evidence_component("nvidia-switch", gpu.parts),))
         twice = DIGEST.over((evidence_component(gpu.scheme, gpu.parts),) * 2)
         stale = gpu_envelope(HOPPER, OTHER_DIGEST)
@@ -106,7 +112,10 @@ class GpuComposite:
             self.vector("gpu-evidence-swapped-in", no, user_data, envelope=of(vouching, stale)),
             self.vector("gpu-evidence-of-another-challenge", no, user_data, envelope=of(stale_vouched, stale)),
             self.vector(
-                "gpus-root-for-the-cpu", no, f"{self.cpu.name}.chain.root", anchors=(*GPU.anchors, HOPPER.anchor())
+                "gpus-root-for-the-cpu",
+                no,
+                self.cpu_root or f"{self.cpu.name}.chain.root",
+                anchors=(*GPU.anchors, HOPPER.anchor()),
             ),
         ]
 
@@ -150,7 +159,7 @@ class GpuComposite:
         if vector.outcome != "cannot-decide":
             return vector.outcome, vector.check_id
         try:
-            needs = inner.needs(inner.decode(vector.parts), frozenset(vector.endorsements))
+            needs = inner.needs(inner.decode(vector.parts), vector.endorsements)
         except MalformedEvidence:
             return vector.outcome, vector.check_id
         absent = [need.name for need in needs if need.required and need.name not in vector.collateral]

@@ -122,10 +122,25 @@ def forged_machines(now: int, label: str = "0") -> dict[str, ForgedMachine]:
             {"tdx": intel_anchors, "nvidia-gpu": gpu_anchors},
             intel.answers("tdx"),
         ),
+        ForgedMachine(
+            "azure-snp-vtpm-gpu",
+            lambda digest: envelope_with_gpu("azure-snp-vtpm-gpu", gpu, digest, _plain("azure-snp-vtpm", azure)),
+            {"sev-snp": snp_anchors, "azure-snp-vtpm": (azure.ca.anchor(),), "nvidia-gpu": gpu_anchors},
+            snp_lists,
+        ),
+        ForgedMachine(
+            "azure-tdx-vtpm-gpu",
+            lambda digest: envelope_with_gpu("azure-tdx-vtpm-gpu", gpu, digest, _plain("azure-tdx-vtpm", azure_tdx)),
+            {"tdx": intel_anchors, "azure-tdx-vtpm": (azure_tdx.ca.anchor(),), "nvidia-gpu": gpu_anchors},
+            intel.answers("tdx"),
+        ),
     )
     return {machine.scheme: machine for machine in made}
 
 
 HOST_EXCLUDED: Final = frozenset(
-    {"sev-snp", "tdx", "sgx", "arm-cca", "azure-snp-vtpm", "azure-tdx-vtpm", "sev-snp-gpu", "tdx-gpu"}
+    {
+        *("sev-snp", "tdx", "sgx", "arm-cca", "azure-snp-vtpm", "azure-tdx-vtpm"),
+        *("sev-snp-gpu", "tdx-gpu", "azure-snp-vtpm-gpu", "azure-tdx-vtpm-gpu"),
+    }
 )

@@ -213,7 +213,8 @@ def joined(
         also_bound=joint.also_bound,
         components=joint.components,
         inner=joint.inner,
-        anchors_of=tuple(scheme.name for scheme in joint.schemes),
+        # Of a binder that is a composite itself, its inner schemes' too.
+        anchors_of=tuple(dict.fromkeys(name for s in joint.schemes for name in (s.name, *s.anchors_of))),
         needs=joint.needs,
         collate=joint.collate,
         checks=checks,

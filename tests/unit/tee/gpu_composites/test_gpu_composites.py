@@ -13,6 +13,8 @@ from attester.envelope import Envelope
 from attester.simulated.nvidia_gpu import envelope_with_gpu, gpu_envelope
 from tests.support.composites import DIGEST, HOPPER, OTHER, GpuComposite
 from tests.support.vectors import run_vector, verify_vector
+from tests.vectors.azure_snp_vtpm_gpu.recipes import MACHINE as AZURE_SNP_MACHINE
+from tests.vectors.azure_tdx_vtpm_gpu.recipes import MACHINE as AZURE_TDX_MACHINE
 from tests.vectors.sev_snp_gpu.recipes import MACHINE as SNP_MACHINE
 from tests.vectors.tdx_gpu.recipes import MACHINE as TDX_MACHINE
 from verifier.core import wire
@@ -24,7 +26,11 @@ from verifier.tee.composite import own_anchors
 from verifier.tee.nvidia_gpu import SCHEME as GPU
 from verifier.tee.registry import SCHEMES
 
-MACHINES = [pytest.param(machine, id=machine.name) for machine in (SNP_MACHINE, TDX_MACHINE)]
+MACHINES = [
+    pytest.param(machine, id=machine.name)
+    for machine in (SNP_MACHINE, TDX_MACHINE, AZURE_SNP_MACHINE, AZURE_TDX_MACHINE)
+]
+AZURE = [pytest.param(machine, id=machine.name) for machine in (AZURE_SNP_MACHINE, AZURE_TDX_MACHINE)]
 
 
 def received(envelope: Envelope) -> tuple[dict[str, bytes], dict[str, bytes]]:
@@ -120,3 +126,43 @@ def test_claims_of_both_parts_stand_apart(machine: GpuComposite) -> None:
     claims: dict[str, Any] = scheme.evidence_claims(scheme.decode(machine.vector("one").parts))
     assert claims.keys() == {machine.cpu.name.replace("-", "_"), "nvidia_gpu"}
     assert claims["nvidia_gpu"]["request_nonce"] == DIGEST.short.hex()
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_what_the_binder_says_the_composite_says(machine: GpuComposite) -> None:
+    scheme, vector = SCHEMES[machine.name], machine.vector("one")
+    verified = verify_vector(vector, scheme)
+    evidence, alone = verified.evidence, verified.inner[machine.cpu.name]
+    assert scheme.binding_size == machine.cpu.binding_size
+    assert scheme.bound_value(evidence) == machine.cpu.bound_value(alone.evidence)
+    assert scheme.debug_status(evidence) == machine.cpu.debug_status(alone.evidence)
+    assert scheme.software_classes == machine.cpu.software_classes | GPU.software_classes
+    assert [one.value for one in scheme.also_bound(evidence)] == [DIGEST.short]
+    assert set(scheme.anchors_of) == {machine.cpu.name, *machine.cpu.anchors_of, GPU.name}
+    prefix = f"{machine.cpu.name.replace('-', '_')}."
+    own = {name.removeprefix(prefix): data for name, data in vector.endorsements.items()}
+    assert scheme.needs(evidence, vector.endorsements) == machine.cpu.needs(alone.evidence, own) != ()
+    marks = scheme.marks(vector.collateral, vector.anchors)
+    assert marks
+    assert marks == machine.cpu.marks(vector.collateral, vector.anchors)
+
+
+@pytest.mark.parametrize("machine", AZURE)
+def test_an_inner_composites_own_parts_are_verified_too(machine: GpuComposite) -> None:
+    """The CPU's report stands two levels down; what lifted rules look at has to be there."""
+    verified = verify_vector(machine.vector("one"), SCHEMES[machine.name])
+    alone = verified.inner[machine.cpu.name]
+    (cpu,) = machine.cpu.anchors_of
+    assert set(alone.inner) == {cpu}
+    assert alone.root == alone.inner[cpu].root == "simulated"
+
+
+@pytest.mark.parametrize("machine", AZURE)
+def test_only_the_quote_is_fresh(machine: GpuComposite) -> None:
+    """A GPU that the boot's report would vouch for is none: the quote over nothing is refused beside it."""
+    whole = envelope_with_gpu(machine.name, HOPPER, DIGEST, machine.make)
+    vm, gpu = whole.components
+    alone = machine.make(DIGEST)
+    mixed = replace(vm, parts={**vm.parts, "quote": alone.parts["quote"], "quote_sig": alone.parts["quote_sig"]})
+    refused = machine.vector("quote of before", envelope=replace(whole, components=(mixed, gpu)))
+    assert run_vector(refused, SCHEMES[machine.name]) == ("rejected", "binding.user-data")
