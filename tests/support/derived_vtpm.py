@@ -1,3 +1,447 @@
+"""Derived cases with a TPM's quote: Azure's and Google's vTPMs, other TPMs."""
+
 from __future__ import annotations
 
-RECIPES: tuple[()] = ()
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.support.derived_cases import Case, Derived, Recipe, base, invalid, pem, pem_forms, published, valid
+from tests.support.derived_cpu import bounds, der_of
+from tests.support.derived_devices import nonce_policies, pcr_forms, tpmt_of
+
+SNP, TDX, GCP, TPM2 = "azure-snp-vtpm", "azure-tdx-vtpm", "gcp-vtpm", "tpm2"
+BINDING = "binding.user-data"
+PLATFORMS = (SNP, TDX, GCP, TPM2)
+
+
+def _quotes(case: Case) -> list[tuple[str, str]]:
+    """Return (quote, signature) file names."""
+    found = []
+    for name in case.evidence:
+        if name.endswith(".msg"):
+            stem = name.removesuffix(".msg")
+            found.append((name, next(n for n in case.evidence if n.startswith(f"{stem}.sig"))))
+    return found
+
+
+def _signature_forms(signature: bytes) -> Iterator[tuple[str, str, bytes]]:
+    """Yield suffix and bytes of the same signature in its other forms."""
+    if signature[:2] == b"\0\x14":
+        yield "bare RSA", ".sig", signature[6:]
+        yield "TPMT_SIGNATURE as .sig", ".sig", signature
+        yield "TPMT_SIGNATURE", ".sig.tpmt", signature
+    elif len(signature) == 256:
+        yield "TPMT_SIGNATURE of RSASSA", ".sig.tpmt", b"\0\x14\0\x0b\1\0" + signature
+        yield "TPMT_SIGNATURE as .sig", ".sig", b"\0\x14\0\x0b\1\0" + signature
+    elif signature[:1] == b"\x30":
+        yield "TPMT_SIGNATURE of ECDSA", ".sig.tpmt", tpmt_of(signature)
+        yield "DER as .sig", ".sig", signature
+
+
+def forms() -> Iterator[Derived]:
+    """Forms of quotes, values, keys and certificates."""
+    for platform in PLATFORMS:
+        for case in published(platform):
+            for quote, signature in _quotes(case):
+                for what, suffix, data in _signature_forms(case.part(signature)):
+                    changed = case.copy()
+                    changed.rename(signature, quote.removesuffix(".msg") + suffix, data)
+                    # A case's files are in its order, and so are the claims.
+                    yield valid(changed, f"{quote}: {what}")
+            yield from _value_forms(case)
+            yield from _certificate_forms(case)
+            yield from _nonces(case)
+            changed = case.copy()
+            changed.evidence["notes.md"] = b"nothing"
+            changed.evidence["secrets.json"] = b"{"
+            changed.collateral["unrelated.crl"] = b"nothing"
+            yield valid(changed, "with files besides")
+
+
+def _value_forms(case: Case) -> Iterator[Derived]:
+    if "pcrs.json" not in case.evidence:
+        return
+    banks: dict[str, dict[str, str]] = json.loads(case.part("pcrs.json"))
+    for what, written in pcr_forms(banks):
+        changed = case.copy()
+        changed.put("pcrs.json", written)
+        yield valid(changed, f"pcrs.json: {what}")
+    for what, other in (
+        ("a bank besides", {"sha512": {"0": "00" * 64}}),
+        ("an unknown bank besides", {"sha3_999": {"0": "00"}}),
+        ("a short bank besides", {"sm3_256": {"0": "00" * 32}}),
+    ):
+        changed = case.copy()
+        changed.put("pcrs.json", json.dumps({**banks, **other}).encode())
+        yield valid(changed, f"pcrs.json: {what}")
+    changed = case.copy()
+    changed.drop("pcrs.json")
+    yield valid(changed, "without pcrs.json")
+
+
+def _certificate_forms(case: Case) -> Iterator[Derived]:
+    for name in [n for n in (*case.evidence, *case.collateral) if n.startswith("ak_cert.")]:
+        der = der_of(case.part(name))
+        for what, new, data in (
+            ("DER", "ak_cert.der", der),
+            ("PEM", "ak_cert.pem", pem(der)),
+            ("DER with padding", "ak_cert.der", der + bytes(512)),
+            *((f"PEM, {what}", "ak_cert.pem", text) for what, text in pem_forms(pem(der))),
+        ):
+            changed = case.copy()
+            changed.rename(name, new, data)
+            yield valid(changed, f"AK certificate as {what}")
+        changed = case.copy()
+        changed.collateral[name] = changed.evidence.pop(name)
+        yield valid(changed, "AK certificate as collateral")
+    for name in [n for n in case.collateral if "root" not in n and n.startswith(("gce_", "gcp_", "azure_"))]:
+        der, stem = der_of(case.part(name)), name.rpartition(".")[0]
+        for what, new, data in (
+            ("DER", f"{stem}.der", der),
+            ("PEM", f"{stem}.pem", pem(der)),
+            ("PEM, CRLF", f"{stem}.pem", pem(der, end=b"\r\n")),
+            ("another name", "ak_intermediate.pem", pem(der)),
+        ):
+            changed = case.copy()
+            changed.rename(name, new, data)
+            yield valid(changed, f"intermediate as {what}")
+        changed = case.copy()
+        changed.evidence[name] = changed.collateral.pop(name)
+        yield valid(changed, "intermediate in the evidence")
+    if "ak_pub.pem" in case.evidence:
+        for what, data in pem_forms(case.part("ak_pub.pem")):
+            changed = case.copy()
+            changed.put("ak_pub.pem", data)
+            yield valid(changed, f"AK: {what}")
+        if case.platform == GCP or "ak_cert.pem" in case.evidence:
+            changed = case.copy()
+            changed.drop("ak_pub.pem")
+            yield valid(changed, "without ak_pub.pem")
+    if case.platform == GCP:
+        changed = case.copy()
+        changed.drop("gce_tpm_ek_root_1.der", "gcp_ek_ak_ca_root.pem")
+        yield valid(changed, "without its root")
+        changed = case.copy()
+        changed.collateral = dict(reversed(case.collateral.items()))
+        donor = base(GCP, "gce-ecc-ak-amd" if case.name != "gce-ecc-ak-amd" else "gce-cos85-three-banks")
+        changed.collateral |= donor.collateral
+        yield valid(changed, "with the other hierarchy's certificates")
+
+
+def _nonces(case: Case) -> Iterator[Derived]:
+    claims = case.document["claims"]
+    quotes = claims.get("quotes") or ([claims["tpm"]] if "tpm" in claims else [])
+    if quotes:
+        yield from nonce_policies(case, quotes[0]["extra_data"])
+    else:
+        changed = case.copy()
+        changed.policy["nonce"] = "00"
+        yield invalid(changed, "a nonce and no quote", BINDING, same_claims=True)
+    changed = case.copy()
+    changed.policy.pop("nonce", None)
+    changed.policy["allow_sha1_signature"] = True
+    yield valid(changed, "no nonce")
+
+
+def faults() -> Iterator[Derived]:
+    """Faults of quotes, signatures, values."""
+    for platform in PLATFORMS:
+        for case in published(platform):
+            for quote, signature in _quotes(case):
+                yield from _quote_faults(case, quote, signature)
+            if "pcrs.json" in case.evidence:
+                yield from _wrong_values(case)
+
+
+def _quote_faults(case: Case, quote: str, signature: str) -> Iterator[Derived]:
+    platform, data = case.platform, case.part(quote)
+    wrong = f"{platform}.quote.signature"
+    for offset, what in ((10, "qualifiedSigner"), (-1, "pcrDigest"), (-60, "the middle")):
+        changed = case.copy()
+        changed.flip(quote, offset)
+        yield invalid(changed, f"{quote}: {what} flipped", wrong, f"{platform}.decode.quote")
+    changed = case.copy()
+    changed.flip(signature, -1)
+    yield invalid(changed, f"{signature} flipped", wrong)
+    for size in (0, 3, 6, 20, len(data) - 1):
+        changed = case.copy()
+        changed.put(quote, data[:size])
+        yield invalid(changed, f"{quote} cut to {size}", f"{platform}.decode.quote")
+    for what, junk in (("empty", b""), ("cut", case.part(signature)[:-1]), ("junk", b"signature")):
+        changed = case.copy()
+        changed.put(signature, junk)
+        yield invalid(changed, f"{signature} {what}", f"{platform}.decode.quote_sig")
+    changed = case.copy()
+    changed.drop(signature)
+    yield invalid(changed, f"without {signature}", f"{platform}.decode.quote_sig")
+    changed = case.copy()
+    changed.flip(quote, 0)
+    yield invalid(changed, f"{quote}: another magic", f"{platform}.quote.magic")
+    changed = case.copy()
+    changed.put(quote, data[:4] + b"\x80\x17" + data[6:])
+    yield invalid(changed, f"{quote}: certifies something else", f"{platform}.quote.type")
+
+
+def _wrong_values(case: Case) -> Iterator[Derived]:
+    platform = case.platform
+    banks: dict[str, dict[str, str]] = json.loads(case.part("pcrs.json"))
+    bank = max(banks)
+    index = max(banks[bank], key=int)
+    digest = f"{platform}.pcrs.digest"
+
+    def written(values: Any) -> Case:
+        changed = case.copy()
+        changed.put("pcrs.json", json.dumps(values).encode())
+        return changed
+
+    flipped = {**banks[bank], index: f"{int(banks[bank][index][:2], 16) ^ 1:02x}" + banks[bank][index][2:]}
+    yield invalid(written({**banks, bank: flipped}), f"PCR {index} changed", digest)
+    lacking = {i: v for i, v in banks[bank].items() if i != index}
+    if lacking:
+        yield invalid(written({**banks, bank: lacking}), f"PCR {index} missing", digest)
+    if len(banks) == 1:
+        yield invalid(written({"sha1": {i: v[:40] for i, v in banks[bank].items()}}), "values of another bank", digest)
+    elif "sha1" in banks:
+        swapped = {**banks, "sha256": {i: (banks["sha1"][i] + "00" * 12) for i in banks["sha256"]}}
+        yield invalid(written(swapped), "padded SHA-1 values as SHA-256", digest)
+    for what, junk in (("empty", b""), ("a list", b"[]"), ("no object", b"{}"), ("nested", b"[" * 5000)):
+        changed = case.copy()
+        changed.put("pcrs.json", junk)
+        yield invalid(changed, f"pcrs.json {what}", f"{platform}.decode.pcrs")
+
+
+def azure() -> Iterator[Derived]:
+    """The paravisor's report around the CPU's."""
+    for platform in (SNP, TDX):
+        for case in published(platform):
+            if "hcl_report.bin" in case.evidence:
+                yield from _hcl(case)
+            name = "hcl_report.bin" if "hcl_report.bin" in case.evidence else "runtime_data.bin"
+            data = case.part(name)
+            start = data.index(b'{"keys"')
+            for what, offset in (
+                ("first byte", start),
+                ("key id", data.index(b"HCLAkPub")),
+                ("modulus", data.index(b'"n":"') + 40),
+            ):
+                changed = case.copy()
+                changed.flip(name, offset)
+                yield invalid(changed, f"runtime claims: {what} changed", f"{platform}.runtime-claims.digest")
+            changed = case.copy()
+            changed.drop(name)
+            yield invalid(changed, f"without {name}", f"{platform}.decode.hcl_report")
+            for size in (0, 4, 19, 31, start + 1):
+                changed = case.copy()
+                changed.put(name, data[:size])
+                yield invalid(changed, f"{name} cut to {size}", f"{platform}.decode.hcl_report")
+    yield from _azure_mixed()
+
+
+def _hcl(case: Case) -> Iterator[Derived]:
+    platform, data = case.platform, case.part("hcl_report.bin")
+    end = 1236 + int.from_bytes(data[1232:1236], "little")
+    for what, written in (
+        ("bare", data[:end]),
+        ("2600 bytes", data[:end].ljust(2600, b"\0")),
+        ("a zero", data[:end] + b"\0"),
+        ("3000 bytes", data[:end].ljust(3000, b"\0")),
+    ):
+        changed = case.copy()
+        changed.put("hcl_report.bin", written)
+        yield valid(changed, f"HCL report: {what}")
+    for version in (1, 2):
+        changed = case.copy()
+        changed.put("hcl_report.bin", data[:4] + version.to_bytes(4, "little") + data[8:])
+        yield valid(changed, f"HCL report of version {version}", same_claims=False)
+    changed = case.copy()
+    if platform == SNP:
+        changed.drop("hcl_report.bin")
+        changed.evidence |= {"report.bin": data[32:1216], "runtime_data.bin": data[1216:end]}
+        yield valid(changed, "SNP report and request data instead", same_claims=False)
+    else:
+        changed.rename("hcl_report.bin", "runtime_data.bin", data[1216:end])
+        yield valid(changed, "request data instead", same_claims=False)
+    changed = case.copy()
+    changed.put("hcl_report.bin", b"HCLB" + data[4:])
+    yield invalid(changed, "another magic", f"{platform}.decode.hcl_report")
+    changed = case.copy()
+    changed.flip("hcl_report.bin", 32 + (0x90 if platform == SNP else 528))
+    fits = ("sev-snp.report.signature",) if platform == SNP else (f"{TDX}.tdreport.hashes", f"{TDX}.tdreport.quote")
+    yield invalid(changed, "measurement in the hardware report flipped", *fits)
+
+
+def _azure_mixed() -> Iterator[Derived]:
+    mine, other = base(SNP, "milan-v3-challenge-trustee"), base(SNP, "genoa-v3-trustee")
+    changed = mine.copy()
+    for name in ("tpm_quote.msg", "tpm_quote.sig", "pcrs.json"):
+        changed.put(name, other.part(name))
+    yield invalid(changed, "genuine quote of another VM", f"{SNP}.quote.signature", BINDING)
+    changed = mine.copy()
+    data, theirs = mine.part("hcl_report.bin"), other.part("hcl_report.bin")
+    changed.put("hcl_report.bin", theirs[:32] + data[32:1216] + theirs[1216:])
+    yield invalid(changed, "runtime claims of another VM", f"{SNP}.runtime-claims.digest")
+    changed = mine.copy()
+    changed.drop("vcek.pem", "vcek.der")
+    yield invalid(changed, "no VCEK", "sev-snp.endorsement.vcek", same_claims=False)
+    certified = base(TDX, "tdx-ak-certificate-cmc")
+    for case in (mine, base(TDX, "tdx-outofdate-accepted-trustee")):
+        changed = case.copy()
+        changed.evidence["ak_cert.der"] = certified.part("ak_cert.der")
+        changed.collateral["azure_vtpm_ca_03.pem"] = certified.part("azure_vtpm_ca_03.pem")
+        first, _last = bounds(certified.part("ak_cert.der"))
+        fits = (f"{case.platform}.ak-cert.key", f"{case.platform}.ak-cert.validity")
+        yield invalid(changed, f"AK certificate of another VM (from {first})", *fits)
+    changed = certified.copy()
+    changed.drop("azure_vtpm_ca_03.pem")
+    fits = (f"{TDX}.ak-cert.root", f"{TDX}.ak-cert.signature")
+    yield invalid(changed, "intermediate missing", *fits, same_claims=True)
+    yield from _azure_tdx(certified)
+
+
+def _azure_tdx(certified: Case) -> Iterator[Derived]:
+    accepted = base(TDX, "tdx-outofdate-accepted-trustee")
+    changed = accepted.copy()
+    changed.put("td_quote.bin", base(TDX, "tdx-hcl-and-quote-intel").part("td_quote.bin"))
+    yield invalid(
+        changed, "TD quote of another VM", f"{TDX}.runtime-claims.digest", "tdx.tcb-info.fmspc", "tdx.tcb.status"
+    )
+    changed = accepted.copy()
+    changed.drop("td_quote.bin")
+    yield invalid(changed, "no TD quote", f"{TDX}.endorsement.td_quote")
+    for name, need in (("tcb_info.json", "tcb_info"), ("pck.crl.der", "pck_crl"), ("root_ca.crl.der", "root_crl")):
+        changed = accepted.copy()
+        changed.drop(name)
+        yield invalid(changed, f"without {name}", f"tdx.endorsement.{need}")
+    fitting: dict[str, dict[str, Any]] = {
+        "statuses beside": {"accept_tcb_status": ["OutOfDate"]},
+        "debug allowed too": {"tdx": {"accept_tcb_status": ["OutOfDate"], "allow_debug": True}},
+    }
+    for what, policy in fitting.items():
+        changed = accepted.copy()
+        changed.document["policy"] = policy
+        yield valid(changed, what)
+    others: dict[str, dict[str, Any]] = {
+        "no policy": {},
+        "an empty tdx policy": {"tdx": {}},
+        "another status": {"tdx": {"accept_tcb_status": ["UpToDate"]}},
+    }
+    for what, policy in others.items():
+        changed = accepted.copy()
+        changed.document["policy"] = policy
+        yield invalid(changed, what, "tdx.tcb.status", same_claims=True)
+    changed = certified.copy()
+    changed.flip("ak_cert.der", len(der_of(certified.part("ak_cert.der"))) - 1)
+    if not any(certified.part("ak_cert.der")[-1:]):
+        return
+    yield invalid(changed, "AK certificate's signature flipped", f"{TDX}.ak-cert.signature")
+
+
+def gcp() -> Iterator[Derived]:
+    """AK certificates and event logs of Google's vTPMs."""
+    for case in published(GCP):
+        name = next(n for n in case.evidence if n.startswith("ak_cert."))
+        first, last = bounds(case.part(name))
+        for moment in (first - 1, last + 1):
+            changed = case.copy()
+            changed.at(moment)
+            yield invalid(changed, f"at {moment}", f"{GCP}.ak-cert.validity", same_claims=True)
+        changed = case.copy()
+        changed.drop(name)
+        yield invalid(changed, "no AK certificate", f"{GCP}.endorsement.ak_cert")
+        changed.policy["nonce"] = "00"
+        yield invalid(changed, "no AK certificate, and another nonce", BINDING)
+        changed.drop("ak_pub.pem")
+        yield invalid(changed, "no AK at all", f"{GCP}.endorsement.ak_cert")
+        between = next(n for n in case.collateral if "intermediate" in n)
+        changed = case.copy()
+        changed.drop(between)
+        fits = (f"{GCP}.ak-cert.root", f"{GCP}.ak-cert.signature")
+        yield invalid(changed, "no intermediate", *fits, same_claims=True)
+        other = base(GCP, "gce-ecc-ak-amd" if case.name != "gce-ecc-ak-amd" else "gce-cos85-three-banks")
+        changed = case.copy()
+        changed.drop(name)
+        theirs = next(n for n in other.evidence if n.startswith("ak_cert."))
+        changed.evidence["ak_cert.der"] = der_of(other.part(theirs))
+        changed.collateral |= other.collateral
+        wrong = (f"{GCP}.ak-cert.ak-pub", f"{GCP}.quote.signature", f"{GCP}.quote.scheme", f"{GCP}.ak-cert.validity")
+        yield invalid(changed, "AK certificate of another VM", *wrong)
+        changed = case.copy()
+        changed.put("ak_pub.pem", other.part("ak_pub.pem"))
+        yield invalid(changed, "AK of another VM beside", f"{GCP}.ak-cert.ak-pub", same_claims=True)
+        changed = case.copy()
+        changed.drop(*(n for pair in _quotes(case) for n in pair))
+        yield invalid(changed, "no quote", BINDING)
+        changed.document["policy"] = {}
+        yield invalid(changed, "no quote, no policy", f"{GCP}.decode.quote")
+
+
+def gcp_logs() -> Iterator[Derived]:
+    """Event log and quotes of three banks."""
+    case = base(GCP, "gce-cos85-three-banks")
+    data = case.part("eventlog.bin")
+    for size in (0, 10, 40, len(data) // 2):
+        changed = case.copy()
+        changed.put("eventlog.bin", data[:size])
+        fits = (f"{GCP}.decode.eventlog", f"{GCP}.eventlog.replay")
+        yield invalid(changed, f"log cut to {size}", *fits)
+    changed = case.copy()
+    changed.put("eventlog.bin", base("tcg-eventlog", "cos101-gce-sev").part("eventlog.bin"))
+    yield invalid(changed, "log of another boot", f"{GCP}.eventlog.replay")
+    for what, tail in (("FF", b"\xff" * 4096), ("zeros", bytes(4096)), ("64 KiB of FF", b"\xff" * (65536 - len(data)))):
+        changed = case.copy()
+        changed.put("eventlog.bin", data.rstrip(b"\xff") + tail)
+        yield valid(changed, f"log padded with {what}", same_claims=False)
+    changed = case.copy()
+    changed.drop("eventlog.bin")
+    yield valid(changed, "without a log", same_claims=False)
+    for bank in ("sha1", "sha384"):
+        changed = case.copy()
+        changed.drop(f"quote_{bank}.msg", f"quote_{bank}.sig.tpmt")
+        yield valid(changed, f"without the {bank} quote", same_claims=False)
+    changed = case.copy()
+    changed.rename("quote_sha256.msg", "quote_swapped.msg")
+    changed.rename("quote_sha256.sig.tpmt", "quote_sha256.sig.tpmt", case.part("quote_sha384.sig.tpmt"))
+    changed.rename("quote_swapped.msg", "quote_sha256.msg")
+    yield invalid(changed, "signature of the other bank's quote", f"{GCP}.quote.signature")
+
+
+def tpm2() -> Iterator[Derived]:
+    """Keys and roots that only the case can give."""
+    for case in published(TPM2):
+        changed = case.copy()
+        changed.drop("ak_pub.pem", "ak_cert.pem")
+        yield invalid(changed, "no AK", "tpm2.endorsement.ak-cert")
+        changed = case.copy()
+        changed.put("ak_pub.pem", base(GCP, "gce-ecc-ak-amd").part("ak_pub.pem"))
+        yield invalid(changed, "AK of another machine", "tpm2.quote.signature", "tpm2.ak-cert.key")
+        changed = case.copy()
+        changed.drop("quote.msg", "quote.sig.tpmt")
+        yield invalid(changed, "no quote", "tpm2.decode.quote")
+    case = base(TPM2, "hardware-pcr1-pcr4-cmc")
+    changed = case.copy()
+    changed.drop("test_root_ca.pem")
+    yield invalid(changed, "no root", "tpm2.endorsement.ak-cert", same_claims=True)
+    changed = case.copy()
+    changed.put("test_root_ca.pem", base(TDX, "tdx-ak-certificate-cmc").part("azure_vtpm_root_2023.pem"))
+    yield invalid(changed, "another root", "tpm2.ak-cert.root", "tpm2.ak-cert.signature", same_claims=True)
+    first, last = bounds(case.part("ak_cert.pem"))
+    for moment in (first - 1, last + 1):
+        changed = case.copy()
+        changed.at(moment)
+        yield invalid(changed, f"at {moment}", "tpm2.ak-cert.validity", same_claims=True)
+    der = der_of(case.part("test_root_ca.pem"))
+    changed = case.copy()
+    changed.rename("test_root_ca.pem", "test_root_ca.der", der)
+    yield valid(changed, "root as DER")
+    changed = case.copy()
+    changed.collateral["ak_pub.pem"] = changed.evidence.pop("ak_pub.pem")
+    changed.collateral["azure_vtpm_ca_03.pem"] = base(TDX, "tdx-ak-certificate-cmc").part("azure_vtpm_ca_03.pem")
+    yield valid(changed, "AK as collateral, and somebody's intermediate")
+    changed = case.copy()
+    changed.put("test_root_ca.pem", b"text\r\n" + base64.b64encode(b"") + pem(der, end=b"\r\n"))
+    yield valid(changed, "root with text before")
+
+
+RECIPES: tuple[Recipe, ...] = (forms, faults, azure, gcp, gcp_logs, tpm2)

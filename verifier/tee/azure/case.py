@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from verifier.core.errors import EvidenceRejected
 from verifier.tee.azure.claims import RuntimeClaims
-from verifier.tee.azure.layout import PADDED_SIZES
+from verifier.tee.azure.layout import HEADER_SIZE, PADDED_SIZES
 from verifier.tee.azure.verify import ANCHORS, SCHEMES
 from verifier.tee.case import CaseFiles
 from verifier.tee.vtpm.case import (
@@ -27,10 +27,16 @@ from verifier.tee.vtpm.case import (
 )
 from verifier.tee.vtpm.quote import quote_claims
 
+_REPORT_SIZE: Final = slice(8, 12)  # in the header: how long the report is without padding
+
 
 def as_read_from_tpm(data: bytes) -> bytes:
-    """Give a report whose publisher cut the NV index's zeros off its padding back; more than zeros is never added."""
-    return data.ljust(PADDED_SIZES[0], b"\0") if len(data) < PADDED_SIZES[0] and len(data) not in PADDED_SIZES else data
+    """Give a whole report, with fewer or more zeros after it than the NV index has, the NV index's own number of them."""
+    size = int.from_bytes(data[_REPORT_SIZE], "little")
+    is_whole = HEADER_SIZE < size <= min(len(data), PADDED_SIZES[0])
+    if len(data) in PADDED_SIZES or not is_whole or any(data[size:]):
+        return data
+    return data[:size].ljust(PADDED_SIZES[0], b"\0")
 
 
 def inner_files(files: CaseFiles, platform: str, evidence: Mapping[str, bytes], policy: Mapping[str, Any]) -> CaseFiles:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from cryptography import x509
 
 from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence
-from verifier.tee.case import CaseFiles, CaseForm, CaseVerdict
+from verifier.tee.case import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.tee.gcp_vtpm.decode import NAME
 from verifier.tee.gcp_vtpm.verify import AK_CERT, ANCHORS, SCHEMES, instance_of, require_usage
 from verifier.tee.gcp_vtpm.words import BITS, REMEDIES, WORDS
@@ -31,6 +31,7 @@ from verifier.tee.vtpm.case import (
     verified_ak_path,
 )
 from verifier.tee.vtpm.quote import quote_claims
+from verifier.tee.vtpm.verify import QuoteIds
 
 AK_PUB: Final = "gcp-vtpm.ak-cert.ak-pub"
 
@@ -71,13 +72,18 @@ def _claims(files: CaseFiles) -> dict[str, Any]:
 
 
 def _judge(files: CaseFiles) -> CaseVerdict:
+    if not quotes_of(files, NAME) and "nonce" not in files.policy:
+        raise IncompleteCase(QuoteIds(NAME)["decode.quote"], "evidence: got no quote (*.msg), want at least one")
     leaf = ak_certificate(files, NAME)
+    stated = files.evidence.get("ak_pub.pem", files.collateral.get("ak_pub.pem"))
     if leaf is None:
+        if stated is not None:
+            # Nobody vouches for the key, so this cannot end well; but what is wrong even so is said first.
+            judge_quotes(files, load_pem_key(stated, AK_PUB), NAME, schemes=SCHEMES)
         raise CannotDecide(AK_CERT, "ak_cert: got nothing, want the certificate of this vTPM's AK")
     path = verified_ak_path(files, ak_chain(files, NAME, leaf), NAME, ANCHORS)
     require_usage(AkChain((leaf,)))
     key = checked_key(path.leaf_key(), AK_CERT)
-    stated = files.evidence.get("ak_pub.pem", files.collateral.get("ak_pub.pem"))
     if stated is not None and spki(load_pem_key(stated, AK_PUB)) != spki(key):
         raise EvidenceRejected(AK_PUB, "ak_pub.pem: got another key, want the AK certificate's")
     judge_quotes(files, key, NAME, schemes=SCHEMES)

@@ -63,6 +63,8 @@ _PROFILE = Profile(tolerated=frozenset({OID_SUBJECT_ALT_NAME, OID_EXTENDED_KEY_U
 
 _SIGNATURE_SUFFIXES = (".sig.tpmt", ".sig.der", ".sig")
 _ROOT_STEM = "test_root_ca"
+_CERTIFICATES = (".pem", ".der", ".crt", ".cer")
+_LONG_SEQUENCE, _DER_HEAD = b"\x30\x82", 4  # how every certificate of 256 bytes to 64 KiB begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,13 @@ class SignedQuote:
     raw: bytes
     quote: Quote
     signature: Signature
+
+
+def _quote(raw: bytes, prefix: str) -> Quote:
+    try:
+        return decode_quote(raw, check_id=f"{prefix}.decode.quote")
+    except MalformedEvidence as error:  # magic and type have ids of their own, under the platform's name
+        raise MalformedEvidence(error.check_id.replace("tpm2.", f"{prefix}.", 1), error.detail) from None
 
 
 def signed_quotes(evidence: Mapping[str, bytes], *, prefix: str = "tpm2") -> tuple[SignedQuote, ...]:
@@ -87,7 +96,7 @@ def signed_quotes(evidence: Mapping[str, bytes], *, prefix: str = "tpm2") -> tup
                 f"{prefix}.decode.quote_sig",
                 f"{name}: got no signature file beside it, want {stem}.sig.tpmt, .sig.der or .sig",
             )
-        quote = decode_quote(raw, check_id=f"{prefix}.decode.quote")
+        quote = _quote(raw, prefix)
         size, where = len(quote.pcr_digest), f"{prefix}.decode.quote_sig"
         found.append(SignedQuote(raw, quote, decode_any_signature(signature, digest_size=size, check_id=where)))
     if not found:
@@ -96,11 +105,21 @@ def signed_quotes(evidence: Mapping[str, bytes], *, prefix: str = "tpm2") -> tup
 
 
 def _certificate(name: str, data: bytes) -> Certificate:
+    return _certificates(name, data)[0]
+
+
+def _certificates(name: str, data: bytes) -> tuple[Certificate, ...]:
     try:
         blocks = pem_blocks(data, "CERTIFICATE")
     except ValueError:
         raise MalformedEvidence(CERT_DECODE, f"{name}: not PEM") from None
-    return parse_certificate(blocks[0] if blocks else data, CERT_DECODE, name)
+    return tuple(parse_certificate(der, CERT_DECODE, name) for der in blocks or (_without_zeros(data),))
+
+
+def _without_zeros(data: bytes) -> bytes:
+    """Return the DER certificate at the start of what an NV index holds; what follows stays unless it is zeros."""
+    end = _DER_HEAD + int.from_bytes(data[2:_DER_HEAD], "big")
+    return data[:end] if data[:2] == _LONG_SEQUENCE and not any(data[end:]) else data
 
 
 def _stem(name: str) -> str:
@@ -108,21 +127,23 @@ def _stem(name: str) -> str:
 
 
 def _ak_certificate(files: CaseFiles) -> Certificate | None:
-    return next((_certificate(n, d) for n, d in files.evidence.items() if _stem(n) == "ak_cert"), None)
+    given = {**files.collateral, **files.evidence}
+    return next((_certificate(n, d) for n, d in given.items() if _stem(n) == "ak_cert"), None)
 
 
 def _ak_chain(files: CaseFiles, leaf: Certificate) -> Path:
     """Verify the AK's certificate under the root that only the case can give."""
     anchors: list[Anchor] = []
     between: list[Certificate] = []
-    for name, data in files.collateral.items():
-        if not name.endswith((".pem", ".der", ".crt", ".cer")):
+    for name, data in {**files.evidence, **files.collateral}.items():
+        stem = _stem(name)
+        # Keys, lists and the leaf itself end like certificates do.
+        if not name.endswith(_CERTIFICATES) or stem == "ak_cert" or "_pub" in stem or "crl" in name:
             continue
-        certificate = _certificate(name, data)
-        if _stem(name) == _ROOT_STEM:
-            anchors.append(Anchor(name, certificate.der, "case-given"))
+        if stem == _ROOT_STEM:
+            anchors.append(Anchor(name, _certificate(name, data).der, "case-given"))
         else:
-            between.append(certificate)
+            between += _certificates(name, data)
     if not anchors:
         raise CannotDecide(AK_ENDORSEMENT, f"AK certificate: got no {_ROOT_STEM}.pem, want the root of its chain")
     chain = [leaf]
