@@ -7,6 +7,7 @@ What is checked: every entry's template hash against its data, and that the whol
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from verifier.core.errors import EvidenceRejected, MalformedEvidence
@@ -15,13 +16,15 @@ from verifier.tee.ima.decode import LIST_ID, MeasurementList, decode_list
 from verifier.tee.ima.layout import PCR_IMA
 from verifier.tee.ima.replay import first_inconsistent, is_padded_sha1, replay_all
 from verifier.tee.ima.words import REMEDIES, WORDS
-from verifier.tee.tcg.banks import decode_banks
+from verifier.tee.tcg.banks import as_written_strictly, decode_banks
 from verifier.tee.tcg.layout import HASHES_BY_NAME
 
 DECODE_REGISTERS = "ima.decode.expected_pcr10"
 TEMPLATE = "ima.template"
 REPLAY = "ima.replay"
 
+_FIELDS = 5  # PCR, template hash, template, digest, the rest
+_SIGNATURE = re.compile(rb"(?:[0-9a-f]{2})+")
 _LIST_FILE = "ascii_runtime_measurements"
 _REGISTER_FILE = "expected_pcr10.json"
 # A case is no request: whole lists of long-lived machines are larger than what the wire takes.
@@ -32,9 +35,18 @@ def _list(files: CaseFiles) -> MeasurementList:
     data = files.evidence.get(_LIST_FILE)
     if data is None:
         raise IncompleteCase(LIST_ID, f"{_LIST_FILE}: got nothing, want a measurement list")
-    # The kernel ends every line; an editor may have taken the last one's end away.
-    whole = data if data.endswith(b"\n") else data + b"\n"
-    return decode_list(whole, max_bytes=_MAX_CASE_BYTES, max_entries=_MAX_CASE_ENTRIES)
+    # The kernel ends every line; an editor may have taken the last one's end away, and the spaces at the ends of lines.
+    lines = [_with_empty_signature(line) for line in data.removesuffix(b"\n").split(b"\n")]
+    return decode_list(b"\n".join(lines) + b"\n", max_bytes=_MAX_CASE_BYTES, max_entries=_MAX_CASE_ENTRIES)
+
+
+def _with_empty_signature(line: bytes) -> bytes:
+    """Give a line of a file without a signature its last space back: what stands there then is the path's. The hash decides."""
+    parts = line.split(b" ", 4)
+    if len(parts) != _FIELDS or parts[2] not in (b"ima-sig", b"ima-sigv2") or line.endswith(b" "):
+        return line
+    path, _space, last = parts[4].rpartition(b" ")
+    return line if path and _SIGNATURE.fullmatch(last) else line + b" "
 
 
 def _expected(files: CaseFiles) -> dict[str, bytes]:
@@ -48,7 +60,7 @@ def _expected(files: CaseFiles) -> dict[str, bytes]:
         flat = json.loads(data.decode("utf-8"), object_pairs_hook=_nested)
     except (ValueError, RecursionError):
         raise MalformedEvidence(DECODE_REGISTERS, f"{_REGISTER_FILE}: not JSON, or a key stands twice") from None
-    banks = decode_banks(json.dumps(flat).encode(), DECODE_REGISTERS, _REGISTER_FILE)
+    banks = decode_banks(as_written_strictly(json.dumps(flat).encode()), DECODE_REGISTERS, _REGISTER_FILE)
     found: dict[str, bytes] = {}
     for bank, values in banks.items():
         if set(values) != {PCR_IMA}:
