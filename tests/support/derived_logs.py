@@ -7,6 +7,8 @@ import json
 import struct
 from collections.abc import Iterator
 
+from cryptography.hazmat.primitives import hashes
+
 from tests.support.derived_cases import Case, Derived, Recipe, base, invalid, published, valid
 from tests.support.derived_devices import pcr_forms
 
@@ -158,6 +160,34 @@ def _changed_events(case: Case) -> Iterator[Derived]:
     yield valid(changed, "an EV_NO_ACTION more, the last event of a vendor's type", same_claims=False)
 
 
+def sm3() -> Iterator[Derived]:
+    """A genuine log's events in a bank of SM3, as Hygon's firmware writes them: data hash to digests, digests to registers."""
+    for name in ("ubuntu2404-gce-sev-snp", "rhel8-gce-secure-boot"):
+        case = base(TCG, name)
+        data, out, value = case.part(LOG), b"", {}
+        for start, kind, digests, offset, size in _events(data, _used(case)):
+            body, register = data[offset : offset + size], data[start : start + 4]
+            sha256 = data[digests[11] : digests[11] + 32]
+            # Where the data were what was hashed they are so again; elsewhere any digest will do.
+            digest = _sm3(body) if hashlib.sha256(body).digest() == sha256 else sha256
+            out += register + struct.pack("<IIH", kind, 1, 18) + digest + struct.pack("<I", size) + body
+            if kind != 3:
+                value[register[0]] = _sm3(value.get(register[0], bytes(32)) + digest)
+        spec = b"Spec ID Event03\0" + struct.pack("<IBBBBIHHB", 0, 0, 2, 0, 2, 1, 18, 32, 0)
+        case.put(LOG, struct.pack("<II20sI", 0, 3, bytes(20), len(spec)) + spec + out)
+        registers = {str(index): digest.hex() for index, digest in sorted(value.items())}
+        case.put(REGISTERS, json.dumps({"sm3_256": registers}).encode())
+        yield valid(case, "in SM3", same_claims=False)
+        case.put(REGISTERS, json.dumps({"sm3_256": {**registers, "4": "00" * 32}}).encode())
+        yield invalid(case, "in SM3, another register", "tcg-eventlog.replay")
+
+
+def _sm3(data: bytes) -> bytes:
+    digest = hashes.Hash(hashes.SM3())
+    digest.update(data)
+    return digest.finalize()
+
+
 def _ccel_faults() -> Iterator[Derived]:
     case = base(CCEL, "gcp-cos-113")
     changed = case.copy()
@@ -288,4 +318,4 @@ def _ima_faults(case: Case, lines: list[bytes], values: dict[str, str]) -> Itera
     yield invalid(changed, "cut within an entry", *fits)
 
 
-RECIPES: tuple[Recipe, ...] = (log_forms, log_faults, ima)
+RECIPES: tuple[Recipe, ...] = (log_forms, log_faults, sm3, ima)

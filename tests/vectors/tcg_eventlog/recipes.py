@@ -206,7 +206,7 @@ _REJECTED = (
     vector("another-boot", "rejected", _REPLAY, log=measured_boot(AGILE, kernel=b"x").to_bytes(), want=_WANT),
     vector("bank-that-the-log-lacks", "rejected", _REPLAY, log=tcg12().to_bytes(), want=_WANT),
     vector(
-        "bank-that-nobody-can-compute",
+        "bank-of-sm3-not-replayed",
         "rejected",
         _REPLAY,
         log=encode_spec_id((SM3_256,)) + encode_event2(0, EV_SEPARATOR, [(SM3_256.id, bytes(32))], bytes(4)),

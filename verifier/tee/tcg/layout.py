@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+
 
 class Hash(Protocol):
     """What of ``hashlib`` is used here."""
@@ -25,7 +28,7 @@ class Hash(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HashAlgorithm:
-    """A TPM_ALG_ID that names a hash; ``new`` is ``None`` where this verifier cannot compute it (SM3)."""
+    """A TPM_ALG_ID that names a hash; ``new`` is ``None`` where it cannot be computed here (SM3, if OpenSSL has none)."""
 
     id: int
     name: str
@@ -39,11 +42,32 @@ class HashAlgorithm:
         return self.new(data).digest()
 
 
+class _Sm3:
+    """SM3 (GB/T 32905-2016, ISO/IEC 10118-3): ``hashlib`` may lack it where ``cryptography`` has it."""
+
+    __slots__ = ("_hash",)
+
+    def __init__(self, data: bytes) -> None:
+        self._hash = hashes.Hash(hashes.SM3())
+        self._hash.update(data)
+
+    def digest(self) -> bytes:
+        return self._hash.finalize()
+
+
+def _sm3_or_none() -> Callable[[bytes], Hash] | None:
+    try:
+        _Sm3(b"")
+    except UnsupportedAlgorithm:
+        return None
+    return _Sm3
+
+
 SHA1 = HashAlgorithm(0x0004, "sha1", 20, lambda data: hashlib.sha1(data, usedforsecurity=False))
 SHA256 = HashAlgorithm(0x000B, "sha256", 32, hashlib.sha256)
 SHA384 = HashAlgorithm(0x000C, "sha384", 48, hashlib.sha384)
 SHA512 = HashAlgorithm(0x000D, "sha512", 64, hashlib.sha512)
-SM3_256 = HashAlgorithm(0x0012, "sm3_256", 32, None)
+SM3_256 = HashAlgorithm(0x0012, "sm3_256", 32, _sm3_or_none())
 SHA3_256 = HashAlgorithm(0x0027, "sha3_256", 32, hashlib.sha3_256)
 SHA3_384 = HashAlgorithm(0x0028, "sha3_384", 48, hashlib.sha3_384)
 SHA3_512 = HashAlgorithm(0x0029, "sha3_512", 64, hashlib.sha3_512)

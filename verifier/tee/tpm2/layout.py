@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from verifier.core.errors import MalformedEvidence
 from verifier.core.reader import Reader
-from verifier.tee.tcg.layout import HASHES, SHA1, SHA256, SHA384, SHA512, HashAlgorithm
+from verifier.tee.tcg.layout import HASHES, SHA1, SHA256, SHA384, SHA512, SM3_256, HashAlgorithm
 
 TPM_GENERATED = 0xFF544347
 ST_ATTEST_QUOTE = 0x8018
@@ -38,6 +38,7 @@ FIELDS = (
 
 MAGIC_ID = "tpm2.quote.magic"
 TYPE_ID = "tpm2.quote.type"
+_NAME_HASHES = HASHES.keys() - {SM3_256.id}  # SM3 counts for a log's bank alone
 _MAX_SELECTIONS = 8
 _MAX_SELECT = 4  # bytes of a PCR bitmap
 _MAX_NAME = 2 + 64
@@ -231,8 +232,7 @@ def decode_public(data: bytes, *, check_id: str) -> Public:
     if kind not in (ALG_RSA, ALG_ECC):
         raise reader.fail(f"type: got {kind:#06x}, want RSA or ECC")
     name_algorithm = reader.u16be("nameAlg")
-    known = HASHES.get(name_algorithm)
-    if known is None or known.new is None:
+    if name_algorithm not in _NAME_HASHES:
         raise reader.fail(f"nameAlg: got {name_algorithm:#06x}, want a hash")
     attributes = reader.u32be("objectAttributes")
     policy = _bounded(reader, "authPolicy", 64)
@@ -293,7 +293,7 @@ def qualified_name(name: bytes, *parents: bytes, hierarchy: int = RH_ENDORSEMENT
 def is_name(data: bytes) -> bool:
     """Tell whether the bytes can be the Name of an object: a known nameAlg and a digest of its size."""
     algorithm = HASHES.get(int.from_bytes(data[:2], "big"))
-    return algorithm is not None and algorithm.new is not None and len(data) == 2 + algorithm.size
+    return algorithm is not None and algorithm.id in _NAME_HASHES and len(data) == 2 + algorithm.size
 
 
 def kdfa(algorithm: HashAlgorithm, key: bytes, label: bytes, context_u: bytes, context_v: bytes, bits: int) -> bytes:
