@@ -240,16 +240,11 @@ def _has_claim(classes: tuple[CompiledClass, ...], scope: Scope, claim: TrustCla
     for one in classes:
         if one.scope == scope:
             bears = [
-                any(rule.rule.trust_claim == claim and not _is_zero(rule.expected) for rule in candidate.rules)
+                any(rule.rule.trust_claim == claim and rule.rule.measures(rule.expected) for rule in candidate.rules)
                 for candidate in one.candidates
             ]
             return any(bears) if one.all_of else all(bears)
     return False
-
-
-def _is_zero(expected: Any) -> bool:
-    """Tell whether the expected value is all zero, as a digest is where there is nothing to measure (no ID key)."""
-    return isinstance(expected, str) and not expected.strip("0")
 
 
 def _unclaimed(scheme: Scheme[Any, Any], named: Iterable[Scope], unmeasured: frozenset[Scope]) -> frozenset[TrustClaim]:

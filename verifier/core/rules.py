@@ -52,6 +52,13 @@ class Judgement:
     value: int | None = None
 
 
+def is_something(expected: Any) -> bool:
+    """Tell whether an expected value compares anything: one left out does not, nor zero where nothing is measured (no ID key)."""
+    if isinstance(expected, list | tuple):
+        return any(is_something(one) for one in expected)
+    return expected is not None and not (isinstance(expected, str) and not expected.strip("0"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule(Generic[V]):
     """One rule. ``judge(verified, expected)`` is pure and total: whatever the evidence says, it answers.
@@ -72,6 +79,8 @@ class Rule(Generic[V]):
     fails_as: int = 96  # the AR4SI value when it fails: 96 contraindicated, 32 warning
     holds_as: int = 2  # the value when it holds: 2 affirming
     remedy: str = ""
+    # Whether this expected value says which software runs, where the claim is "executables": a register of a rule may hold none.
+    measures: Callable[[Any], bool] = is_something
     mandatory: bool = False  # nothing can switch it off, neither ``unchecked`` nor an exception
 
 

@@ -60,6 +60,16 @@ def lift_all(
     return tuple(lift(rule, scheme.name) for rule in scheme.rules if wanted(rule))
 
 
+def lift_beside(scheme: Scheme[Any, Any], prefix: str) -> tuple[Rule[Any], ...]:
+    """Lift the rules of a device beside the guest; their fields get a prefix.
+
+    What runs on the device is the guest's hardware: measured, it says nothing of the guest's own software, and a policy that
+    compares no more than that leaves the software unmeasured.
+    """
+    lifted = (lift(rule, scheme.name, field=f"{prefix}{rule.field}") for rule in scheme.rules)
+    return tuple(replace(r, trust_claim="hardware") if r.trust_claim == "executables" else r for r in lifted)
+
+
 def lifted_fields(scheme: Scheme[Any, Any]) -> tuple[str, ...]:
     """Return the layout fields of an inner scheme under their names in the composite."""
     return tuple(f"{scheme.name}.{name}" for name in scheme.layout_fields)

@@ -16,7 +16,7 @@ from verifier.core.rules import Rule, Scope
 from verifier.tee.azure_tdx_vtpm.scheme import SCHEME as VM
 from verifier.tee.azure_tdx_vtpm_gpu import reference
 from verifier.tee.base import Check, Scheme, Subject, Verified
-from verifier.tee.composite import Joint, JointRecord, joined, lift, lift_all
+from verifier.tee.composite import Joint, JointRecord, joined, lift_all, lift_beside
 from verifier.tee.nvidia_gpu import rules as gpu_rules
 from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
 
@@ -24,7 +24,7 @@ NAME: Final = "azure-tdx-vtpm-gpu"
 JOINT: Final = Joint(binder=VM, others=(GPU,))
 RULES: Final[tuple[Rule[Any], ...]] = (
     *lift_all(VM),
-    *(lift(rule, GPU.name, field=f"{gpu_rules.BESIDE}{rule.field}") for rule in GPU.rules),
+    *lift_beside(GPU, gpu_rules.BESIDE),
 )
 
 

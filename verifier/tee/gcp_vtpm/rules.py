@@ -88,7 +88,11 @@ def _in_table(rule: Rule[Any], scheme: Scheme[Any, Any]) -> Rule[AnyVerified]:
             return Judgement(ok=True, seen=None, detail=f"{rule.field}: not asked for", value=0)
         return lifted.judge(verified, value)
 
-    return replace(lifted, judge=judge, mandatory=False)
+    def measures(expected: Any) -> bool:
+        value = expected.get(rule.field) if isinstance(expected, Mapping) else None
+        return value is not None and rule.measures(value)
+
+    return replace(lifted, judge=judge, measures=measures, mandatory=False)
 
 
 def _lifted(scheme: Scheme[Any, Any]) -> tuple[Rule[AnyVerified], ...]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from verifier.core.errors import EvidenceRejected, mismatch
 from verifier.core.rules import Rule, Scope
 from verifier.tee.base import Check, Scheme, Subject, Verified
-from verifier.tee.composite import Joint, JointRecord, joined, lift, lift_all
+from verifier.tee.composite import Joint, JointRecord, joined, lift_all, lift_beside
 from verifier.tee.nvidia_gpu import rules as gpu_rules
 from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
 from verifier.tee.sev_snp.scheme import SCHEME as CPU
@@ -23,7 +23,7 @@ NAME: Final = "sev-snp-gpu"
 JOINT: Final = Joint(binder=CPU, others=(GPU,))
 RULES: Final[tuple[Rule[Any], ...]] = (
     *lift_all(CPU),
-    *(lift(rule, GPU.name, field=f"{gpu_rules.BESIDE}{rule.field}") for rule in GPU.rules),
+    *lift_beside(GPU, gpu_rules.BESIDE),
 )
 
 

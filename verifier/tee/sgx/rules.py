@@ -150,7 +150,7 @@ def _exact(rule_id: str, name: str) -> SgxRule:
         field=name,
         judge=equals(lambda verified: getattr(verified.evidence.report, name)),
         layout_fields=(name,),
-        trust_claim="executables",
+        trust_claim="configuration",  # whoever signs an enclave chooses it: alone it says nothing of what runs
         remedy=f"run the enclave that the identity is of, or publish a version of it with this {name}",
     )
 

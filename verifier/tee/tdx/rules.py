@@ -212,8 +212,9 @@ _FIRMWARE: Final[tuple[TdxRule, ...]] = (
     _exactly("xfam", "configuration"),
     _exactly("mrowner", "configuration"),
     _exactly("mrownerconfig", "configuration"),
-    _exactly("rtmr0", "executables"),
-    _firmware("tdx.firmware.event-log", "event_log", _event_log, "executables", _SEND_LOG, "rtmr0"),
+    # What a firmware says that it measured is worth no more than the firmware: MRTD alone says what started.
+    _exactly("rtmr0", "configuration"),
+    _firmware("tdx.firmware.event-log", "event_log", _event_log, "configuration", _SEND_LOG, "rtmr0"),
     _firmware(
         "tdx.firmware.secure-boot",
         "secure_boot",
@@ -224,6 +225,12 @@ _FIRMWARE: Final[tuple[TdxRule, ...]] = (
     ),
 )
 
+
+def _measures_boot(expected: Any) -> bool:
+    """RTMR1 and RTMR2 hold boot loader, kernel and command line; RTMR3 is extended by what they started."""
+    return "1" in expected and "2" in expected
+
+
 _WORKLOAD: Final[tuple[TdxRule, ...]] = (
     Rule(
         id="tdx.rtmrs",
@@ -232,6 +239,7 @@ _WORKLOAD: Final[tuple[TdxRule, ...]] = (
         judge=_rtmrs,
         layout_fields=("rtmr1", "rtmr2", "rtmr3"),
         trust_claim="executables",
+        measures=_measures_boot,
         remedy="compare the machine's RTMRs with the identity; after an update, publish a new version of it",
     ),
     Rule(
