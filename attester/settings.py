@@ -7,6 +7,7 @@ seen. Files named by a configuration are not covered by its digest, so an outsid
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from attester.providers import AkKind, Machine, SimulatedScheme
+from attester.providers import SIMULATED_FIXED, AkKind, Machine, SimulatedScheme
 from verifier.core.encoding import is_name
 from verifier.core.errors import ConfigError
 
@@ -201,6 +202,7 @@ _MACHINE_TYPES: dict[str, type] = {
     "ima_list": str,
     "config_pcr": int,
     "configfs": str,
+    "cc_event_log": str,
     "privlevel": int,
     "simulated_scheme": str,
     "simulated_host_data": str,
@@ -219,22 +221,30 @@ def machine_from(values: Mapping[str, Any], where: str) -> Machine:
     if "pcrs" in checked:
         checked["pcrs"] = parse_pcrs(checked["pcrs"])
     if "simulated_host_data" in checked:
-        checked["simulated_host_data"] = _hex32(checked["simulated_host_data"], where)
+        scheme = checked.get("simulated_scheme", Machine().simulated_scheme)
+        checked["simulated_host_data"] = _fixed(checked["simulated_host_data"], scheme, where)
     machine = replace(Machine(), **checked)
     if machine.ak_kind not in get_args(AkKind):
         raise ConfigError(where, "machine.ak_kind", machine.ak_kind, " or ".join(get_args(AkKind)))
     if machine.simulated_scheme not in get_args(SimulatedScheme):
-        raise ConfigError(where, "machine.simulated_scheme", machine.simulated_scheme, "sev-snp or tpm2")
+        raise ConfigError(
+            where, "machine.simulated_scheme", machine.simulated_scheme, " or ".join(get_args(SimulatedScheme))
+        )
     if machine.config_pcr not in _PCRS or machine.config_pcr in _RESETTABLE:
         raise ConfigError(where, "machine.config_pcr", machine.config_pcr, "0 to 15: PCRs 16 to 23 can be reset")
     return machine
 
 
-def _hex32(text: str, where: str) -> bytes:
+def _fixed(text: str, scheme: str, where: str) -> bytes:
+    """Read what a forged host fixed at launch: exactly the digest that the scheme has a place for."""
+    if scheme not in SIMULATED_FIXED:
+        raise ConfigError(where, "machine.simulated_host_data", text, f"none: {scheme} has no such place")
+    place, algorithm = SIMULATED_FIXED[scheme]
+    size = hashlib.new(algorithm).digest_size
     try:
         value = bytes.fromhex(text)
     except ValueError:
         value = b""
-    if len(value) != 32:  # noqa: PLR2004 - HOST_DATA
-        raise ConfigError(where, "machine.simulated_host_data", text, "64 hex digits")
+    if len(value) != size:
+        raise ConfigError(where, "machine.simulated_host_data", text, f"{2 * size} hex digits, {place}")
     return value

@@ -76,6 +76,15 @@ def _nonce(text: str) -> bytes:
     return nonce
 
 
+def _parts(evidence: Envelope) -> dict[str, bytes]:
+    """Return parts and endorsements, those of components as the verifier names them: ``sev_snp.report``."""
+    found = {**evidence.parts, **evidence.endorsements}
+    for component in evidence.components:
+        prefix = component.scheme.replace("-", "_")
+        found |= {f"{prefix}.{name}": content for name, content in _parts(component).items()}
+    return found
+
+
 def _answer(evidence: Envelope, out_dir: Path | None) -> Answer:
     envelope = evidence.as_json()
     if out_dir is None:
@@ -83,7 +92,7 @@ def _answer(evidence: Envelope, out_dir: Path | None) -> Answer:
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         files = []
-        for name, content in {**evidence.parts, **evidence.endorsements}.items():
+        for name, content in _parts(evidence).items():
             file = out_dir / f"{name}.bin"
             file.write_bytes(content)
             files.append(str(file))

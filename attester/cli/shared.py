@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from attester.providers import SimulatedScheme
 from verifier.core.console import FORMAT_OPTION, Answer, failure, run
 from verifier.core.errors import BridgeError, ConfigError
 
@@ -49,6 +50,7 @@ _MACHINE_OPTIONS = (
     "ima_list",
     "config_pcr",
     "configfs",
+    "cc_event_log",
     "privlevel",
     "simulated_scheme",
     "simulated_host_data",
@@ -95,9 +97,16 @@ MACHINE_OPTIONS = (
     click.option("--ima-list", metavar="FILE", help="List of measured files, sent with PCR 10.  [default: none]"),
     click.option("--config-pcr", type=int, help="PCR that the configuration is measured into.  [default: 15]"),
     click.option("--configfs", metavar="DIR", help="Report folder of configfs-tsm."),
+    click.option("--cc-event-log", metavar="FILE", help='Boot log of a trust domain (TDX), "" for none.'),
     click.option("--privlevel", type=int, help="VMPL that the SNP report is asked for."),
-    click.option("--simulated-scheme", type=click.Choice(["sev-snp", "tpm2"]), help="What to forge."),
-    click.option("--simulated-host-data", metavar="HEX", help="HOST_DATA of the forged report."),
+    click.option(
+        "--simulated-scheme", type=click.Choice(get_args(SimulatedScheme)), help="What to forge.  [default: sev-snp]"
+    ),
+    click.option(
+        "--simulated-host-data",
+        metavar="HEX",
+        help="What the forged host fixed at launch: HOST_DATA, MRCONFIGID, CONFIGID.",
+    ),
 )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -20,7 +20,32 @@ from verifier.core.errors import CannotDecide, ConfigError
 MEASURED_CHECK = "attester.config.measured"
 
 AkKind = Literal["ecc", "rsa"]
-SimulatedScheme = Literal["sev-snp", "tpm2"]
+SimulatedScheme = Literal[
+    "arm-cca",
+    "aws-nitro",
+    "aws-nitrotpm",
+    "azure-snp-vtpm",
+    "azure-snp-vtpm-gpu",
+    "azure-tdx-vtpm",
+    "azure-tdx-vtpm-gpu",
+    "gcp-vtpm",
+    "nvidia-gpu",
+    "sev-snp",
+    "sev-snp-gpu",
+    "sgx",
+    "tdx",
+    "tdx-gpu",
+    "tpm2",
+]
+# Where a host fixes the configuration's digest at launch, and by which hash; schemes that are not here have no such place.
+SIMULATED_FIXED: Mapping[str, tuple[str, str]] = {
+    "sev-snp": ("HOST_DATA", "sha256"),
+    "sev-snp-gpu": ("HOST_DATA", "sha256"),
+    "tdx": ("MRCONFIGID", "sha384"),
+    "tdx-gpu": ("MRCONFIGID", "sha384"),
+    "sgx": ("CONFIGID", "sha512"),
+    "arm-cca": ("personalization value", "sha512"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +63,10 @@ class Machine:
     ima_list: str = ""
     config_pcr: int = 15
     configfs: str = "/sys/kernel/config/tsm/report"
+    cc_event_log: str = "/sys/firmware/acpi/tables/data/CCEL"  # configfs-tsm: a TD's boot log, "" for none
     privlevel: int | None = None  # configfs-tsm: the VMPL to ask for, None for the kernel's default
     simulated_scheme: SimulatedScheme = "sev-snp"
-    simulated_host_data: bytes = bytes(32)
+    simulated_host_data: bytes = b""  # what the forged host fixed at launch (``SIMULATED_FIXED``), b"" for zeros
     lock_folder: str = "/run/lock"
 
 

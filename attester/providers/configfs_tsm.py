@@ -4,7 +4,8 @@ One report is one folder of our own: make it, write ``inblob``, read ``outblob``
 counts the writes to an entry in ``generation``; a count that is not ours means that somebody else wrote, and that the
 report may carry his data: it is thrown away. Errors of the write itself are lost when the file is closed, so the count is
 also how we know that it was taken. Source: Linux, Documentation/ABI/testing/configfs-tsm (``-report`` since 6.16), and
-drivers/virt/coco/tsm.c.
+drivers/virt/coco/tsm.c. Of a TDX quote three fields are read, by the tables of ``verifier.tee.dcap.layout``; beside it goes the log
+area that the ACPI table CCEL names, where the machine has one (Linux, drivers/acpi/sysfs.c).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from attester.providers import MEASURED_CHECK, Machine
 from attester.providers.certificate_table import decode_certificate_table
 from verifier.core.binding import BindingDigest
 from verifier.core.errors import CannotDecide, EvidenceRejected, mismatch
+from verifier.tee.dcap import layout as dcap
 from verifier.tee.sev_snp import layout as snp
 
 R = TypeVar("R")
@@ -37,7 +39,11 @@ _BLOB_MAX = 64 * 1024  # the kernel's own cap is 32 KiB
 _SCHEMES = {"sev_guest": "sev-snp", "tdx_guest": "tdx"}
 # The kernel says "again": somebody else's request is under way (EBUSY), or the firmware did not answer in time.
 _AGAIN = frozenset({errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT})
+_LOG_MAX = 1024 * 1024
 _SNP = {field.name: field for field in snp.LAYOUTS[2].fields}
+# Where the TD report begins, by the quote's version: 5 says type and size of the body before it.
+_TD_BODY = {4: dcap.HEADER_SIZE, 5: dcap.HEADER_SIZE + dcap.BODY_HEAD_SIZE}
+_TD = {field.name: field for field in dcap.TD_REPORT_10.fields}  # every later body begins with it
 
 
 class _RacedError(Exception):
@@ -80,6 +86,7 @@ class ConfigfsTsm:
     def __init__(self, machine: Machine) -> None:
         self._folder = Path(machine.configfs)
         self._privlevel = machine.privlevel
+        self._cc_event_log = machine.cc_event_log
         with self._entry() as entry:
             provider = _text(_attempt(lambda: _read(entry / "provider"), "provider"))
         if provider not in _SCHEMES:
@@ -143,35 +150,69 @@ class ConfigfsTsm:
             raise _RacedError(mismatch("generation", seen, f"{writes}: this program's own writes and no others"))
 
     def _require_ours(self, outblob: bytes, inblob: bytes) -> None:
-        """Look into an SNP report for our data. A TDX quote is left to the verifier, who looks anyway."""
-        if self.scheme != "sev-snp":
-            return
-        if len(outblob) != snp.SIZE:
-            raise CannotDecide("attester.configfs.report", f"outblob: got {len(outblob)} bytes, want {snp.SIZE}")
-        if not hmac.compare_digest(_snp_field(outblob, "report_data"), inblob):
-            raise _RacedError("REPORT_DATA: got somebody else's, want ours")
+        """Look into the report for our data: what somebody else asked for is thrown away."""
+        if not hmac.compare_digest(self._field(outblob, "report_data"), inblob):
+            name = "REPORT_DATA" if self.scheme == "sev-snp" else "REPORTDATA"
+            raise _RacedError(f"{name}: got somebody else's, want ours")
+
+    def _field(self, outblob: bytes, name: str) -> bytes:
+        return _snp_field(outblob, name) if self.scheme == "sev-snp" else _td_field(outblob, name)
 
     def collect(self, digest: BindingDigest) -> Envelope:
         """Make a report with the 64-byte digest as its report data; certificates come as the host handed them over."""
         report = self._report(digest.whole)
         if self.scheme == "sev-snp":
             return Envelope(self.scheme, {"report": report.outblob}, decode_certificate_table(report.auxblob))
-        return Envelope(self.scheme, {"quote": report.outblob})
+        log = self._event_log()
+        return Envelope(self.scheme, {"quote": report.outblob, **({"eventlog": log} if log else {})})
+
+    def _event_log(self) -> bytes:
+        """Read the log area of the boot; a machine that has none sends none, and the policy says whether that will do."""
+        path = self._cc_event_log
+        if not path:
+            return b""
+        try:
+            with Path(path).open("rb") as file:
+                log = file.read(_LOG_MAX + 1)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise CannotDecide("attester.configfs.eventlog", f"{path}: {error.strerror}") from None
+        if len(log) > _LOG_MAX:
+            raise CannotDecide(
+                "attester.configfs.eventlog", f"{path}: got more than {_LOG_MAX} bytes, want at most that"
+            )
+        return log
 
     def measure_config(self, config: bytes) -> None:
-        """Compare SHA-256 of the configuration with HOST_DATA of our own, fresh report (fixed at launch)."""
-        if self.scheme != "sev-snp":
-            raise EvidenceRejected(
-                MEASURED_CHECK,
-                f"{self.scheme}: no place where an outside configuration is fixed is known here, want --config-in-image",
-            )
+        """Compare the configuration's digest with what was fixed at launch, in our own, fresh report.
+
+        HOST_DATA is SHA-256 (SNP), MRCONFIGID SHA-384 (TDX).
+        """
         report = self._report(secrets.token_bytes(_INBLOB_SIZE)).outblob
-        seen, want = _snp_field(report, "host_data"), hashlib.sha256(config).digest()
+        name, algorithm = ("host_data", "sha256") if self.scheme == "sev-snp" else ("mrconfigid", "sha384")
+        seen, want = self._field(report, name), hashlib.new(algorithm, config).digest()
         if not hmac.compare_digest(seen, want):
-            raise EvidenceRejected(MEASURED_CHECK, mismatch("HOST_DATA", seen.hex(), want.hex()))
+            raise EvidenceRejected(MEASURED_CHECK, mismatch(name.upper(), seen.hex(), want.hex()))
+
+
+def _td_field(quote: bytes, name: str) -> bytes:
+    """Read a field of the TD report in a quote of version 4 or 5. All else in the quote is for the verifier."""
+    version, kind = int.from_bytes(quote[:2], "little"), int.from_bytes(quote[4:8], "little")
+    if version not in _TD_BODY or kind != dcap.TEE_TDX:
+        raise CannotDecide(
+            "attester.configfs.report", f"outblob: got version {version}, TEE {kind:#x}, want a quote of a trust domain"
+        )
+    start = _TD_BODY[version]
+    if len(quote) < start + dcap.TD_REPORT_10_SIZE:
+        raise CannotDecide("attester.configfs.report", f"outblob: got {len(quote)} bytes, want a whole TD report")
+    field = _TD[name]
+    return quote[start + field.offset : start + field.offset + field.size]
 
 
 def _snp_field(report: bytes, name: str) -> bytes:
+    if len(report) != snp.SIZE:
+        raise CannotDecide("attester.configfs.report", f"outblob: got {len(report)} bytes, want {snp.SIZE}")
     field = _SNP[name]
     return report[field.offset : field.offset + field.size]
 

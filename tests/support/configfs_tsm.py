@@ -8,7 +8,8 @@ per generation and read whole.
 
 What tests tell it goes through ``/control`` (JSON), outside of the interface: ``busy`` (so many EBUSY before a report),
 ``foreign`` (so many writes of somebody else between two steps of ours), ``provider`` ("" for none), ``auxblob``,
-``host_data`` (hex), ``lost`` (so many inblobs that the kernel refuses at close), ``stale`` (a report with somebody else's
+``host_data`` and ``mrconfigid`` (hex), ``quote_version`` (of a TDX quote; 0 for one that is cut),
+``lost`` (so many inblobs that the kernel refuses at close), ``stale`` (a report with somebody else's
 data, generation untouched).
 
 Run as a program: ``python -m tests.support.configfs_tsm MOUNTPOINT``.
@@ -52,6 +53,17 @@ def snp_report(report_data: bytes, host_data: bytes, vmpl: int) -> bytes:
     return bytes(report)
 
 
+def td_quote(report_data: bytes, mrconfigid: bytes, version: int) -> bytes:
+    """Make header and TD report of a quote of version 4 or 5 that nobody signed; 0 for one that ends within its TD report."""
+    report = bytearray(584)
+    report[184:232] = mrconfigid
+    report[520:584] = report_data
+    header = (version or 4).to_bytes(2, "little") + b"\x02\x00" + b"\x81\x00\x00\x00" + bytes(40)
+    if version == 5:
+        header += b"\x02\x00" + len(report).to_bytes(4, "little")
+    return header + bytes(report[:500] if version == 0 else report) + bytes(0 if version == 0 else 1000)
+
+
 @dataclass
 class _Entry:
     inblob: bytes = b""
@@ -79,6 +91,8 @@ class Control:
     lost: int = 0
     auxblob: str = ""
     host_data: str = "00" * 32
+    mrconfigid: str = "00" * 48
+    quote_version: int = 4
     log: list[str] = field(default_factory=list)
 
 
@@ -201,7 +215,10 @@ class _Tree:
             if control.stale:
                 control.stale -= 1
                 data = bytes(64)
-            report = snp_report(data, bytes.fromhex(control.host_data), entry.privlevel)
+            if control.provider == "tdx_guest":
+                report = td_quote(data, bytes.fromhex(control.mrconfigid), control.quote_version)
+            else:
+                report = snp_report(data, bytes.fromhex(control.host_data), entry.privlevel)
             entry.blobs = {"outblob": report, "auxblob": bytes.fromhex(control.auxblob)}
             entry.read_generation = entry.write_generation
         blob = entry.blobs[name]

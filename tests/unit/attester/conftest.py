@@ -53,6 +53,7 @@ def stand_in(stand_in_mount: StandIn) -> StandIn:
     stand_in_mount.tell(
         provider="sev_guest", busy=0, foreign=0, stale=0, lost=0, auxblob="", host_data="00" * 32, log=[]
     )
+    stand_in_mount.tell(mrconfigid="00" * 48, quote_version=4)
     return stand_in_mount
 
 

@@ -13,7 +13,9 @@ import pytest
 
 from attester.providers import Machine, detect, opened
 from attester.providers.certificate_table import decode_certificate_table
-from attester.providers.configfs_tsm import ConfigfsTsm, open_provider
+from attester.providers.configfs_tsm import ConfigfsTsm, _td_field, open_provider
+from attester.simulated.intel import ForgedIntel
+from attester.simulated.intel_quote import Shape
 from attester.simulated.sev_snp import ForgedAmd
 from tests.support.configfs_tsm import StandIn
 from verifier.core.binding import BindingDigest
@@ -157,14 +159,70 @@ def test_the_configuration_is_compared_with_host_data(stand_in: StandIn) -> None
     assert caught.value.check_id == "attester.config.measured"
 
 
-def test_tdx_takes_no_outside_configuration_here(stand_in: StandIn) -> None:
-    stand_in.tell(provider="tdx_guest")
-    with opened(machine(stand_in)) as provider:
-        assert provider.scheme == "tdx"
-        assert set(provider.collect(DIGEST).parts) == {"quote"}
+@pytest.mark.parametrize("version", [4, 5])
+def test_tdx_hands_over_the_quote_and_compares_with_mrconfigid(stand_in: StandIn, tmp_path: Path, version: int) -> None:
+    config = b"version = 1\n"
+    stand_in.tell(
+        provider="tdx_guest", quote_version=version, mrconfigid=hashlib.sha384(config).hexdigest(), busy=1, stale=1
+    )
+    with opened(machine(stand_in, cc_event_log=str(tmp_path / "none"))) as provider:
+        assert (provider.scheme, provider.size) == ("tdx", "whole")
+        envelope = provider.collect(DIGEST)
+        assert set(envelope.parts) == {"quote"}
+        start = 48 if version == 4 else 54
+        assert envelope.parts["quote"][start + 520 : start + 584] == DIGEST.whole
+        assert envelope.endorsements == {}
+        assert stand_in.state()["log"] == [DIGEST.whole.hex()] * 3  # busy, somebody else's, ours
+        provider.measure_config(config)
         with pytest.raises(EvidenceRejected) as caught:
-            provider.measure_config(b"")
+            provider.measure_config(config + b"\n")
     assert caught.value.check_id == "attester.config.measured"
+    assert "MRCONFIGID" in caught.value.detail
+    assert stand_in.state()["entries"] == []
+
+
+def test_a_forged_platforms_quote_is_read_by_the_same_places() -> None:
+    """The stand-in's quote and the provider's offsets could be wrong alike: Intel's tables say them once more."""
+    intel = ForgedIntel(now=int(time.time()))
+    config = hashlib.sha384(b"configuration").digest()
+    for shape in (Shape(version=4), Shape(version=5), Shape(version=5, body_type=3), Shape(version=5, body_type=4)):
+        quote = intel.quote("tdx", report_data=DIGEST.whole, shape=shape, mrconfigid=config)
+        assert _td_field(quote, "report_data") == DIGEST.whole
+        assert _td_field(quote, "mrconfigid") == config
+
+
+@pytest.mark.parametrize("version", [0, 3, 6])
+def test_what_is_no_whole_quote_of_a_trust_domain_is_refused(stand_in: StandIn, version: int) -> None:
+    stand_in.tell(provider="tdx_guest", quote_version=version)
+    with opened(machine(stand_in)) as provider:
+        for ask in (lambda: provider.collect(DIGEST), lambda: provider.measure_config(b"")):
+            with pytest.raises(CannotDecide) as caught:
+                ask()
+            assert caught.value.check_id == "attester.configfs.report"
+
+
+def test_a_trust_domains_boot_log_goes_beside_the_quote(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.tell(provider="tdx_guest")
+    log = tmp_path / "CCEL"
+    here = machine(stand_in, cc_event_log=str(log))
+    for content in (b"log", bytes(1024 * 1024)):
+        log.write_bytes(content)
+        with opened(here) as provider:
+            assert provider.collect(DIGEST).parts["eventlog"] == content
+    with opened(machine(stand_in, cc_event_log="")) as provider:
+        assert set(provider.collect(DIGEST).parts) == {"quote"}
+    log.write_bytes(bytes(1024 * 1024 + 1))
+    for place in (log, tmp_path):  # too long, and no file
+        with opened(machine(stand_in, cc_event_log=str(place))) as provider, pytest.raises(CannotDecide) as caught:
+            provider.collect(DIGEST)
+        assert caught.value.check_id == "attester.configfs.eventlog"
+
+
+def test_an_snp_guest_sends_no_boot_log(stand_in: StandIn, tmp_path: Path) -> None:
+    log = tmp_path / "CCEL"
+    log.write_bytes(b"log")
+    with opened(machine(stand_in, cc_event_log=str(log))) as provider:
+        assert set(provider.collect(DIGEST).parts) == {"report"}
 
 
 @pytest.mark.parametrize(
