@@ -164,7 +164,8 @@ def sm3() -> Iterator[Derived]:
     """A genuine log's events in a bank of SM3, as Hygon's firmware writes them: data hash to digests, digests to registers."""
     for name in ("ubuntu2404-gce-sev-snp", "rhel8-gce-secure-boot"):
         case = base(TCG, name)
-        data, out, value = case.part(LOG), b"", {}
+        data, out = case.part(LOG), b""
+        value: dict[int, bytes] = {}
         for start, kind, digests, offset, size in _events(data, _used(case)):
             body, register = data[offset : offset + size], data[start : start + 4]
             sha256 = data[digests[11] : digests[11] + 32]
