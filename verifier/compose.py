@@ -15,6 +15,7 @@ from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer
 from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.kds import Kds
 from verifier.adapters.collateral.listed import ListedChips
+from verifier.adapters.collateral.nvidia import NvidiaOcsp
 from verifier.adapters.collateral.pcs import Pcs
 from verifier.adapters.collateral.wants import Limits
 from verifier.adapters.signer_file import KeyFile
@@ -22,7 +23,7 @@ from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.trust import TrustCatalogue, compile_into, load_demands
 from verifier.core.errors import ConfigError
 from verifier.core.ports import Clock, Store
-from verifier.core.settings import AMD_KDS, INTEL_PCS, SKEW_MS, Settings
+from verifier.core.settings import AMD_KDS, INTEL_PCS, NVIDIA_OCSP, SKEW_MS, Settings
 from verifier.core.x509chain import Anchor, ChainCache
 from verifier.service import Parts
 from verifier.tee.registry import SCHEMES
@@ -91,7 +92,8 @@ def compose_collateral(
 def endpoints_of(settings: Settings) -> list[Endpoint]:
     """Return where things are fetched from. Forged TEEs are nothing to ask the real vendors about."""
     kds, pcs = _url(settings, settings.kds_url, AMD_KDS), _url(settings, settings.pcs_url, INTEL_PCS)
-    ca_file, found = settings.collateral_ca_file, []
+    ocsp, ca_file = _url(settings, settings.nvidia_ocsp_url, NVIDIA_OCSP), settings.collateral_ca_file
+    found: list[Endpoint] = []
     if kds:
         found.append(Endpoint(Kds(kds), Client(ca_file), settings.kds_interval_s))
     if pcs:
@@ -103,12 +105,15 @@ def endpoints_of(settings: Settings) -> list[Endpoint]:
             evaluation=settings.intel_tcb_evaluation_number,
         )
         found.append(Endpoint(intel, Client(ca_file, headers=_api_key(settings)), settings.pcs_interval_s))
+    if ocsp:
+        found.append(Endpoint(NvidiaOcsp(ocsp), Client(ca_file), settings.nvidia_ocsp_interval_s))
     return found
 
 
 def has_endpoints(settings: Settings) -> bool:
     """Tell whether anything may be fetched."""
-    return bool(_url(settings, settings.kds_url, AMD_KDS) or _url(settings, settings.pcs_url, INTEL_PCS))
+    urls = (settings.kds_url, AMD_KDS), (settings.pcs_url, INTEL_PCS), (settings.nvidia_ocsp_url, NVIDIA_OCSP)
+    return any(_url(settings, url, vendors_own) for url, vendors_own in urls)
 
 
 def _url(settings: Settings, url: str, vendors_own: str) -> str:

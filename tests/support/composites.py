@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from attester.envelope import Envelope
 from attester.simulated.nvidia_gpu import ForgedNvidia, envelope_with_gpu, gpu_envelope
+from attester.simulated.nvidia_ocsp import ocsp_answers
 from tests.support.vectors import Outcome, PartForm, Vector, base_of
 from tests.vectors.nvidia_gpu import recipes as gpu_recipes
 from verifier.core.binding import BindingDigest, Context, binding_digest, evidence_component
@@ -74,7 +75,7 @@ class GpuComposite:
             parts=parts,
             outcome=outcome,
             endorsements=endorsements,
-            collateral=self.collateral,
+            collateral={**self.collateral, **ocsp_answers(gpu, self.now)},
             anchors=(*self.anchors, gpu.anchor()) if anchors is None else anchors,
             now=self.now,
             expected=Bound(DIGEST) if expected is None else expected,
@@ -108,7 +109,7 @@ class GpuComposite:
             self.vector("cpu-vouches-for-nothing", no, user_data, envelope=of(DIGEST)),
             self.vector("cpu-vouches-under-another-name", no, user_data, envelope=of(renamed)),
             self.vector("cpu-vouches-twice", no, user_data, envelope=of(twice)),
-            self.vector("gpu-of-another-machine", no, user_data, envelope=of(vouching, gpu_envelope(OTHER, DIGEST))),
+            self.vector("gpu-of-another-machine", no, user_data, gpu=OTHER, envelope=of(vouching, gpu_envelope(OTHER, DIGEST))),
             self.vector("gpu-evidence-swapped-in", no, user_data, envelope=of(vouching, stale)),
             self.vector("gpu-evidence-of-another-challenge", no, user_data, envelope=of(stale_vouched, stale)),
             self.vector(

@@ -15,6 +15,7 @@ from attester.simulated.azure import ForgedAzure, ForgedAzureTdx
 from attester.simulated.gcp_vtpm import ForgedGcp
 from attester.simulated.intel import ForgedIntel
 from attester.simulated.nvidia_gpu import ForgedNvidia, envelope_with_gpu, gpu_envelope
+from attester.simulated.nvidia_ocsp import ocsp_documents
 from attester.simulated.sev_snp import ForgedAmd
 from verifier.core.binding import BindingDigest
 from verifier.core.encoding import sha256
@@ -89,6 +90,7 @@ def forged_machines(now: int, label: str = "0") -> dict[str, ForgedMachine]:
         vm.configured(CONFIGURATION)
     snp_anchors, intel_anchors, gpu_anchors = (amd.anchor(),), (intel.anchor(),), (gpu.anchor(),)
     snp_lists: Collateral = {("sev-snp.crl", "Milan"): amd.crl()}
+    gpu_answers: Collateral = ocsp_documents(gpu, now)
     made = (
         ForgedMachine("sev-snp", _snp(amd), {"sev-snp": snp_anchors}, snp_lists),
         ForgedMachine("tdx", _intel(intel, "tdx"), {"tdx": intel_anchors}, intel.answers("tdx")),
@@ -96,7 +98,7 @@ def forged_machines(now: int, label: str = "0") -> dict[str, ForgedMachine]:
         ForgedMachine("aws-nitro", _plain("aws-nitro", nitro), {"aws-nitro": (nitro.anchor(),)}),
         ForgedMachine("aws-nitrotpm", _plain("aws-nitrotpm", nitro_tpm), {"aws-nitrotpm": (nitro_tpm.anchor(),)}),
         ForgedMachine("arm-cca", lambda digest: realm_envelope(arm, digest, _SHA512), {"arm-cca": (arm.anchor(),)}),
-        ForgedMachine("nvidia-gpu", lambda digest: gpu_envelope(gpu, digest), {"nvidia-gpu": gpu_anchors}),
+        ForgedMachine("nvidia-gpu", lambda digest: gpu_envelope(gpu, digest), {"nvidia-gpu": gpu_anchors}, gpu_answers),
         ForgedMachine(
             "azure-snp-vtpm",
             _plain("azure-snp-vtpm", azure),
@@ -114,25 +116,25 @@ def forged_machines(now: int, label: str = "0") -> dict[str, ForgedMachine]:
             "sev-snp-gpu",
             lambda digest: envelope_with_gpu("sev-snp-gpu", gpu, digest, _snp(amd)),
             {"sev-snp": snp_anchors, "nvidia-gpu": gpu_anchors},
-            snp_lists,
+            {**snp_lists, **gpu_answers},
         ),
         ForgedMachine(
             "tdx-gpu",
             lambda digest: envelope_with_gpu("tdx-gpu", gpu, digest, _intel(intel, "tdx")),
             {"tdx": intel_anchors, "nvidia-gpu": gpu_anchors},
-            intel.answers("tdx"),
+            {**intel.answers("tdx"), **gpu_answers},
         ),
         ForgedMachine(
             "azure-snp-vtpm-gpu",
             lambda digest: envelope_with_gpu("azure-snp-vtpm-gpu", gpu, digest, _plain("azure-snp-vtpm", azure)),
             {"sev-snp": snp_anchors, "azure-snp-vtpm": (azure.ca.anchor(),), "nvidia-gpu": gpu_anchors},
-            snp_lists,
+            {**snp_lists, **gpu_answers},
         ),
         ForgedMachine(
             "azure-tdx-vtpm-gpu",
             lambda digest: envelope_with_gpu("azure-tdx-vtpm-gpu", gpu, digest, _plain("azure-tdx-vtpm", azure_tdx)),
             {"tdx": intel_anchors, "azure-tdx-vtpm": (azure_tdx.ca.anchor(),), "nvidia-gpu": gpu_anchors},
-            intel.answers("tdx"),
+            {**intel.answers("tdx"), **gpu_answers},
         ),
     )
     return {machine.scheme: machine for machine in made}

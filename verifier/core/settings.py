@@ -18,6 +18,7 @@ ALGORITHMS: tuple[SigningAlgorithm, ...] = ("ES256", "ES384", "EdDSA", "RS256", 
 # Where vendors publish. A process for forged TEEs never asks them: a setting with this value means "none" there.
 AMD_KDS = "https://kdsintf.amd.com"
 INTEL_PCS = "https://api.trustedservices.intel.com"
+NVIDIA_OCSP = "https://ocsp.ndis.nvidia.com"
 INTEL_ROOT_CRL = "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"
 
 TOKEN_LIFE_MIN_S = 10
@@ -63,6 +64,8 @@ class Settings:
     intel_root_crl_url: str = INTEL_ROOT_CRL  # not used with a PCCS
     intel_tcb_update: Literal["early", "standard"] = "standard"
     intel_tcb_evaluation_number: int = 0  # TCB evaluation data number to ask for; 0: the newest of the set above
+    nvidia_ocsp_url: str = NVIDIA_OCSP  # NVIDIA's OCSP responder, or one in its place; "": never asked
+    nvidia_ocsp_interval_s: float = 0.5
     workers: int = 0  # 0: one per core
     threads: int = 4
     run_worker: bool = True
@@ -130,7 +133,7 @@ def check_settings(settings: Settings) -> Settings:
 
 
 def _check_collateral(settings: Settings) -> None:
-    for key in ("kds_url", "pcs_url", "intel_root_crl_url"):
+    for key in ("kds_url", "pcs_url", "intel_root_crl_url", "nvidia_ocsp_url"):
         value = getattr(settings, key)
         parts = urlsplit(value)
         if value and (parts.scheme != "https" or not parts.hostname or parts.username or parts.query or parts.fragment):
@@ -145,7 +148,7 @@ def _check_collateral(settings: Settings) -> None:
     ):
         if getattr(settings, key) < 1:
             raise _refuse(key, getattr(settings, key), "at least 1")
-    for key in ("kds_interval_s", "pcs_interval_s"):
+    for key in ("kds_interval_s", "pcs_interval_s", "nvidia_ocsp_interval_s"):
         if not 0 <= getattr(settings, key) <= MAX_INTERVAL_S:
             raise _refuse(key, getattr(settings, key), f"0 to {MAX_INTERVAL_S} seconds")
     if settings.intel_tcb_evaluation_number < 0:

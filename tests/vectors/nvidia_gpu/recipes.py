@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from attester.simulated.certificates import Extra, basic_constraints, key_usage, spki
+from attester.simulated.certificates import Extra, basic_constraints, der_oid, key_usage, spki
 from attester.simulated.nvidia_gpu import END_OF_TIME, ForgedNvidia, ecdsa_sha256, ecdsa_sha384, without
+from attester.simulated.nvidia_ocsp import ForgedAnswer, ocsp_answers, ocsp_signing, responder_certificate
 from tests.support.vectors import Outcome, PartForm, Vector
 from verifier.core.binding import BindingDigest
+from verifier.core.x509 import der_tlv
 from verifier.core.x509chain import Anchor
 from verifier.tee.base import Bound, Expected, UnsafeUnbound
 from verifier.tee.nvidia_gpu import SCHEME, layout
@@ -32,6 +34,7 @@ PARTS: Final = {
 }
 # The kind of an instance, not a check.
 NOT_IDS: Final = frozenset({"nvidia-gpu.device"})
+REVOCATION: Final = "nvidia-gpu.revocation"
 
 
 def vector(
@@ -46,9 +49,11 @@ def vector(
     now: int = NOW,
     anchors: tuple[Anchor, ...] | None = None,
     expected: Expected = BOUND,
+    answers: Mapping[str, bytes] | None = None,
     **fields: Any,
 ) -> Vector:
-    """Forge one vector: a wholesome report of ``gpu``, changed where told."""
+    """Forge one vector: a wholesome report of ``gpu``, changed where told; with NVIDIA's answers where a rule wants them."""
+    asked = values is not None and REVOCATION in values
     return Vector(
         name=name,
         scheme="nvidia-gpu",
@@ -57,6 +62,7 @@ def vector(
             "cert_chain": gpu.chain_pem() if chain is None else chain,
         },
         outcome=outcome,
+        collateral=(ocsp_answers(gpu, now) if asked else {}) if answers is None else answers,
         anchors=(gpu.anchor(),) if anchors is None else anchors,
         now=now,
         expected=expected,
@@ -82,6 +88,7 @@ def everything(gpu: ForgedNvidia = HOPPER) -> dict[str, Any]:
         "nvidia-gpu.nvdec0": False,
         "nvidia-gpu.device.allow": [f"{gpu.serial:x}"],
         "nvidia-gpu.device.deny": [f"{OTHER.serial:x}"],
+        REVOCATION: "required",
         "nvidia-gpu.driver": ["550.90.07", "580.159.03"],
         "nvidia-gpu.vbios": ["96.00.74.00.20"],
         "nvidia-gpu.measurements": golden(gpu),
@@ -287,4 +294,69 @@ def _unwanted() -> list[Vector]:
     ]
 
 
-VECTORS: Final[tuple[Vector, ...]] = (*_accepted(), *_malformed(), *_chain(), *_report(), *_unwanted())
+def _ocsp() -> list[Vector]:
+    endorsement, revoked = "nvidia-gpu.endorsement.ocsp", "nvidia-gpu.chain.revoked"
+    required = {REVOCATION: "required"}
+    stranger = ec.derive_private_key(7, ec.SECP384R1())
+    must = der_tlv(0x30, der_oid("1.2.3.4") + b"\x01\x01\xff" + der_tlv(4, b"\x05\x00"))
+    good = ForgedAnswer(gpu=HOPPER, now=NOW)
+
+    def told(name: str, outcome: Outcome, check_id: str, answer: ForgedAnswer, place: int = 1, **more: Any) -> Vector:
+        answers = ocsp_answers(HOPPER, NOW, **{f"ocsp_{place}": answer.der()})
+        return vector(name, outcome, check_id, answers=answers, **more)
+
+    def stale(name: str, **changes: Any) -> Vector:
+        return told(name, "cannot-decide", endorsement, replace(good, **changes))
+
+    def unreadable(name: str, **changes: Any) -> Vector:
+        return told(name, "malformed", endorsement, replace(good, **changes))
+
+    def responder(name: str, **changes: Any) -> Vector:
+        return stale(name, certificate=responder_certificate(HOPPER, "provisioner", NOW, **changes))
+
+    others = {"ocsp_1": ForgedAnswer(gpu=OTHER, now=NOW).der()}
+    no, undecided = "rejected", "cannot-decide"
+    return [
+        told("ocsp-by-the-issuer-itself", "accepted", "", replace(good, signed_by_issuer=True), values=required),
+        told("ocsp-responder-by-name", "accepted", "", replace(good, by_key=False), values=required),
+        told(
+            "ocsp-issuer-by-name", "accepted", "", replace(good, signed_by_issuer=True, by_key=False), values=required
+        ),
+        told("ocsp-named-by-sha384", "accepted", "", replace(good, hash_name="sha384"), values=required),
+        told("ocsp-unknown-and-nobody-asks", "accepted", "", replace(good, status="unknown")),
+        vector("ocsp-one-missing-and-nobody-asks", answers={"ocsp_2": ocsp_answers(HOPPER, NOW)["ocsp_2"]}),
+        told("device-revoked", no, revoked, replace(good, status="revoked")),
+        told("device-on-hold", no, revoked, replace(good, status="revoked", reason=6)),
+        told("product-line-revoked", no, revoked, replace(good, role="product", status="revoked"), 3),
+        stale("ocsp-not-yet", life=(1, 86_400)),
+        stale("ocsp-ended", life=(-86_400, -1)),
+        stale("ocsp-of-another-serial", serial=HOPPER.serial + 1),
+        stale("ocsp-of-the-issuer", role="provisioner"),
+        vector("ocsp-of-another-device", undecided, endorsement, answers=ocsp_answers(HOPPER, NOW, **others)),
+        stale("ocsp-signed-by-a-stranger", key=stranger),
+        stale("ocsp-signed-by-the-device", key=HOPPER.device_key, signed_by_issuer=True),
+        stale("ocsp-responder-left-out", certificate=b""),
+        stale("ocsp-responder-of-another-ca", certificate=responder_certificate(HOPPER, "product", NOW)),
+        responder("ocsp-responder-by-a-stranger", signer=ecdsa_sha384(stranger)),
+        responder("ocsp-responder-by-the-device", signer=ecdsa_sha384(HOPPER.device_key)),
+        responder("ocsp-responder-for-something-else", extensions=(key_usage(0), ocsp_signing("1.3.6.1.5.5.7.3.1"))),
+        responder("ocsp-responder-for-nothing", extensions=(key_usage(0),)),
+        responder("ocsp-responder-may-not-sign", extensions=(key_usage(5), ocsp_signing())),
+        responder("ocsp-responder-usage-broken", extensions=(key_usage(0), Extra("2.5.29.37", b"\x04\x00"))),
+        responder("ocsp-responder-ended", validity=(NOW - 86_400, NOW - 1)),
+        unreadable("ocsp-try-later", response_status=3),
+        unreadable("ocsp-unauthorized", response_status=6),
+        unreadable("ocsp-without-end", life=(-1, None)),
+        unreadable("ocsp-of-two", copies=2),
+        unreadable("ocsp-of-none", copies=0),
+        unreadable("ocsp-unknown-critical", extensions=must),
+        unreadable("ocsp-responder-garbage", certificate=b"\x30\x00"),
+        vector("ocsp-garbage", "malformed", endorsement, answers=ocsp_answers(HOPPER, NOW, ocsp_1=b"<html>")),
+        vector("ocsp-too-long", "malformed", endorsement, answers=ocsp_answers(HOPPER, NOW, ocsp_1=bytes(40_000))),
+        vector("revocation-not-asked", no, REVOCATION, values=required, answers={}),
+        vector("revocation-of-one-not-asked", no, REVOCATION, values=required, answers={"ocsp_1": good.der()}),
+        told("revocation-unknown", no, REVOCATION, replace(good, status="unknown"), values=required),
+    ]
+
+
+VECTORS: Final[tuple[Vector, ...]] = (*_accepted(), *_malformed(), *_chain(), *_report(), *_unwanted(), *_ocsp())

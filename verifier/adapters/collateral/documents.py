@@ -19,10 +19,12 @@ from verifier.adapters.collateral.items import Item
 from verifier.core.errors import EvidenceRejected, MalformedEvidence
 from verifier.core.x509 import Certificate, common_name, parse_certificate, parse_crl, pem_blocks
 from verifier.core.x509chain import Anchor, ChainCache, ChainIds, check_signatures, find_path, is_crl_of
+from verifier.tee.nvidia_gpu.ocsp import read_answer
 from verifier.tee.sev_snp.decode import read_vek
 
 MAX_DOCUMENT: Final = 1024 * 1024
 _WHAT: Final = "collateral"
+_MOST_ANSWER_S: Final = 31 * 86_400
 _SIGNATURE = re.compile(r"[0-9a-fA-F]{128}", re.ASCII)
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 _IDS: Final = ChainIds(root=_WHAT, signature=_WHAT, validity=_WHAT, constraints=_WHAT, revoked=_WHAT, crl=_WHAT)
@@ -181,6 +183,19 @@ def _pck_chain(_item: Item, body: bytes, _chain: bytes) -> Facts:
     return Facts(leaf.not_before, min(one.not_after for one in chain), (leaf.not_before,))
 
 
+def _nvidia_ocsp(item: Item, body: bytes, _chain: bytes) -> Facts:
+    """Read an answer that says something: one that NVIDIA does not know is asked for again."""
+    answer = read_answer(body)
+    if answer.status == "unknown":
+        raise ValueError("certStatus: got unknown, want good or revoked")
+    _require("hashAlgorithm", answer.hash_name, "sha1")
+    key = f"{answer.issuer_name_hash.hex()}-{answer.issuer_key_hash.hex()}-{answer.serial:x}"
+    _require("certID", key, item.key)
+    if answer.next_update - answer.this_update > _MOST_ANSWER_S:
+        raise ValueError(f"nextUpdate: got {answer.next_update}, want at most 31 days after thisUpdate")
+    return Facts(answer.this_update, answer.next_update, (answer.this_update,))
+
+
 _READERS: Final[Mapping[str, Callable[[Item, bytes, bytes], Facts]]] = MappingProxyType(
     {
         items.VCEK: _vcek,
@@ -191,6 +206,7 @@ _READERS: Final[Mapping[str, Callable[[Item, bytes, bytes], Facts]]] = MappingPr
         items.PCK_CRL: _pck_crl,
         items.ROOT_CRL: _root_crl,
         items.PCK_CHAIN: _pck_chain,
+        items.NVIDIA_OCSP: _nvidia_ocsp,
     }
 )
 

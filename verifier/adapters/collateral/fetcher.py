@@ -22,7 +22,7 @@ from verifier.adapters.collateral.cache import Cache, Entry, make_folder
 from verifier.adapters.collateral.documents import BadDocument, inspect, is_of_anchor
 from verifier.adapters.collateral.door import DoorKeeper
 from verifier.adapters.collateral.http import Absent, Answer, Client, Failed, Get, Throttled
-from verifier.adapters.collateral.items import REQUIRED, Item
+from verifier.adapters.collateral.items import NVIDIA_OCSP, REQUIRED, Item
 from verifier.adapters.collateral.replies import Reply
 from verifier.adapters.collateral.wants import Lane, Limits, Want, Wants
 from verifier.core.errors import CannotDecide
@@ -238,18 +238,20 @@ class Fetcher:
         self.stop.wait(seconds)
 
     def _once(self, lane: _Lane, item: Item) -> Entry:
-        def get(url: str) -> Answer:
+        def get(url: str, request: bytes = b"") -> Answer:
             self.stop.wait(max(0.0, lane.next_call - time.monotonic()))
             if self.stop.is_set():
                 raise Failed("stopped", "", passing=False)
             lane.next_call = time.monotonic() + lane.endpoint.spacing
-            return lane.endpoint.client.get(url)
+            return lane.endpoint.client.get(url, request)
 
         body, chain = lane.endpoint.vendor.fetch(item, get)
         try:
             facts = inspect(item, body, chain)
         except BadDocument as error:
             raise Failed("garbage", str(error), passing=True) from None
+        if item.kind == NVIDIA_OCSP and facts.issued > self._now() + _FRESH_S:
+            raise Failed("garbage", f"{item}: of a time that is yet to come", passing=False)
         if not is_of_anchor(item, body, self.anchors, chain):
             raise Failed("untrusted", "no anchor signed it", passing=False)
         return Entry(item, body, chain, lane.endpoint.vendor.name, self._now(), facts)

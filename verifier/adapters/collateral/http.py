@@ -1,4 +1,4 @@
-"""One HTTPS GET: every bound that a fetch has. The only place that talks to a vendor.
+"""One HTTPS call, a GET or a POST: every bound that a fetch has. The only place that talks to a vendor.
 
 Bounds: connect and read timeouts, one deadline for the whole call (the socket is shut at it, whatever drips), a size cap, no
 redirects, nothing taken from the environment (REQUESTS_CA_BUNDLE, proxies, .netrc: ``trust_env`` is off). The CAs are certifi's, or
@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import requests
 import urllib3
@@ -28,6 +28,7 @@ CONNECT_S: Final = 5.0
 READ_S: Final = 10.0
 TOTAL_S: Final = 20.0
 _CHUNK: Final = 65_536
+_OCSP: Final = {"Content-Type": "application/ocsp-request", "Accept": "application/ocsp-response"}
 _USER_AGENT: Final = "vault-attestation-bridge"
 _ABSENT: Final = frozenset({400, 404, 410})
 _BUSY: Final = frozenset({429, 503})
@@ -64,7 +65,12 @@ class Answer:
     headers: Mapping[str, str]
 
 
-Get = Callable[[str], Answer]
+class Get(Protocol):
+    """Makes one call: a GET, or a POST of an OCSP request."""
+
+    def __call__(self, url: str, request: bytes = b"") -> Answer:
+        """Return a whole answer of status 200; ``Absent``, ``Throttled`` or ``Failed``."""
+        ...
 
 
 class _Connection(HTTPSConnection):
@@ -93,12 +99,21 @@ class Client:
         self._total_s = total_s
         self._read_s = read_s
 
-    def get(self, url: str) -> Answer:
-        """GET; ``Absent``, ``Throttled`` or ``Failed`` for anything but a whole answer of status 200."""
+    def get(self, url: str, request: bytes = b"") -> Answer:
+        """GET, or POST an OCSP request; ``Absent``, ``Throttled`` or ``Failed`` for anything but a whole answer of status 200."""
+        method, headers = ("POST", _OCSP) if request else ("GET", None)
         try:
             with (
                 self._deadline() as session,
-                session.get(url, timeout=(CONNECT_S, self._read_s), stream=True, allow_redirects=False) as response,
+                session.request(
+                    method,
+                    url,
+                    data=request or None,
+                    headers=headers,
+                    timeout=(CONNECT_S, self._read_s),
+                    stream=True,
+                    allow_redirects=False,
+                ) as response,
             ):
                 return Answer(self._body(response), {k.lower(): v for k, v in response.headers.items()})
         except requests.exceptions.SSLError as error:

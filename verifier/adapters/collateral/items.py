@@ -24,6 +24,7 @@ QE_IDENTITY: Final = "intel.qe-identity"
 PCK_CRL: Final = "intel.pck-crl"
 ROOT_CRL: Final = "intel.root-crl"
 PCK_CHAIN: Final = "intel.pck-chain"
+NVIDIA_OCSP: Final = "nvidia.ocsp"
 
 Part = Literal["body", "chain"]
 _CHAIN_SUFFIX: Final = "-chain"
@@ -47,6 +48,8 @@ _FORMS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
         PCK_CRL: re.compile(r"platform|processor", re.ASCII),
         ROOT_CRL: re.compile(r"sgx-root", re.ASCII),
         PCK_CHAIN: re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}-[0-9a-f]{4}-[0-9a-f]{4}", re.ASCII),
+        # SHA-1 of the issuer's name and key, serial number: what a request says.
+        NVIDIA_OCSP: re.compile(r"[0-9a-f]{40}-[0-9a-f]{40}-(?:0|[1-9a-f][0-9a-f]{0,39})", re.ASCII),
     }
 )
 KINDS: Final = frozenset(_FORMS)
@@ -62,8 +65,9 @@ class Item:
 
     @property
     def vendor(self) -> str:
-        """Who issues it: ``amd`` or ``intel``."""
-        return "intel" if self.kind.startswith("intel.") else "amd"
+        """Who issues it: ``amd``, ``intel`` or ``nvidia``."""
+        owner = self.kind.partition(".")[0]
+        return owner if owner in ("intel", "nvidia") else "amd"
 
     @property
     def chip(self) -> str:

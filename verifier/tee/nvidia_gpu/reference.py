@@ -22,6 +22,7 @@ Golden = Literal["any"] | Annotated[tuple[ValueHex, ...], Field(min_length=1, ma
 Texts = Annotated[tuple[Text, ...], Field(min_length=1, strict=False)]
 Features = Annotated[tuple[Literal["SPT", "MPT", "PPCIE"], ...], Field(min_length=1, strict=False)]
 Allowed = Annotated[tuple[Serial, ...], Field(min_length=1, strict=False)]
+Revocation = Literal["required"]
 Denied = Annotated[tuple[Serial, ...], Field(strict=False)]
 
 
@@ -51,6 +52,8 @@ class PlatformValues(Values):
     # Serial numbers, in hex, of the certificates of the devices themselves (the second of the chain).
     device_allow: Allowed | None = None
     device_deny: Denied | None = None
+    # NVIDIA's OCSP service has to have called every certificate good. A site that cannot ask lists the field in unchecked.
+    revocation: Revocation | None = None
 
 
 class FirmwareValues(Values):
@@ -75,6 +78,7 @@ class GpuPlatformValues(Values):
     gpu_nvdec0_enabled: bool | None = None
     gpu_device_allow: Allowed | None = None
     gpu_device_deny: Denied | None = None
+    gpu_revocation: Revocation | None = None
 
 
 class GpuFirmwareValues(Values):

@@ -19,13 +19,14 @@ from verifier.tee.nvidia_gpu.decode import (
     switch_status,
     vbios_version,
 )
-from verifier.tee.nvidia_gpu.verify import GpuCollateral
+from verifier.tee.nvidia_gpu.verify import GpuCollateral, revocation
 
 GpuVerified: TypeAlias = Verified[GpuEvidence, GpuCollateral]
 GpuRule: TypeAlias = Rule[GpuVerified]
 Judge: TypeAlias = Callable[[GpuVerified, Any], Judgement]
 
 ANY: Final = "any"
+REQUIRED: Final = "required"
 _SHOWN: Final = 8  # blocks that a detail lists
 
 
@@ -57,6 +58,15 @@ def _device_deny(verified: GpuVerified, expected: Any) -> Judgement:
     seen = device_serial(verified.evidence)
     ok = seen not in expected
     return Judgement(ok, seen, "" if ok else f"device: got {seen}, want none of the denied")
+
+
+def _revocation(verified: GpuVerified, expected: Any) -> Judgement:
+    """Judge that NVIDIA called every certificate good. That a revoked one is refused whatever the policy says is a check's."""
+    seen = revocation(verified)
+    wrong = [f"{where} got {status}" for where, status in seen.items() if status != "good"]
+    ok = expected == REQUIRED and bool(seen) and not wrong
+    what = ", ".join(wrong) or "got no certificate that NVIDIA answers for"
+    return Judgement(ok, dict(seen), "" if ok else f"revocation: {what}, want good")
 
 
 def _measurements(verified: GpuVerified, expected: Any) -> Judgement:
@@ -147,6 +157,15 @@ RULES: Final[tuple[GpuRule, ...]] = (
         remedy="use another device: this one is on the platform identity's device_deny",
     ),
     Rule(
+        id="nvidia-gpu.revocation",
+        scope="platform",
+        field="revocation",
+        judge=_revocation,
+        layout_fields=("certificate_chain",),
+        trust_claim="instance-identity",
+        remedy="try again when the verifier has fetched NVIDIA's OCSP answers, or import them; offline, list revocation in unchecked",
+    ),
+    Rule(
         id="nvidia-gpu.driver",
         scope="firmware",
         field="driver_versions",
@@ -219,9 +238,15 @@ def observe(verified: GpuVerified) -> Mapping[Scope, Mapping[str, Any]]:
         "features": feature(evidence) if feature(evidence) in layout.FEATURES.values() else None,
         "device_allow": device_serial(evidence),
     }
+    known = revocation(verified)
+    asked = REQUIRED if known and all(status == "good" for status in known.values()) else None
     versions = {"driver_versions": driver_version(evidence), "vbios_versions": vbios_version(evidence)}
     return {
-        "platform": {**{name: [word] if word else None for name, word in words.items()}, "device_deny": []},
+        "platform": {
+            **{name: [word] if word else None for name, word in words.items()},
+            "device_deny": [],
+            "revocation": asked,
+        },
         "firmware": {
             **{name: [word] if word else None for name, word in versions.items()},
             "measurements": {str(b.index): [b.value.hex()] for b in evidence.blocks if any(b.value)} or None,

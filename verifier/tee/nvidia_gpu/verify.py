@@ -1,14 +1,15 @@
 """Is the report genuine? Chain from NVIDIA's pinned root, signature, and the tie between report and leaf.
 
-What each check means, and what is not checked (revocation and NVIDIA's own reference measurements), stands in
-docs/tee/nvidia-gpu.md. The signature comes right after the chain: nothing that the report says is compared before.
+What each check means, and what is not checked (NVIDIA's own reference measurements), stands in
+docs/tee/nvidia-gpu.md. The signature comes right after the chain: nothing that the report says is
+compared before.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -32,9 +33,10 @@ from verifier.core.x509chain import (
     require_path,
     require_usage,
 )
-from verifier.tee.base import Check, Need, Subject
+from verifier.tee.base import Check, Need, Subject, Verified
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.decode import GpuEvidence, read_fwid
+from verifier.tee.nvidia_gpu.ocsp import KIND, Answer, check_answer, key_of, read_answer
 
 NAME: Final = "nvidia-gpu"
 IDS: Final = ChainIds(
@@ -42,7 +44,7 @@ IDS: Final = ChainIds(
     signature="nvidia-gpu.chain.signature",
     validity="nvidia-gpu.chain.validity",
     constraints="nvidia-gpu.chain.constraints",
-    # Revocation is NVIDIA's OCSP alone, which needs its service: no list is ever looked at, so these two never come up.
+    # Revocation is NVIDIA's OCSP (``ocsp``): no list is ever looked at, so these two never come up.
     revoked="",
     crl="",
 )
@@ -61,20 +63,29 @@ _ECDSA = ec.ECDSA(hashes.SHA384())
 
 @dataclass(frozen=True, slots=True)
 class GpuCollateral:
-    """Nothing: what NVIDIA's online services would say (OCSP, RIM) is not asked for."""
+    """What NVIDIA's OCSP service said of the certificates, by place in the chain (1: the device's own); unverified."""
+
+    answers: Mapping[int, Answer] = field(default_factory=dict)
 
 
 Gpu: TypeAlias = Subject[GpuEvidence, GpuCollateral]
 
 
-def needs(_evidence: GpuEvidence, _have: frozenset[str]) -> tuple[Need, ...]:
-    """Ask for nothing: the chain is evidence, and the golden measurements are the trust owner's identity."""
-    return ()
+def _asked(evidence: GpuEvidence) -> range:
+    """Which certificates NVIDIA answers for: neither the leaf, which the device made itself, nor the root."""
+    return range(1, len(evidence.chain) - 1)
 
 
-def collate(_evidence: GpuEvidence, _given: Mapping[str, bytes]) -> GpuCollateral:
-    """Return the empty collateral."""
-    return GpuCollateral()
+def needs(evidence: GpuEvidence, _have: Mapping[str, bytes]) -> tuple[Need, ...]:
+    """Ask whether the certificates were revoked. Nobody has to know: whether a site wants it is the rule's to say."""
+    keys = {place: key_of(evidence.chain[place], evidence.chain[place + 1]) for place in _asked(evidence)}
+    return tuple(Need(f"ocsp_{place}", KIND, key, required=False) for place, key in keys.items() if key)
+
+
+def collate(evidence: GpuEvidence, given: Mapping[str, bytes]) -> GpuCollateral:
+    """Read the answers that are there; ``MalformedEvidence('nvidia-gpu.endorsement.ocsp')`` for one that cannot be read."""
+    names = {place: f"ocsp_{place}" for place in _asked(evidence)}
+    return GpuCollateral({place: read_answer(given[name]) for place, name in names.items() if name in given})
 
 
 def _path(subject: Gpu) -> Path:
@@ -141,6 +152,35 @@ def _check_fwid(subject: Gpu) -> None:
         raise EvidenceRejected("nvidia-gpu.fwid", detail)
 
 
+def _told(subject: Gpu) -> Iterator[tuple[int, Path, Answer]]:
+    """Yield each answer about a certificate of the path, and that one's place from the root down."""
+    path = _path(subject)
+    for place, answer in sorted(subject.collateral.answers.items()):
+        if 0 < place < len(path.certificates) - 1:
+            yield len(path.certificates) - 1 - place, path, answer
+
+
+def _check_ocsp(subject: Gpu) -> None:
+    for place, path, answer in _told(subject):
+        check_answer(answer, path, place, subject.chains, subject.now)
+
+
+def _check_revoked(subject: Gpu) -> None:
+    for place, path, answer in _told(subject):
+        if answer.status == "revoked":
+            where = f"chain[{len(path.certificates) - 1 - place}]"
+            why = answer.reason or "no reason given"
+            raise EvidenceRejected("nvidia-gpu.chain.revoked", f"{where}: got revoked ({why}), want good")
+
+
+def revocation(verified: Verified[GpuEvidence, GpuCollateral]) -> Mapping[str, str]:
+    """Say what is known of each certificate that NVIDIA answers for: ``good``, ``unknown``, ``not asked``."""
+    path = _find(verified.evidence.chain, verified.anchors)
+    places = range(1, len(path.certificates) - 1) if path is not None else ()
+    answers = verified.collateral.answers
+    return {f"chain[{place}]": answers[place].status if place in answers else "not asked" for place in places}
+
+
 CHECKS: Final[tuple[Check[GpuEvidence, GpuCollateral], ...]] = (
     Check(
         "nvidia-gpu.chain.root",
@@ -173,6 +213,16 @@ CHECKS: Final[tuple[Check[GpuEvidence, GpuCollateral], ...]] = (
         "nvidia-gpu.fwid",
         _check_fwid,
         remedy="reset the device and read report and chain again: they are of two firmware versions",
+    ),
+    Check(
+        "nvidia-gpu.endorsement.ocsp",
+        _check_ocsp,
+        remedy="let the verifier ask NVIDIA's OCSP service again, or put a current answer into endorsement_dir",
+    ),
+    Check(
+        "nvidia-gpu.chain.revoked",
+        _check_revoked,
+        remedy="do not trust this device: NVIDIA revoked a certificate of its chain; ask the provider for another",
     ),
 )
 

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attester.simulated.intel import ForgedIntel
+from attester.simulated.nvidia_gpu import ForgedNvidia
+from attester.simulated.nvidia_ocsp import ocsp_documents
 from attester.simulated.sev_snp import ForgedAmd
 from verifier.adapters.collateral.documents import BadDocument, Facts, inspect, is_of_anchor
 from verifier.adapters.collateral.door import Door, DoorKeeper, _short
@@ -42,6 +44,7 @@ GOOD: dict[Item, tuple[bytes, bytes]] = {
     made("intel.pck-crl", "platform"): (INTEL.pck_crl("platform"), b""),
     made("intel.root-crl", "sgx-root"): (INTEL.root_crl(), b""),
     made("intel.pck-chain", f"{'0a' * 16}-{'05' * 16}-0d00-0000"): (INTEL.pck_chain(), b""),
+    **{made(*of): (answer, b"") for of, answer in ocsp_documents(ForgedNvidia(), NOW).items()},
 }
 
 

@@ -31,6 +31,8 @@ BASE = Settings(base_url="https://verifier.example", behind_tls_proxy=True, key_
         ("collateral_quota_per_tenant", -1),
         ("kds_interval_s", -0.1),
         ("pcs_interval_s", 61.0),
+        ("nvidia_ocsp_url", "http://ocsp.ndis.nvidia.com"),
+        ("nvidia_ocsp_interval_s", -1.0),
         ("intel_tcb_evaluation_number", -1),
     ],
 )
@@ -54,9 +56,10 @@ def test_the_environment_sets_them_too() -> None:
         load_settings(None, {**environment, "VAB_INTEL_TCB_UPDATE": "soon"})
 
 
-def test_both_vendors_are_asked_by_default_and_none_where_none_is_named() -> None:
-    assert [one.vendor.name for one in endpoints_of(BASE)] == ["amd", "intel"]
-    assert not has_endpoints(replace(BASE, kds_url="", pcs_url=""))
+def test_all_vendors_are_asked_by_default_and_none_where_none_is_named() -> None:
+    assert [one.vendor.name for one in endpoints_of(BASE)] == ["amd", "intel", "nvidia"]
+    assert has_endpoints(replace(BASE, kds_url="", pcs_url=""))
+    assert not has_endpoints(replace(BASE, kds_url="", pcs_url="", nvidia_ocsp_url=""))
 
 
 def test_a_process_for_forged_tees_asks_no_real_vendor() -> None:

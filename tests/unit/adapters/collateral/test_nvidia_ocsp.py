@@ -1,0 +1,145 @@
+"""NVIDIA's OCSP answers, from a stand-in over TLS to a verdict: asked, kept, used, and refused when they are none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.x509 import ocsp
+
+from attester.simulated.nvidia_gpu import ForgedNvidia
+from attester.simulated.nvidia_ocsp import ForgedAnswer, ocsp_documents
+from tests.support.ocsp_responder import OcspResponder, ocsp_responder
+from verifier.adapters.clock import SystemClock
+from verifier.adapters.collateral.cache import Cache
+from verifier.adapters.collateral.documents import BadDocument, inspect
+from verifier.adapters.collateral.door import Door
+from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Unobserved
+from verifier.adapters.collateral.http import Client, Failed, Throttled
+from verifier.adapters.collateral.items import Item, item, item_of
+from verifier.adapters.collateral.nvidia import NvidiaOcsp, request_of
+from verifier.adapters.collateral.wants import Limits
+from verifier.tee.base import Need
+from verifier.tee.nvidia_gpu import SCHEME
+from verifier.tee.nvidia_gpu.verify import needs
+
+NOW = int(time.time())
+GPU = ForgedNvidia(seed=b"an OCSP device")
+DOCUMENTS = ocsp_documents(GPU, NOW)
+
+
+def wanted() -> list[Item]:
+    places = [item_of(need) for need in needs(SCHEME.decode(GPU.parts(bytes(32))), {})]
+    return [place[0] for place in places if place is not None]
+
+
+@pytest.fixture(name="responder", scope="module")
+def _responder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OcspResponder]:
+    with ocsp_responder(tmp_path_factory.mktemp("ocsp"), DOCUMENTS) as running:
+        yield running
+
+
+def test_the_scheme_asks_for_what_the_responder_knows() -> None:
+    assert [(one.kind, one.key) for one in wanted()] == list(DOCUMENTS)
+    assert {one.vendor for one in wanted()} == {"nvidia"}
+
+
+def test_keys_of_another_form_are_never_asked_for() -> None:
+    good = wanted()[0].key
+    for bad in (good.upper(), good[1:], f"{good}-00", good.rpartition("-")[0] + "-", f"{good[:82]}{'a' * 41}", "../x"):
+        assert item("nvidia.ocsp", bad) is None
+        assert item_of(Need("x", "nvidia.ocsp", bad)) is None
+
+
+def test_a_request_names_the_certificate_and_has_no_nonce() -> None:
+    read = ocsp.load_der_ocsp_request(request_of(wanted()[0].key))
+    assert read.serial_number == GPU.serial
+    assert not list(read.extensions)
+
+
+def test_it_is_posted_as_the_rfc_says(responder: OcspResponder) -> None:
+    of = wanted()[0]
+    body, chain = NvidiaOcsp(f"{responder.url}/ocsp").fetch(of, Client(str(responder.ca_file)).get)
+    path, headers, request = responder.asked[-1]
+    assert (body, chain) == (DOCUMENTS[of.kind, of.key], b"")
+    assert (path, headers["content-type"]) == ("/ocsp", "application/ocsp-request")
+    assert request == request_of(of.key)
+
+
+@pytest.mark.parametrize(("status", "error"), [(503, Throttled), (500, Failed)])
+def test_an_ill_service_brings_nothing(responder: OcspResponder, status: int, error: type[Exception]) -> None:
+    responder.status = status
+    try:
+        with pytest.raises(error):
+            NvidiaOcsp(responder.url).fetch(wanted()[0], Client(str(responder.ca_file)).get)
+    finally:
+        responder.status = 200
+
+
+@contextmanager
+def fetching(path: Path, responder: OcspResponder) -> Iterator[tuple[Cache, Callable[[Item], Any]]]:
+    cache = Cache(path / "cache")
+    fetcher = Fetcher(
+        cache=cache,
+        endpoints=[Endpoint(NvidiaOcsp(responder.url), Client(str(responder.ca_file)), 0.0)],
+        limits=Limits(),
+        clock=SystemClock(),
+        observer=Unobserved(),
+        anchors=(),
+    )
+    assert fetcher.try_start()
+    try:
+        yield cache, lambda of: Door(cache.folder).ask("default", "192.0.2.1", [of])
+    finally:
+        fetcher.close()
+
+
+def test_answers_are_fetched_kept_and_used(tmp_path: Path, responder: OcspResponder) -> None:
+    with fetching(tmp_path, responder) as (cache, ask):
+        for of in wanted():
+            end = time.monotonic() + 5
+            while cache.get(of, NOW) is None:
+                ask(of)
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            entry = cache.get(of, NOW)
+            assert entry is not None
+            assert entry.body == DOCUMENTS[of.kind, of.key]
+            assert cache.get(of, entry.facts.expires + 1) is None
+
+
+def _changed(**changes: Any) -> Mapping[tuple[str, str], bytes]:
+    return {next(iter(DOCUMENTS)): ForgedAnswer(gpu=GPU, now=NOW, **changes).der()}
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        _changed(status="unknown"),
+        _changed(serial=GPU.serial + 1),
+        _changed(life=(600, 86_400)),
+        _changed(life=(-60, 40 * 86_400)),
+        _changed(hash_name="sha384"),
+        {},
+    ],
+    ids=["unknown", "another", "of-a-time-to-come", "for-too-long", "named-otherwise", "unauthorized"],
+)
+def test_what_is_no_answer_is_not_kept(tmp_path: Path, documents: Mapping[tuple[str, str], bytes]) -> None:
+    of = wanted()[0]
+    with ocsp_responder(tmp_path / "tls", documents) as false, fetching(tmp_path, false) as (cache, ask):
+        end = time.monotonic() + 5
+        while "failed" not in ask(of)[0].detail:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert cache.get(of, NOW) is None
+
+
+def test_a_revoked_one_is_kept_too() -> None:
+    of = wanted()[0]
+    assert inspect(of, ForgedAnswer(gpu=GPU, now=NOW, status="revoked", reason=1).der()).expires > NOW
+    with pytest.raises(BadDocument):
+        inspect(of, b"<html>")
