@@ -141,7 +141,9 @@ def test_what_the_binder_says_the_composite_says(machine: GpuComposite) -> None:
     assert set(scheme.anchors_of) == {machine.cpu.name, *machine.cpu.anchors_of, GPU.name}
     prefix = f"{machine.cpu.name.replace('-', '_')}."
     own = {name.removeprefix(prefix): data for name, data in vector.endorsements.items()}
-    assert scheme.needs(evidence, vector.endorsements) == machine.cpu.needs(alone.evidence, own) != ()
+    asked = machine.cpu.needs(alone.evidence, own)
+    assert asked
+    assert scheme.needs(evidence, vector.endorsements) == (*GPU.needs(evidence[GPU.name], {}), *asked)
     marks = scheme.marks(vector.collateral, vector.anchors)
     assert marks
     assert marks == machine.cpu.marks(vector.collateral, vector.anchors)
