@@ -14,7 +14,7 @@ from attester.https import Reply
 from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence
 
 # The design's form of check ids; what a server sends in another form is not repeated.
-_CHECK_ID = re.compile(r"[a-z0-9-]{1,40}(?:\.[a-z0-9-]{1,60}){1,5}", re.ASCII)
+_CHECK_ID = re.compile(r"[a-z0-9-]{1,40}(?:\.[a-z0-9_-]{1,60}){1,5}", re.ASCII)
 _DETAIL_MAX = 400
 _RETRY_MAX_S = 120
 _TOO_MANY, _SERVER_ERROR, _UNAVAILABLE = 429, 500, 503

@@ -115,9 +115,13 @@ def problem(reply: Reply) -> dict[str, Any]:
 
 @contextmanager
 def live_verifier(
-    path: Path, settings: Mapping[str, Any] | None = None, *workloads: str, place: VaultPlace | None = None
+    path: Path,
+    settings: Mapping[str, Any] | None = None,
+    *workloads: str,
+    place: VaultPlace | None = None,
+    start: bool = True,
 ) -> Iterator[LiveVerifier]:
-    """Lay out a verifier for forged chips and serve it until the block ends."""
+    """Lay out a verifier for forged chips and serve it until the block ends; ``start`` false: the block starts it."""
     path.mkdir(parents=True, exist_ok=True)
     with Processes(path) as processes:
         folder = lay_verifier(path / "verifier", simulated=True, settings={**FAST, **(settings or {})})
@@ -127,7 +131,8 @@ def live_verifier(
         )
         write_documents(folder.path / "trust" / "forged.yaml", forged_documents(place, *workloads))
         live = LiveVerifier(folder, processes, place)
-        live.start()
+        if start:
+            live.start()
         yield live
 
 

@@ -12,7 +12,7 @@ from verifier.appraise.reference.observe import observe
 from verifier.core.binding import BindingDigest
 from verifier.core.wire import EvidenceEnvelope, flatten
 from verifier.core.x509chain import ChainCache
-from verifier.tee.base import Subject, UnsafeUnbound, Verified, run_checks
+from verifier.tee.base import Need, Subject, UnsafeUnbound, Verified, gather, run_checks
 from verifier.tee.registry import SCHEMES
 
 _DIGESTS: Final = tuple(hashlib.new(name, CONFIGURATION).hexdigest() for name in ("sha256", "sha384", "sha512"))
@@ -32,12 +32,14 @@ def verified_now(machine: ForgedMachine, now: int) -> Verified[Any, Any]:
     scheme = SCHEMES[machine.scheme]
     parts, endorsements = flatten(_received(machine.make(_DUMMY)))
     evidence = scheme.decode(parts)
-    given: dict[str, bytes] = dict(endorsements)
-    for need in scheme.needs(evidence, frozenset(endorsements)):
-        data = machine.collateral.get((need.kind, need.key))
-        if data is not None:
-            given[need.name] = data
-        assert data is not None or not need.required, f"{machine.scheme}: {need}"
+
+    def ask(needs: tuple[Need, ...]) -> dict[str, bytes]:
+        found = {need.name: machine.collateral.get((need.kind, need.key)) for need in needs}
+        for need in needs:
+            assert found[need.name] is not None or not need.required, f"{machine.scheme}: {need}"
+        return {name: data for name, data in found.items() if data is not None}
+
+    given = gather(scheme, evidence, endorsements, ask)
     anchors = tuple(anchor for kept in machine.anchors.values() for anchor in kept)
     subject = Subject(evidence, scheme.collate(evidence, given), anchors, now, ChainCache())
     return run_checks(scheme, subject, UnsafeUnbound())

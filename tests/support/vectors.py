@@ -21,7 +21,17 @@ from typing import Any, Literal
 
 from verifier.core.errors import BridgeError, CannotDecide, EvidenceRejected
 from verifier.core.x509chain import Anchor, ChainCache
-from verifier.tee.base import Expected, Scheme, Subject, UnsafeUnbound, Verified, require_parts, run_checks
+from verifier.tee.base import (
+    Expected,
+    Need,
+    Scheme,
+    Subject,
+    UnsafeUnbound,
+    Verified,
+    gather,
+    require_parts,
+    run_checks,
+)
 from verifier.tee.case import CaseFiles, CaseForm
 
 Outcome = Literal["accepted", "rejected", "malformed", "cannot-decide"]
@@ -91,16 +101,17 @@ def verify_vector(vector: Vector, scheme: Scheme[Any, Any], chains: ChainCache |
     """Decode, endorse and verify; raises one of the three kinds of no. Each vector has a cache of its own unless told."""
     require_parts(scheme, vector.parts, vector.endorsements)
     evidence = scheme.decode(vector.parts)
-    needs = scheme.needs(evidence, frozenset(vector.endorsements))
-    for need in needs:
-        if need.required and need.name not in vector.collateral:
-            raise CannotDecide(
-                f"{scheme.name}.endorsement.{need.name}", f"{need.kind} {need.key}: got nothing, want it"
-            )
-    asked = {need.name for need in needs}
-    # What a source has and nobody asked for never reaches a scheme.
-    given = {name: data for name, data in vector.collateral.items() if name in asked}
-    collateral = scheme.collate(evidence, {**vector.endorsements, **given})
+
+    def ask(needs: tuple[Need, ...]) -> dict[str, bytes]:
+        for need in needs:
+            if need.required and need.name not in vector.collateral:
+                raise CannotDecide(
+                    f"{scheme.name}.endorsement.{need.name}", f"{need.kind} {need.key}: got nothing, want it"
+                )
+        # What a source has and nobody asked for never reaches a scheme.
+        return {need.name: vector.collateral[need.name] for need in needs if need.name in vector.collateral}
+
+    collateral = scheme.collate(evidence, gather(scheme, evidence, vector.endorsements, ask))
     subject = Subject(evidence, collateral, vector.anchors, vector.now, ChainCache() if chains is None else chains)
     return run_checks(scheme, subject, vector.expected)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import select
 import socket
 import ssl
 import threading
@@ -84,7 +85,7 @@ class VendorServer:
     calls: list[Call] = field(default_factory=list)
     most_at_once: int = 0
     most_at_once_by_path: Counter[str] = field(default_factory=Counter)
-    _running: Counter[str] = field(default_factory=Counter)
+    _running: list[tuple[str, socket.socket]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _made: dict[str, bytes] = field(default_factory=dict)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -103,18 +104,20 @@ class VendorServer:
     # -- one request ----------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def counted(self, path: str) -> Iterator[None]:
-        """Count a request while it runs."""
+    def counted(self, path: str, connection: socket.socket) -> Iterator[None]:
+        """Count a request while it runs: until it is answered, or the caller has hung up, whatever we still do then."""
         begun, bare = time.monotonic(), path.partition("?")[0]
         with self._lock:
-            self._running[bare] += 1
-            self.most_at_once = max(self.most_at_once, sum(self._running.values()))
-            self.most_at_once_by_path[bare] = max(self.most_at_once_by_path[bare], self._running[bare])
+            alive = Counter(other for other, peer in self._running if not has_hung_up(peer))
+            self._running.append((bare, connection))
+            alive[bare] += 1
+            self.most_at_once = max(self.most_at_once, alive.total())
+            self.most_at_once_by_path[bare] = max(self.most_at_once_by_path[bare], alive[bare])
         try:
             yield
         finally:
             with self._lock:
-                self._running[bare] -= 1
+                self._running.remove((bare, connection))
                 self.calls.append(Call(path, begun, time.monotonic()))
 
     def fault(self) -> Fault | None:
@@ -153,13 +156,22 @@ class VendorServer:
         return (match[1], match[2]) == (chip.product, chip.hwid.hex()) and dict(query) == wanted
 
 
+def has_hung_up(peer: socket.socket) -> bool:
+    """Tell whether the other side has closed; what lies unread before the end does not matter."""
+    if peer.fileno() < 0:
+        return True
+    poll = select.poll()
+    poll.register(peer.fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
 class _Handler(BaseHTTPRequestHandler):
     vendor: VendorServer
     protocol_version = "HTTP/1.1"
     timeout = 30
 
     def do_GET(self) -> None:
-        with self.vendor.counted(self.path), contextlib.suppress(OSError):
+        with self.vendor.counted(self.path, self.connection), contextlib.suppress(OSError):
             self.vendor.closing.wait(self.vendor.delay_s)
             fault = self.vendor.fault()
             page = self.vendor.find(self.path)
@@ -178,7 +190,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.vendor.closing.wait(fault.seconds)
             self._say(200, page)
         elif fault.kind == "hang":
-            self.vendor.closing.wait(60)
+            while not self.vendor.closing.wait(0.02) and not has_hung_up(self.connection):
+                pass
         elif fault.kind == "garbage":
             self._say(200, Page(b"<html>a proxy's login page</html>", page.content_type, page.headers))
         elif fault.kind == "truncate":

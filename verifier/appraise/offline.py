@@ -12,7 +12,17 @@ from verifier.appraise.remedies import remedy_of
 from verifier.core.errors import BridgeError, CannotDecide, MalformedEvidence
 from verifier.core.rules import Finding
 from verifier.core.x509chain import ChainCache
-from verifier.tee.base import Scheme, Subject, UnsafeUnbound, Verified, check_user_data, require_parts, run_checks
+from verifier.tee.base import (
+    Need,
+    Scheme,
+    Subject,
+    UnsafeUnbound,
+    Verified,
+    check_user_data,
+    gather,
+    require_parts,
+    run_checks,
+)
 from verifier.tee.case import CaseFiles, CaseForm, IncompleteCase
 
 Outcome = Literal["genuine", "accepted", "rejected", "malformed", "cannot-decide"]
@@ -112,14 +122,17 @@ def gather_subject(
     scheme: Scheme[Any, Any], evidence: Any, endorsements: Mapping[str, bytes], *, now: int, all_required: bool
 ) -> Subject[Any, Any]:
     """Put together what the checks are given: of the folder's files those that the scheme asks for."""
-    needs = scheme.needs(evidence, frozenset(endorsements.keys() & scheme.endorsement_names))
-    for need in needs:
-        if need.required and all_required and need.name not in endorsements:
-            raise CannotDecide(
-                f"{scheme.name}.endorsement.{need.name}", f"{need.name}: got nothing, want it in --endorsements"
-            )
-    known = scheme.endorsement_names | {need.name for need in needs}
-    collateral = scheme.collate(evidence, {name: data for name, data in endorsements.items() if name in known})
+    carried = {name: data for name, data in endorsements.items() if name in scheme.endorsement_names}
+
+    def ask(needs: tuple[Need, ...]) -> dict[str, bytes]:
+        for need in needs:
+            if need.required and all_required and need.name not in endorsements:
+                raise CannotDecide(
+                    f"{scheme.name}.endorsement.{need.name}", f"{need.name}: got nothing, want it in --endorsements"
+                )
+        return {need.name: endorsements[need.name] for need in needs if need.name in endorsements}
+
+    collateral = scheme.collate(evidence, gather(scheme, evidence, carried, ask))
     return Subject(evidence, collateral, scheme.anchors, now, ChainCache())
 
 

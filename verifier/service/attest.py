@@ -29,7 +29,7 @@ from verifier.core.ports import SigningKey, Store, VerdictRecord
 from verifier.core.rules import Finding
 from verifier.core.settings import SKEW_MS
 from verifier.service.parts import Parts
-from verifier.tee.base import Bound, Scheme, Subject, Verified, check_user_data, require_parts, run_checks
+from verifier.tee.base import Bound, Scheme, Subject, Verified, check_user_data, gather, require_parts, run_checks
 from verifier.token.answer import VaultHint, build_answer
 from verifier.token.claims import build_claims, claims_digest, instance_name, require_mintable
 from verifier.token.mint import mint
@@ -204,10 +204,11 @@ class Service:
     ) -> Verified[Any, Any]:
         """Do steps 4 and 5: endorsements from the evidence or our own sources, then every check. ``caller``: tenant, address."""
         parts = self._parts
-        needs = scheme.needs(evidence, frozenset(carried))
         tenant, source = caller
-        found = parts.collateral.get(scheme.name, tenant, needs, source=source)
-        collateral = scheme.collate(evidence, {**carried, **found})
+        given = gather(
+            scheme, evidence, carried, lambda needs: parts.collateral.get(scheme.name, tenant, needs, source=source)
+        )
+        collateral = scheme.collate(evidence, given)
         subject = Subject(evidence, collateral, parts.anchors.get(scheme.name, ()), now_ms // 1000, parts.chains)
         return run_checks(scheme, subject, Bound(digest))
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from verifier.core.binding import BINDING_CHECK, BindingDigest, Component, require_bound
-from verifier.core.errors import MalformedEvidence
+from verifier.core.errors import CannotDecide, MalformedEvidence
 from verifier.core.rules import Rule, Scope
 from verifier.core.x509 import MAX_CERTIFICATE
 from verifier.core.x509chain import Anchor, ChainCache, Root
@@ -48,13 +48,15 @@ class Need:
     """One thing that a scheme asks of the verifier's own sources (never of the attester): a CRL, TCB info, an enrolled AK.
 
     ``kind`` and ``key`` say which (``("sev-snp.crl", "Milan")``); the answer arrives in ``collate`` under ``name``.
-    A required one that nobody has is ``CannotDecide`` under ``<scheme>.endorsement.<name>``.
+    A required one that nobody has is ``CannotDecide`` under ``<scheme>.endorsement.<name>``. ``opens``: what it says, unverified,
+    is the key of further needs (a PCK certificate's FMSPC), so that the scheme is asked again once it is there (``gather``).
     """
 
     name: str
     kind: str
     key: str
     required: bool = True
+    opens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +165,9 @@ class Scheme(Generic[E, C]):
     decode: Callable[[Mapping[str, bytes]], E]
     encode: Callable[[E], dict[str, bytes]]
     bound_value: Callable[[E], bytes]
-    # What to ask the verifier's own sources for, given the evidence and the names of endorsements that came with it.
-    needs: Callable[[E, frozenset[str]], tuple[Need, ...]]
+    # What to ask the verifier's own sources for, given the evidence and what is there: endorsements that came with it, and
+    # what a need that ``opens`` brought. ``MalformedEvidence`` under ``<scheme>.endorsement.<name>`` for what cannot be read.
+    needs: Callable[[E, Mapping[str, bytes]], tuple[Need, ...]]
     # Parse endorsements and collateral once, together; ``MalformedEvidence`` under ``<scheme>.endorsement.<name>``.
     collate: Callable[[E, Mapping[str, bytes]], C]
     checks: tuple[Check[E, C], ...]
@@ -290,6 +293,30 @@ def watched_checks() -> Iterator[list[tuple[str, bool]]]:
         yield seen
     finally:
         _WATCHER.reset(token)
+
+
+def gather(
+    scheme: Scheme[E, C],
+    evidence: E,
+    carried: Mapping[str, bytes],
+    ask: Callable[[tuple[Need, ...]], Mapping[str, bytes]],
+) -> dict[str, bytes]:
+    """Return what ``collate`` is given: what the evidence carried, and what ``ask`` has for the scheme's needs.
+
+    Where one that ``opens`` was found, the scheme is asked once more, for what it could not name before; never a third time.
+    """
+    needs = scheme.needs(evidence, carried)
+    found = ask(needs)
+    have = {**carried, **found}
+    if not any(need.opens and need.name in found for need in needs):
+        return have
+    known = {need.name for need in needs}
+    try:
+        more = tuple(need for need in scheme.needs(evidence, have) if need.name not in known)
+    except MalformedEvidence as error:
+        # The evidence's own endorsements were read before: it is ours that is broken.
+        raise CannotDecide(error.check_id, error.detail, retry_after=60) from None
+    return {**have, **ask(more)}
 
 
 def run_checks(scheme: Scheme[E, C], subject: Subject[E, C], expected: Expected) -> Verified[E, C]:

@@ -24,6 +24,7 @@ from verifier.tee.base import (
     Subject,
     Values,
     Verified,
+    gather,
     weakest_root,
 )
 
@@ -132,24 +133,28 @@ class Joint:
             for name, data in scheme.encode(evidence[scheme.name]).items()
         }
 
-    def needs(self, evidence: JointRecord, have: frozenset[str]) -> tuple[Need, ...]:
+    def needs(self, evidence: JointRecord, have: Mapping[str, bytes]) -> tuple[Need, ...]:
         """Ask for what each scheme asks for. Two that use one name are a programmer's error."""
-        asked = [need for scheme in self.schemes for need in self._needs_of(scheme, evidence, have)]
+        asked = [
+            need for scheme in self.schemes for need in scheme.needs(evidence[scheme.name], self._with(scheme, have))
+        ]
         if len({need.name for need in asked}) != len(asked):
             raise TypeError(f"needs: got a name twice in {[need.name for need in asked]}")
         return tuple(asked)
 
-    def _needs_of(self, scheme: Scheme[Any, Any], evidence: JointRecord, have: Collection[str]) -> tuple[Need, ...]:
-        return scheme.needs(evidence[scheme.name], frozenset(_own(scheme, dict.fromkeys(have, b""))))
+    def _with(self, scheme: Scheme[Any, Any], have: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Return a scheme's own endorsements, and what was asked for so far: that goes by the names of needs, without a prefix."""
+        prefixes = tuple(_prefix(one) for one in self.schemes)
+        return {**{name: data for name, data in have.items() if not name.startswith(prefixes)}, **_own(scheme, have)}
 
     def collate(self, evidence: JointRecord, given: Mapping[str, bytes]) -> JointRecord:
         """Hand each scheme its own endorsements, and what it had asked for."""
         collected: dict[str, Any] = {}
         for scheme in self.schemes:
-            carried = _own(scheme, given)
-            asked = {need.name for need in self._needs_of(scheme, evidence, given.keys())}
-            fetched = {name: data for name, data in given.items() if name in asked}
-            collected[scheme.name] = scheme.collate(evidence[scheme.name], {**carried, **fetched})
+            part = evidence[scheme.name]
+            # As whoever was asked does it: of what is there, only what this scheme asked for is its.
+            own = gather(scheme, part, _own(scheme, given), lambda needs: _answers(needs, given))
+            collected[scheme.name] = scheme.collate(part, own)
         return collected
 
     def marks(self, found: Mapping[str, bytes], anchors: tuple[Anchor, ...]) -> tuple[Mark, ...]:
@@ -190,6 +195,10 @@ class Joint:
 
 def _prefix(scheme: Scheme[Any, Any]) -> str:
     return f"{scheme.name.replace('-', '_')}."
+
+
+def _answers(needs: tuple[Need, ...], given: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {need.name: given[need.name] for need in needs if need.name in given}
 
 
 def _own(scheme: Scheme[Any, Any], named: Mapping[str, bytes]) -> dict[str, bytes]:

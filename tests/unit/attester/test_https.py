@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from attester.problems import clean, hint_for, raise_problem, retry_after
 from attester.vault import Vault, VaultToken, is_path, parse_reference
 from tests.support.false_servers import FalseVault, Said, Seen, Stage, https_server
 from verifier.core.errors import CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
+from verifier.tee.registry import SCHEMES
 
 
 @pytest.mark.parametrize(
@@ -87,6 +89,15 @@ def test_a_problem_that_is_none_is_still_a_no(body: bytes) -> None:
     with pytest.raises(EvidenceRejected) as caught:
         raise_problem(Reply(403, {}, body))
     assert caught.value.check_id == "attester.verifier.answer"
+
+
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+def test_every_check_id_of_every_scheme_is_repeated_as_it_is(scheme: str) -> None:
+    ids = [check.id for check in SCHEMES[scheme].checks] + [rule.id for rule in SCHEMES[scheme].rules]
+    for check_id in (*ids, f"{scheme}.endorsement.pck_chain"):
+        with pytest.raises(EvidenceRejected) as caught:
+            raise_problem(Reply(403, {}, json.dumps({"check_id": check_id}).encode()))
+        assert caught.value.check_id == check_id
 
 
 def test_hints_know_the_nearest_prefix() -> None:

@@ -19,6 +19,8 @@ from verifier.adapters.collateral.items import Item
 from verifier.core.errors import EvidenceRejected, MalformedEvidence
 from verifier.core.x509 import Certificate, common_name, parse_certificate, parse_crl, pem_blocks
 from verifier.core.x509chain import Anchor, ChainCache, ChainIds, check_signatures, find_path, is_crl_of
+from verifier.tee.dcap.marks import marks_of
+from verifier.tee.dcap.pck import read_pck
 from verifier.tee.nvidia_gpu.ocsp import read_answer
 from verifier.tee.sev_snp.decode import read_vek
 
@@ -87,7 +89,8 @@ def _ask(item: Item, body: bytes, _chain: bytes) -> Facts:
     certificate = parse_certificate(body, _WHAT)
     want = f"SEV-{product}" if kind == "vcek" else f"SEV-VLEK-{product}"
     _require("subject", common_name(certificate.subject), want)
-    return Facts(certificate.not_before, certificate.not_after, (certificate.not_before, certificate.serial))
+    # Serials are in no order: of two of one day the one that came last counts.
+    return Facts(certificate.not_before, certificate.not_after, (certificate.not_before,))
 
 
 def _crl(body: bytes, suits: Callable[[str], bool], want: str) -> Facts:
@@ -175,11 +178,13 @@ def _qe_identity(item: Item, body: bytes, chain: bytes) -> Facts:
     return _intel(inner, chain)
 
 
-def _pck_chain(_item: Item, body: bytes, _chain: bytes) -> Facts:
+def _pck_chain(item: Item, body: bytes, _chain: bytes) -> Facts:
     chain = _certificates(body, 2)
     leaf = chain[0]
     if leaf.is_ca:
         raise ValueError("chain: got a CA first, want the PCK certificate")
+    # A quote writes the number the other way round. CPUSVN and PCESVN may differ: the certificate is of a level, not of a report.
+    _require("PCEID", read_pck(leaf, _WHAT).pceid[::-1].hex(), item.key.rpartition("-")[2])
     return Facts(leaf.not_before, min(one.not_after for one in chain), (leaf.not_before,))
 
 
@@ -212,9 +217,10 @@ _READERS: Final[Mapping[str, Callable[[Item, bytes, bytes], Facts]]] = MappingPr
 
 
 def is_of_anchor(item: Item, body: bytes, anchors: Sequence[Anchor], chain: bytes = b"") -> bool:
-    """Tell whether an anchor's key stands behind a document that ``inspect`` passed; true for kinds where only the scheme knows.
+    """Tell whether an anchor's key stands behind a document that ``inspect`` passed, every signature on the way included.
 
-    ``chain``: what came with it. Issuers first in every chain. Dates and revocation are not looked at.
+    ``chain``: what came with it, or for a VCEK the intermediate (DER) of its product. Issuers first in every chain. That it is in
+    force and not revoked is not looked at.
     """
     if item.kind in (items.SNP_CRL, items.ROOT_CRL):
         crl = parse_crl(body, _WHAT)
@@ -225,10 +231,25 @@ def is_of_anchor(item: Item, body: bytes, anchors: Sequence[Anchor], chain: byte
     if item.kind == items.ASK:
         return bool(_signed_by_anchor((parse_certificate(body, _WHAT),), anchors))
     if item.kind in (items.TCB_INFO, items.QE_IDENTITY):
-        return bool(_signed_by_anchor(_quietly(chain), anchors))
+        tee = item.key.partition("-")[0]
+        name = "tcb_info" if item.kind == items.TCB_INFO else "qe_identity"
+        # Only a genuine document has a number that counts.
+        return bool(marks_of(tee, {name: body, f"{name}_chain": chain}, tuple(anchors)))
     if item.kind == items.PCK_CHAIN:
         return bool(_signed_by_anchor(_quietly(body), anchors))
-    return True
+    if item.kind == items.NVIDIA_OCSP:
+        return True  # whose issuer signed it, the evidence alone can say; a false one is gone at its end (``_MOST_ANSWER_S``)
+    # A VCEK: nothing else would ever take away a false one, which is answered with "not genuine" for seven years.
+    return bool(chain) and bool(
+        _signed_by_anchor(tuple(parse_certificate(der, _WHAT) for der in (body, chain)), anchors)
+    )
+
+
+def issuer_of(item: Item, body: bytes) -> Item | None:
+    """Return the intermediate that has to have signed a VCEK that ``inspect`` passed; ``None`` for all else."""
+    if item.kind != items.VCEK:
+        return None
+    return items.item(items.ASK, f"{read_vek(parse_certificate(body, _WHAT), _WHAT).product}-vcek")
 
 
 def _quietly(pem: bytes) -> tuple[Certificate, ...]:

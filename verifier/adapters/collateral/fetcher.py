@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, Protocol
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from verifier.adapters.collateral.cache import Cache, Entry, make_folder
-from verifier.adapters.collateral.documents import BadDocument, inspect, is_of_anchor
+from verifier.adapters.collateral.documents import BadDocument, inspect, is_of_anchor, issuer_of
 from verifier.adapters.collateral.door import DoorKeeper
 from verifier.adapters.collateral.http import Absent, Answer, Client, Failed, Get, Throttled
 from verifier.adapters.collateral.items import NVIDIA_OCSP, REQUIRED, Item
@@ -180,7 +180,8 @@ class Fetcher:
         replies = []
         for one in wanted:
             kept = self.cache.get(one, wall)
-            if kept is not None and (not anew or wall - kept.fetched < _FRESH_S):
+            # A clock that was put back makes what was fetched look new for ever.
+            if kept is not None and (not anew or 0 <= wall - kept.fetched < _FRESH_S):
                 replies.append(Reply("", "it came meanwhile", 1))
                 continue
             with self._lock:
@@ -252,9 +253,29 @@ class Fetcher:
             raise Failed("garbage", str(error), passing=True) from None
         if item.kind == NVIDIA_OCSP and facts.issued > self._now() + _FRESH_S:
             raise Failed("garbage", f"{item}: of a time that is yet to come", passing=False)
-        if not is_of_anchor(item, body, self.anchors, chain):
+        if not self._is_genuine(lane, item, body, chain, get):
             raise Failed("untrusted", "no anchor signed it", passing=False)
         return Entry(item, body, chain, lane.endpoint.vendor.name, self._now(), facts)
+
+    def _is_genuine(self, lane: _Lane, item: Item, body: bytes, chain: bytes, get: Get) -> bool:
+        """Tell whether an anchor stands behind it. A VCEK's issuer is looked up, and fetched where what is kept did not sign it."""
+        of = issuer_of(item, body)
+        if of is None:
+            return is_of_anchor(item, body, self.anchors, chain)
+        kept = self.cache.get(of, self._now())
+        if kept is not None and is_of_anchor(item, body, self.anchors, kept.body):
+            return True
+        issuer, _none = lane.endpoint.vendor.fetch(of, get)
+        try:
+            facts = inspect(of, issuer)
+        except BadDocument as error:
+            raise Failed("garbage", str(error), passing=True) from None
+        if not is_of_anchor(of, issuer, self.anchors):
+            raise Failed("untrusted", f"{of}: no anchor signed it", passing=False)
+        self.cache.put(Entry(of, issuer, b"", lane.endpoint.vendor.name, self._now(), facts), self._now())
+        with self._lock:
+            self._wants.done(of)
+        return is_of_anchor(item, body, self.anchors, issuer)
 
     def _be_patient(self, lane: _Lane, item: Item, error: Throttled) -> str:
         lane.throttled += 1
@@ -326,5 +347,5 @@ def refresh_at(entry: Entry) -> int:
 
 
 def is_due(entry: Entry, now: int) -> bool:
-    """Tell whether a document is to be renewed now."""
-    return now >= refresh_at(entry)
+    """Tell whether a document is to be renewed now: also one of a time that is yet to come, since the clock was put back."""
+    return now >= refresh_at(entry) or now < entry.fetched - _FRESH_S

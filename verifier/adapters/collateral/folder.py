@@ -32,8 +32,13 @@ _Stamp = tuple[int, int, int]
 
 
 def noun_of(need: Need) -> str:
-    """Return what a need is called in check ids and folders: ``crl`` of ``sev-snp.crl``."""
+    """Return what a need is called in folders: ``tcb-info`` of ``intel.tcb-info``."""
     return need.kind.rpartition(".")[2]
+
+
+def check_of(scheme: str, need: Need) -> str:
+    """Return the id of a need that is not there or will not do: the same that the scheme gives what it cannot read."""
+    return f"{scheme}.endorsement.{noun_of(need).replace('-', '_')}"
 
 
 class Folder:

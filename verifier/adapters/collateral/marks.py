@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from verifier.adapters.collateral.folder import noun_of
+from verifier.adapters.collateral.folder import check_of
 from verifier.core.errors import CannotDecide, MalformedEvidence
 from verifier.core.ports import Store
 from verifier.core.x509chain import Anchor
@@ -47,9 +47,10 @@ class MarkKeeper:
         for mark in self._marks(scheme, found):
             if not self._raise(mark):
                 need = needs.get(mark.need)
-                noun, which = (mark.need, mark.need) if need is None else (noun_of(need), f"{need.kind} {need.key}")
+                check_id = f"{scheme}.endorsement.{mark.need}" if need is None else check_of(scheme, need)
+                which = mark.need if need is None else f"{need.kind} {need.key}"
                 what = f"{which}: number got {mark.number}, want none below the highest ever used"
-                raise CannotDecide(f"{scheme}.endorsement.{noun}", what, retry_after=60)
+                raise CannotDecide(check_id, what, retry_after=60)
 
     def _marks(self, scheme: str, found: Mapping[str, bytes]) -> tuple[Mark, ...]:
         known = self._schemes.get(scheme)

@@ -12,20 +12,18 @@ from typing import Any, Final, Protocol
 from verifier.adapters.collateral import items
 from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import BadDocument, inspect
-from verifier.adapters.collateral.folder import Folder, looked_at_again, noun_of, plain
-from verifier.adapters.collateral.items import Item, Part, item, item_of
+from verifier.adapters.collateral.folder import Folder, check_of, looked_at_again, noun_of, plain
+from verifier.adapters.collateral.items import Item, Part, item_of
 from verifier.adapters.collateral.marks import MarkKeeper
 from verifier.adapters.collateral.replies import Reply
-from verifier.core.errors import CannotDecide, MalformedEvidence
+from verifier.core.errors import CannotDecide
 from verifier.core.ports import Clock, Store
-from verifier.core.x509 import common_name, parse_certificate
 from verifier.core.x509chain import Anchor
 from verifier.tee.base import Need, Scheme
 from verifier.tee.registry import SCHEMES
 from verifier.tee.tpm2.collateral import encode_enrolled_ak, encode_not_enrolled
 
 AK_KIND: Final = "tpm2.ak"
-_UNKNOWN_ASK: Final = "unknown-vcek"
 
 
 class Asker(Protocol):
@@ -70,11 +68,11 @@ class Collateral:
             )
         except CannotDecide:
             # Below its mark, or broken: if its vendor can be asked, the next one to come finds a newer one.
-            self._ask(tenant, source, [need for need in needs if need.kind in items.NUMBERED], {}, anew=True)
+            self._ask(tenant, source, [need for need in needs if need.kind in items.NUMBERED], anew=True)
             raise
         missing = [need for need in needs if need.name not in found]
         if missing:
-            self._miss(scheme, tenant, source, missing, found)
+            self._miss(scheme, tenant, source, missing)
         return found
 
     # -- what is at hand ------------------------------------------------------------------------------------------------
@@ -88,7 +86,7 @@ class Collateral:
             data = (
                 self._enrolled(tenant, need.key)
                 if need.kind == AK_KIND
-                else self._find(scheme, need, _place(need, found), entries, now)
+                else self._find(scheme, need, item_of(need), entries, now)
             )
             if data is not None:
                 found[need.name] = data
@@ -106,7 +104,7 @@ class Collateral:
     def _find(
         self, scheme: str, need: Need, place: tuple[Item, Part] | None, entries: dict[Item, Entry | None], now: int
     ) -> bytes | None:
-        own = self._folder.find(need, f"{scheme}.endorsement.{noun_of(need)}")
+        own = self._folder.find(need, check_of(scheme, need))
         if place is None or self._cache is None:
             return own
         of, part = place
@@ -119,8 +117,8 @@ class Collateral:
 
     # -- what is not ----------------------------------------------------------------------------------------------------
 
-    def _miss(self, scheme: str, tenant: str, source: str, missing: Sequence[Need], found: Mapping[str, bytes]) -> None:
-        replies = self._ask(tenant, source, missing, found)
+    def _miss(self, scheme: str, tenant: str, source: str, missing: Sequence[Need]) -> None:
+        replies = self._ask(tenant, source, missing)
         required = [need for need in missing if need.required]
         if not required:
             return  # what is optional was asked for, so that it is there the next time
@@ -134,17 +132,15 @@ class Collateral:
         if reply is None:
             file = f"{first.kind.rpartition('.')[0]}/{noun_of(first)}/{first.key}.der"
             raise CannotDecide(
-                f"{scheme}.endorsement.{noun_of(first)}",
+                check_of(scheme, first),
                 f"{where}, want it at {file} in endorsement_dir",
                 retry_after=60,
             )
         wait = max(one.retry_after for one in told)
-        raise CannotDecide(f"{scheme}.endorsement.{noun_of(first)}", f"{where}: {reply.detail}", retry_after=wait)
+        raise CannotDecide(check_of(scheme, first), f"{where}: {reply.detail}", retry_after=wait)
 
-    def _ask(
-        self, tenant: str, source: str, needs: Sequence[Need], found: Mapping[str, bytes], *, anew: bool = False
-    ) -> dict[str, Reply]:
-        places = {need.name: place for need in needs if (place := _place(need, found)) is not None}
+    def _ask(self, tenant: str, source: str, needs: Sequence[Need], *, anew: bool = False) -> dict[str, Reply]:
+        places = {need.name: place for need in needs if (place := item_of(need)) is not None}
         if self._asker is None or not places:
             return {}
         wanted = list(dict.fromkeys(of for of, _part in places.values()))
@@ -155,19 +151,6 @@ class Collateral:
                 return {}
             replies = {of: Reply(error.check_id, error.detail, error.retry_after) for of in wanted}
         return {name: replies[of] for name, (of, _part) in places.items() if replies[of].known}
-
-
-def _place(need: Need, found: Mapping[str, bytes]) -> tuple[Item, Part] | None:
-    """Return which document answers a need. A version 2 report names no product: its VCEK's issuer does."""
-    if need.kind != items.ASK or need.key != _UNKNOWN_ASK:
-        return item_of(need)
-    vcek = found.get("vcek")
-    try:
-        issuer = common_name(parse_certificate(vcek, "collateral").issuer) if vcek is not None else None
-    except MalformedEvidence:
-        issuer = None
-    of = item(items.ASK, f"{(issuer or '').removeprefix('SEV-')}-vcek")
-    return None if of is None else (of, "body")
 
 
 def _is_older(own: bytes, entry: Entry) -> bool:

@@ -4,8 +4,9 @@ The caller is nobody (design.md section 2), so nothing here grows with what call
 and each caller a budget. Three lanes a vendor, served in this order:
 
 - ``shared``: CRLs, intermediates, identities: a handful in the world, and every chip needs them; refreshes too;
-- ``listed``: chips that some identity lists (``chip_allow``): their places cannot be taken by others, and each chip has a budget of
-  its own, since anybody can claim its id with a made-up TCB;
+- ``listed``: chips that some identity lists (``chip_allow``): their places cannot be taken by others. Anybody can claim a listed
+  id with a made-up TCB, so each chip has a budget of its own, and source addresses take turns: whoever fills the lane holds it up for
+  himself, and gives way when it is full;
 - ``open``: everybody else, under quotas a tenant and a source address.
 
 Times are seconds of one monotonic clock.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, TypeVar
 
@@ -151,6 +152,7 @@ class Wants:
     _sources: Budgets = field(init=False)
     _tenants: Budgets = field(init=False)
     _chips: Budgets = field(default_factory=lambda: Budgets(_CHIP_PER_HOUR))
+    _served: Bounded[str, float] = field(default_factory=Bounded)  # source -> when a want of its was taken last
 
     def __post_init__(self) -> None:
         self._sources = Budgets(self.limits.per_source)
@@ -182,7 +184,7 @@ class Wants:
             refused = self._over_quota(tenant, source, waiting, now)
             if refused is not None:
                 return refused
-        if lane != "shared" and len(waiting) >= self.limits.places:
+        if lane != "shared" and len(waiting) >= self.limits.places and not self._make_room(lane, source, waiting):
             return Reply(QUEUE_FULL, f"fetches waiting: got {len(waiting)}, want fewer; try later", MAX_WAIT_S)
         if lane == "listed":
             self._chips.take(item.chip, now)
@@ -191,6 +193,18 @@ class Wants:
             self._tenants.take(tenant, now)
         want = self._waiting[item] = Want(item, lane, tenant, source, now)
         return Reply("", "it will be fetched", self._estimate(want, now))
+
+    def _make_room(self, lane: Lane, source: str, waiting: list[Want]) -> bool:
+        """Take the newest place of the source that holds most listed ones, if the caller holds fewer by more than one."""
+        if lane != "listed":
+            return False
+        held = Counter(want.source for want in waiting)
+        most, count = held.most_common(1)[0]
+        given_up = next((want for want in reversed(waiting) if want.source == most and not want.running), None)
+        if given_up is None or count <= held[source] + 1:
+            return False
+        del self._waiting[given_up.item]
+        return True
 
     def _lane(self, item: Item, now: float) -> Lane:
         if item.kind in SHARED:
@@ -255,9 +269,16 @@ class Wants:
         ready = [w for w in self._waiting.values() if w.item.vendor == vendor and not w.running]
         if not ready:
             return None
-        want = min(ready, key=lambda one: LANES.index(one.lane))
+        want = min(ready, key=self._turn)
         want.running = True
+        if want.lane == "listed":
+            self._served.put(want.source, now)
         return want
+
+    def _turn(self, want: Want) -> tuple[int, float]:
+        """Say whose turn it is: by lane, and among listed chips the source that was served longest ago; else as they came."""
+        served = self._served.get(want.source) if want.lane == "listed" else None
+        return LANES.index(want.lane), -math.inf if served is None else served
 
     def pause_left(self, vendor: str, now: float) -> float:
         """Return for how long that vendor wants to be left alone."""

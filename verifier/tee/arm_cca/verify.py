@@ -94,7 +94,7 @@ class CcaCollateral:
 Cca: TypeAlias = Subject[CcaToken, CcaCollateral]
 
 
-def needs(token: CcaToken, have: frozenset[str]) -> tuple[Need, ...]:
+def needs(token: CcaToken, have: Mapping[str, bytes]) -> tuple[Need, ...]:
     """Ask for the platform key's certificate, by implementation and instance, where none came along."""
     if "cpak" in have:
         return ()

@@ -38,7 +38,7 @@ class Collateral:
 AzureSubject: TypeAlias = Subject[Evidence, Collateral]
 
 
-def needs(evidence: Evidence, have: frozenset[str]) -> tuple[Need, ...]:
+def needs(evidence: Evidence, have: Mapping[str, bytes]) -> tuple[Need, ...]:
     """Ask for what the SNP report needs."""
     return snp.needs(evidence.report, have)
 

@@ -60,7 +60,7 @@ class Collateral:
 AzureSubject: TypeAlias = Subject[Evidence, Collateral]
 
 
-def needs(evidence: Evidence, have: frozenset[str]) -> tuple[Need, ...]:
+def needs(evidence: Evidence, have: Mapping[str, bytes]) -> tuple[Need, ...]:
     """Ask for what the TD quote needs."""
     return TDX.needs(evidence.td, have)
 

@@ -67,41 +67,54 @@ def embedded_pck(scheme: str, quote: Quote) -> Pck | None:
     return _pck_of(endorsement_id(scheme, "pck_chain"), data, b"")[1] if data else None
 
 
-def needs(scheme: str, quote: Quote, have: frozenset[str]) -> tuple[Need, ...]:
+def _known_pck(scheme: str, quote: Quote, have: Mapping[str, bytes]) -> Pck | None:
+    """Read the PCK certificate that the quote carries, or that stands beside it; ``None`` where there is none yet."""
+    data, along = _embedded(quote), _beside(quote, have)
+    return _pck_of(endorsement_id(scheme, "pck_chain"), data, along)[1] if data or along else None
+
+
+def _beside(quote: Quote, have: Mapping[str, bytes]) -> bytes:
+    # A chain beside a quote that carries a whole one is not asked for and not read.
+    return b"" if quote.certification_type == layout.CERT_PCK_CHAIN else have.get("pck_chain") or b""
+
+
+def needs(scheme: str, quote: Quote, have: Mapping[str, bytes]) -> tuple[Need, ...]:
     """Ask for what the verifier's own sources have to answer: design.md section 5, "Collateral".
 
-    A quote without a PCK chain (certification data of types 1 to 3) names neither FMSPC nor CA: the keys of what depends on
-    them then are ``<tee>-of-<PCK key>`` and ``of-<PCK key>``, for a source that looks at the PCK chain of that key.
+    A quote without a PCK chain (certification data of types 1 to 3) names neither FMSPC nor CA: what they are the keys of is
+    asked for once the chain is there, which ``opens`` it.
     """
     tee = "tdx" if quote.tee_type == layout.TEE_TDX else "sgx"
-    pck = embedded_pck(scheme, quote)
+    pck = _known_pck(scheme, quote, have)
     asked: list[Need] = []
+    if quote.certification_type != layout.CERT_PCK_CHAIN and "pck_chain" not in have:
+        asked.append(Need("pck_chain", "intel.pck-chain", pck_key(quote, pck), opens=pck is None))
     if pck is not None:
-        info_key, ca_key = f"{tee}-{pck.fmspc}", str(ca_of(pck.certificate))
-        lacks_issuer = quote.certification_type == layout.CERT_PCK_LEAF
-    else:
-        key = pck_key(quote)
-        info_key, ca_key, lacks_issuer = f"{tee}-of-{key}", f"of-{key}", True
-    if lacks_issuer and "pck_chain" not in have:
-        asked.append(Need("pck_chain", "intel.pck-chain", pck_key(quote)))
-    return (
-        *asked,
-        Need("tcb_info", "intel.tcb-info", info_key),
-        Need("tcb_info_chain", "intel.tcb-info-chain", info_key),
+        asked += [
+            Need("tcb_info", "intel.tcb-info", f"{tee}-{pck.fmspc}"),
+            Need("tcb_info_chain", "intel.tcb-info-chain", f"{tee}-{pck.fmspc}"),
+        ]
+    asked += [
         Need("qe_identity", "intel.qe-identity", tee),
         Need("qe_identity_chain", "intel.qe-identity-chain", tee),
-        Need("pck_crl", "intel.pck-crl", ca_key),
-        Need("root_crl", "intel.root-crl", "sgx-root"),
-    )
+    ]
+    if pck is not None:
+        asked.append(Need("pck_crl", "intel.pck-crl", str(ca_of(pck.certificate))))
+    return (*asked, Need("root_crl", "intel.root-crl", "sgx-root"))
 
 
-def pck_key(quote: Quote) -> str:
-    """Name the PCK certificate of a platform: QE identifier, CPUSVN, PCESVN as in the quote, PCEID, all hex."""
-    qe_id = quote.user_data[:16].hex()
-    named = platform_id(quote)
-    if named is None:
-        return f"{qe_id}-{quote.qe_report.cpusvn.hex()}-unknown-unknown"
-    return f"{qe_id}-{named.cpusvn.hex()}-{named.pcesvn.hex()}-{named.pceid.hex()}"
+def pck_key(quote: Quote, pck: Pck | None = None) -> str:
+    """Name the PCK certificate of a platform: QE identifier, CPUSVN, PCESVN as in the quote, PCEID, all hex.
+
+    ``pck``: the certificate that a quote of type 4 carries alone; it says itself what it was issued for.
+    """
+    qe_id, named = quote.user_data[:16].hex(), platform_id(quote)
+    if named is not None:
+        return f"{qe_id}-{named.cpusvn.hex()}-{named.pcesvn.hex()}-{named.pceid.hex()}"
+    if pck is not None:
+        # Numbers are little-endian in a quote, and the certificate writes PCEID the other way round.
+        return f"{qe_id}-{pck.cpusvn.hex()}-{pck.pcesvn.to_bytes(2, 'little').hex()}-{pck.pceid[::-1].hex()}"
+    return f"{qe_id}-unknown"
 
 
 def crl_der(data: bytes, check_id: str, what: str) -> bytes:
@@ -148,9 +161,7 @@ def _pck_of(check_id: str, embedded: bytes, given: bytes) -> tuple[tuple[Certifi
 
 def collate(scheme: str, quote: Quote, given: Mapping[str, bytes]) -> DcapCollateral:
     """Read endorsements and collateral; ``MalformedEvidence('<scheme>.endorsement.<name>')``. Cached by their bytes."""
-    # A chain beside a quote that carries a whole one is not asked for and not read.
-    along = b"" if quote.certification_type == layout.CERT_PCK_CHAIN else given.get("pck_chain")
-    return _collate(scheme, _embedded(quote), along or b"", *(given.get(name) for name in NAMES[1:]))
+    return _collate(scheme, _embedded(quote), _beside(quote, given), *(given.get(name) for name in NAMES[1:]))
 
 
 def read_documents(scheme: str, given: Mapping[str, bytes]) -> DcapCollateral:

@@ -55,12 +55,12 @@ class Collateral:
 GcpSubject: TypeAlias = Subject[Evidence, Collateral]
 
 
-def needs(evidence: Evidence, have: frozenset[str]) -> tuple[Need, ...]:
+def needs(evidence: Evidence, have: Mapping[str, bytes]) -> tuple[Need, ...]:
     """Ask for what the CPU's report needs, under names that carry its scheme's."""
     if evidence.cpu is None:
         return ()
     scheme, prefix = evidence.cpu.scheme, prefix_of(evidence.cpu.scheme)
-    own = frozenset(name.removeprefix(prefix) for name in have if name.startswith(prefix))
+    own = stripped(scheme, have)
     return tuple(replace(need, name=prefix + need.name) for need in scheme.needs(evidence.cpu.evidence, own))
 
 

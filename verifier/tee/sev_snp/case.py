@@ -133,7 +133,7 @@ def _judge(files: CaseFiles) -> CaseVerdict:
     report_data = _hex(files, "report_data", 64)
     report = _report(files)
     given = _given(files)
-    for need in needs(report, frozenset(given)):
+    for need in needs(report, given):
         if need.name in ("vcek", "vlek", "ask"):
             raise CannotDecide(f"sev-snp.endorsement.{need.name}", f"{need.name}: got nothing, want it in the case")
     if files.crl_required and "crl" not in given:

@@ -92,19 +92,23 @@ def vek_name(report: Report) -> str:
     return "vlek" if report.signing_key == layout.SIGNING_VLEK else "vcek"
 
 
-def needs(report: Report, have: frozenset[str]) -> tuple[Need, ...]:
+def needs(report: Report, have: Mapping[str, bytes]) -> tuple[Need, ...]:
     """Ask for what did not come with the evidence, and for the ARK's CRL, which never may.
 
-    A version 2 report does not name its product: both CRLs that it could fall under are asked for, and the check demands
-    the right one.
+    A version 2 report does not name its product: its certificate does, and so ``opens`` the intermediate's name. Both CRLs that
+    it could fall under are asked for, and the check demands the right one.
     """
     kind = vek_name(report)
-    product = report.product or "unknown"
+    product = report.product
     asked: list[Need] = []
     if kind not in have:
         chip = report.chip_id.hex() if kind == "vcek" else "vlek"
-        asked.append(Need(kind, f"sev-snp.{kind}", f"{product}-{chip}-{report.reported_tcb.hex()}"))
-    if "ask" not in have:
+        key = f"{product or 'unknown'}-{chip}-{report.reported_tcb.hex()}"
+        asked.append(Need(kind, f"sev-snp.{kind}", key, opens=product is None))
+    elif product is None and "ask" not in have:
+        vek = collate(report, {kind: have[kind]}).vek
+        product = None if vek is None else vek.product
+    if "ask" not in have and product is not None:
         asked.append(Need("ask", "sev-snp.ask", f"{product}-{kind}"))
     if report.product is not None:
         asked.append(Need("crl", "sev-snp.crl", report.product))

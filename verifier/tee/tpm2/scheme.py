@@ -59,7 +59,7 @@ def _ima_claims(evidence: Evidence, ima: MeasurementList) -> dict[str, Any]:
     }
 
 
-def _needs(evidence: Evidence, _given: frozenset[str]) -> tuple[Need, ...]:
+def _needs(evidence: Evidence, _given: Mapping[str, bytes]) -> tuple[Need, ...]:
     return (Need(name=AK_NEED, kind=AK_KIND, key=evidence.ak_name.hex()),)
 
 

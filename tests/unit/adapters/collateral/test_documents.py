@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -17,7 +18,7 @@ from attester.simulated.intel import ForgedIntel
 from attester.simulated.nvidia_gpu import ForgedNvidia
 from attester.simulated.nvidia_ocsp import ocsp_documents
 from attester.simulated.sev_snp import ForgedAmd
-from verifier.adapters.collateral.documents import BadDocument, Facts, inspect, is_of_anchor
+from verifier.adapters.collateral.documents import BadDocument, Facts, inspect, is_of_anchor, issuer_of
 from verifier.adapters.collateral.door import Door, DoorKeeper, _short
 from verifier.adapters.collateral.items import KINDS, Item, item
 from verifier.adapters.collateral.replies import Reply
@@ -53,9 +54,29 @@ def test_every_kind_has_a_wholesome_example_here() -> None:
     for of, (body, chain) in GOOD.items():
         facts = inspect(of, body, chain)
         assert facts.issued <= NOW <= facts.expires
+        issuer = CHIP.ask() if of.kind == "sev-snp.vcek" else chain
         # A bare PCK CRL comes without the certificates that say whose it is: nobody vouches for it yet.
-        assert is_of_anchor(of, body, ANCHORS, chain) == (of.kind != "intel.pck-crl")
-        assert of.kind == "sev-snp.vcek" or not is_of_anchor(of, body, (), chain)
+        assert is_of_anchor(of, body, ANCHORS, issuer) == (of.kind != "intel.pck-crl")
+        # Who issued the certificate that an OCSP answer is about, only the evidence says.
+        assert is_of_anchor(of, body, (), issuer) is (of.kind == "nvidia.ocsp")
+
+
+@pytest.mark.parametrize("of", [of for of in GOOD if of.kind in ("intel.tcb-info", "intel.qe-identity")], ids=str)
+def test_a_genuine_chain_does_not_vouch_for_a_document_that_its_signer_did_not_sign(of: Item) -> None:
+    """What a mirror could serve for ever: of the right form, under Intel's own certificates, and signed by nobody."""
+    body, chain = GOOD[of]
+    raised = re.sub(rb'("tcbEvaluationDataNumber": ?)\d+', rb"\g<1>99", body)
+    assert raised != body
+    assert inspect(of, raised, chain).rank[0] == 99
+    assert not is_of_anchor(of, raised, ANCHORS, chain)
+
+
+def test_a_chips_certificate_stands_under_the_intermediate_of_its_product_or_is_none() -> None:
+    of, (body, _chain) = next((of, good) for of, good in GOOD.items() if of.kind == "sev-snp.vcek")
+    other = ForgedAmd("Turin", now=NOW)
+    assert not is_of_anchor(of, body, ANCHORS)
+    assert not is_of_anchor(of, body, (*ANCHORS, other.anchor()), other.ask())
+    assert issuer_of(of, body) == made("sev-snp.ask", "Milan-vcek")
 
 
 @settings(max_examples=400)

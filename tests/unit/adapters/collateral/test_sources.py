@@ -27,7 +27,7 @@ from verifier.adapters.sql import SqlStore, open_store
 from verifier.core.errors import CannotDecide
 from verifier.core.ports import TrustRow
 from verifier.core.x509 import parse_certificate
-from verifier.tee.base import Need
+from verifier.tee.base import Need, gather
 from verifier.tee.registry import SCHEMES
 from verifier.tee.sev_snp.decode import read_vek
 
@@ -223,7 +223,7 @@ def test_an_older_evaluation_than_was_ever_used_is_not_used(source: Callable[...
 
     with pytest.raises(CannotDecide) as caught:
         source().get("tdx", "default", INTEL_NEEDS)
-    assert caught.value.check_id == "tdx.endorsement.tcb-info"
+    assert caught.value.check_id == "tdx.endorsement.tcb_info"
 
 
 def test_a_version_2_report_gets_the_intermediate_that_issued_its_certificate(
@@ -232,9 +232,12 @@ def test_a_version_2_report_gets_the_intermediate_that_issued_its_certificate(
     vcek = Need("vcek", "sev-snp.vcek", f"unknown-{CHIP.hwid.hex()}-{CHIP.tcb.hex()}")
     keep(cache, vcek, CHIP.vek())
     keep(cache, Need("ask", "sev-snp.ask", "Milan-vcek"), CHIP.ask())
-    needs = [vcek, Need("ask", "sev-snp.ask", "unknown-vcek")]
+    crl = keep(cache, CRL, CHIP.crl()).body
+    scheme, made = SCHEMES["sev-snp"], source()
+    report = scheme.decode({"report": CHIP.report(report_data=bytes(64), version=2)})
 
-    assert source().get("sev-snp", "default", needs) == {"vcek": CHIP.vek(), "ask": CHIP.ask()}
+    found = gather(scheme, report, {}, lambda needs: made.get("sev-snp", "default", needs))
+    assert found == {"vcek": CHIP.vek(), "ask": CHIP.ask(), "crl": crl}
 
 
 def test_listed_chips_are_read_anew_when_the_trust_documents_change(store: SqlStore) -> None:

@@ -223,3 +223,54 @@ def test_whatever_comes_no_lane_outgrows_its_places_and_one_vendor_has_one_call(
         assert counts["amd", "open"] <= 10
         assert counts["amd", "listed"] <= 10
         assert counts["amd", "shared"] <= 12
+
+
+FLEET = frozenset(f"{number:0128x}" for number in range(1, 200))
+
+
+def fleet_queue(**limits: int) -> Wants:
+    return Wants(Limits(**limits), {"amd": 1.0}, listed=FLEET)
+
+
+def of_fleet(number: int) -> Item:
+    return vcek(0, chip=f"{number:0128x}", tcb=number)
+
+
+def test_who_knows_many_listed_ids_cannot_fill_the_listed_lane() -> None:
+    """Made-up TCBs of a hundred listed chips, from one address; then a machine of the fleet comes from another."""
+    wants = fleet_queue(places=10)
+    replies = [wants.ask(of_fleet(number), "default", "192.0.2.66", 0.0) for number in range(1, 101)]
+    assert [reply.check_id for reply in replies[:11]] == [""] * 10 + [QUEUE_FULL]
+
+    for number in range(101, 106):
+        assert wants.ask(of_fleet(number), "default", "192.0.2.1", 0.0).check_id == ""
+    # Both have as many: nobody is turned out any more, whoever asks.
+    assert wants.ask(of_fleet(106), "default", "192.0.2.1", 0.0).check_id == QUEUE_FULL
+    assert wants.ask(of_fleet(7), "default", "192.0.2.66", 0.0).check_id == QUEUE_FULL
+    assert wants.waiting()["amd", "listed"] == 10
+
+
+def test_sources_of_listed_chips_take_turns() -> None:
+    wants = fleet_queue(places=20)
+    for number in range(1, 11):
+        wants.ask(of_fleet(number), "default", "192.0.2.66", 0.0)
+    for number in (101, 102):
+        wants.ask(of_fleet(number), "default", "192.0.2.1", 1.0)
+
+    order = []
+    for moment in range(5):
+        want = wants.take("amd", 10.0 + moment)
+        assert want is not None
+        order.append(want.source[-2:])
+        wants.done(want.item)
+    assert order == ["66", ".1", "66", ".1", "66"]
+
+
+def test_what_is_being_fetched_is_never_given_up() -> None:
+    wants = fleet_queue(places=2)
+    for number in (1, 2):
+        wants.ask(of_fleet(number), "default", "192.0.2.66", 0.0)
+    running = wants.take("amd", 0.0)
+    assert running is not None
+    wants.ask(of_fleet(3), "default", "192.0.2.1", 0.0)
+    assert wants.ask(running.item, "default", "192.0.2.66", 0.0).detail == "it is being fetched"

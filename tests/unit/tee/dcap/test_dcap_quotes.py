@@ -89,8 +89,7 @@ def test_an_inner_length_fits_its_outer_one(name: str, by: int) -> None:
 
 def test_needs_name_platform_ca_and_tee() -> None:
     asked = {
-        need.name: (need.kind, need.key)
-        for need in needs("tdx", _decode(INTEL.quote("tdx", report_data=DATA)), frozenset())
+        need.name: (need.kind, need.key) for need in needs("tdx", _decode(INTEL.quote("tdx", report_data=DATA)), {})
     }
     assert asked == {
         "tcb_info": ("intel.tcb-info", f"tdx-{INTEL.fmspc}"),
@@ -100,7 +99,7 @@ def test_needs_name_platform_ca_and_tee() -> None:
         "pck_crl": ("intel.pck-crl", "platform"),
         "root_crl": ("intel.root-crl", "sgx-root"),
     }
-    processor = needs("sgx", _decode(PROCESSOR.quote("sgx", report_data=DATA)), frozenset())
+    processor = needs("sgx", _decode(PROCESSOR.quote("sgx", report_data=DATA)), {})
     assert {need.key for need in processor if need.kind == "intel.pck-crl"} == {"processor"}
 
 
@@ -110,10 +109,23 @@ def test_a_quote_without_a_chain_asks_for_it_by_what_the_quote_says() -> None:
     assert named is not None
     key = f"{quote.user_data[:16].hex()}-{named.cpusvn.hex()}-{named.pcesvn.hex()}-{named.pceid.hex()}"
     assert pck_key(quote) == key
-    asked = {need.kind: need.key for need in needs("sgx", quote, frozenset())}
-    assert asked["intel.pck-chain"] == key
-    assert (asked["intel.tcb-info"], asked["intel.pck-crl"]) == (f"sgx-of-{key}", f"of-{key}")
-    assert "intel.pck-chain" not in {need.kind for need in needs("sgx", quote, frozenset({"pck_chain"}))}
+    first = {need.kind: need for need in needs("sgx", quote, {})}
+    assert first["intel.pck-chain"].key == key
+    # Neither FMSPC nor CA is known before the chain is there: it opens what they are the keys of.
+    assert [kind for kind, need in first.items() if need.opens] == ["intel.pck-chain"]
+    assert first.keys() == {"intel.pck-chain", "intel.qe-identity", "intel.qe-identity-chain", "intel.root-crl"}
+    then = {need.kind: need.key for need in needs("sgx", quote, {"pck_chain": INTEL.pck_chain()})}
+    assert "intel.pck-chain" not in then
+    assert (then["intel.tcb-info"], then["intel.pck-crl"]) == (f"sgx-{INTEL.fmspc}", "platform")
+
+
+def test_a_quote_with_the_pck_certificate_alone_asks_for_its_chain_by_what_that_says() -> None:
+    shapes = (layout.CERT_PCK_LEAF, layout.CERT_PPID_RSA_3072)
+    leaf, named = (_decode(INTEL.quote("sgx", report_data=DATA, shape=Shape(certification=one))) for one in shapes)
+    asked = {need.kind: need for need in needs("sgx", leaf, {})}
+    assert asked["intel.pck-chain"].key == pck_key(named)
+    assert asked["intel.tcb-info"].key == f"sgx-{INTEL.fmspc}"
+    assert not any(need.opens for need in asked.values())
 
 
 @pytest.mark.parametrize("tee", ["sgx", "tdx"])

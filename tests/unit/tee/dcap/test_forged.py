@@ -119,7 +119,7 @@ def test_an_envelope_is_what_the_scheme_takes(tee: Tee) -> None:
 @pytest.mark.parametrize("intel", [INTEL, PROCESSOR], ids=["platform", "processor"])
 def test_answers_stand_under_what_is_asked_for(tee: Tee, intel: ForgedIntel) -> None:
     scheme, answers, found = SCHEMES[tee], intel.answers(tee), intel.collateral(tee)
-    needs = scheme.needs(scheme.decode({"quote": intel.quote(tee, report_data=bytes(64))}), frozenset())
+    needs = scheme.needs(scheme.decode({"quote": intel.quote(tee, report_data=bytes(64))}), {})
     assert {need.name: answers[need.kind, need.key] for need in needs} == found
 
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,21 +132,29 @@ def test_the_layouts_differ_only_where_versions_do() -> None:
     assert {n for n in names[5] - names[4] if "reserved" not in n} == {"launch_mit_vector", "current_mit_vector"}
 
 
-def _needs(amd: ForgedAmd, have: frozenset[str], version: int | None = None) -> list[tuple[str, str, bool]]:
+def _needs(amd: ForgedAmd, have: Mapping[str, bytes], version: int | None = None) -> list[tuple[str, str, bool]]:
     report = decode({"report": amd.report(report_data=DATA, version=version)})
     return [(need.name, need.key, need.required) for need in SCHEME.needs(report, have)]
 
 
 def test_what_did_not_come_along_is_asked_for_and_the_crl_always() -> None:
     tcb = MILAN.tcb.hex()
-    assert _needs(MILAN, frozenset({"vcek", "ask"})) == [("crl", "Milan", True)]
-    assert _needs(MILAN, frozenset()) == [
+    assert _needs(MILAN, {"vcek": b"", "ask": b""}) == [("crl", "Milan", True)]
+    assert _needs(MILAN, {}) == [
         ("vcek", f"Milan-{MILAN.hwid.hex()}-{tcb}", True),
         ("ask", "Milan-vcek", True),
         ("crl", "Milan", True),
     ]
-    assert [need[0] for need in _needs(VLEK, frozenset({"vcek", "ask"}))] == ["vlek", "crl"]
-    assert _needs(MILAN, frozenset({"vcek", "ask"}), 2) == [("crl", "Milan", False), ("genoa_crl", "Genoa", False)]
+    assert [need[0] for need in _needs(VLEK, {"vcek": b"", "ask": b""})] == ["vlek", "crl"]
+
+
+def test_a_version_2_report_gets_its_intermediates_name_from_its_certificate() -> None:
+    lists = [("crl", "Milan", False), ("genoa_crl", "Genoa", False)]
+    assert _needs(MILAN, {"vcek": b"", "ask": b""}, 2) == lists
+    assert _needs(MILAN, {}, 2) == [("vcek", f"unknown-{MILAN.hwid.hex()}-{MILAN.tcb.hex()}", True), *lists]
+    assert _needs(MILAN, {"vcek": MILAN.vek()}, 2) == [("ask", "Milan-vcek", True), *lists]
+    report = decode({"report": MILAN.report(report_data=DATA, version=2)})
+    assert [need.name for need in SCHEME.needs(report, {}) if need.opens] == ["vcek"]
 
 
 def test_an_instance_is_its_chip_and_under_a_vlek_its_launch() -> None:
