@@ -314,6 +314,8 @@ def _unwanted() -> list[Vector]:
     firmware = EVERYTHING["aws-nitrotpm.firmware.pcrs"]
     few = Selection.of(SHA384.id, tuple(range(8)))
     eight = quoted(selections=(few,), pcr_digest=_digest(few))
+    but_seven = Selection.of(SHA384.id, tuple(i for i in EVERY_PCR if i != 7))
+    unsaid = quoted(selections=(but_seven,), pcr_digest=_digest(but_seven))
     insecure = ForgedNitroTpm(now=NOW, tpm=MACHINE.tpm).booted(measured_boot((SHA256, SHA384), secure_boot=b"\x00"))
     config = {"digest": CONFIG.hex(), "pcr": 15}
     return [
@@ -325,6 +327,7 @@ def _unwanted() -> list[Vector]:
         no("secure-boot-off", "firmware.secure-boot", value=True, machine=insecure),
         no("secure-boot-on-where-off-is-wanted", "firmware.secure-boot", value=False),
         no("secure-boot-without-a-log", "firmware.secure-boot", value=True, parts={"eventlog": None}),
+        no("secure-boot-not-quoted", "firmware.secure-boot", value=True, parts=unsaid),
         no("kernel-other", "workload.pcrs", {"8": _BANK["8"], "9": "11" * 48}),
         no("workload-not-quoted", "workload.pcrs", {"8": _BANK["8"]}, parts={**eight, "eventlog": None}),
         no("other-configuration", "config.extended", {"digest": "11" * 48, "pcr": 15}),

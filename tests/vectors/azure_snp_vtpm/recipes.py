@@ -199,6 +199,12 @@ def _malformed() -> list[Vector]:
         at("hcl-hash-type-4", 1228, 4),
         at("hcl-json-size-off", 1232, good[1232] ^ 1),
         at("hcl-padding-used", 2599, 1),
+        vector(
+            "hcl-json-beyond-its-end",
+            "malformed",
+            report,
+            hcl=snp.patched(snp.patched(good, 1216, (5020).to_bytes(4, "little")), 1232, (5000).to_bytes(4, "little")),
+        ),
         vector("claims-not-json", "malformed", claims, hcl=_raw(b"{")),
         vector("claims-not-utf8", "malformed", claims, hcl=_raw(b'{"keys":"\xff"}')),
         vector("claims-a-list", "malformed", claims, hcl=_raw(b"[]")),

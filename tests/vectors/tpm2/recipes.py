@@ -155,6 +155,8 @@ JUDGED: tuple[Vector, ...] = (
            machine=with_boot(measured_boot(secure_boot=b"\x00"))),
     judged("secure-boot-not-proven", "tpm2.firmware.secure-boot", True,  # noqa: FBT003
            parts=without_log(tpm().parts(NONCE, PCRS))),
+    judged("secure-boot-not-quoted", "tpm2.firmware.secure-boot", True,  # noqa: FBT003
+           parts=tpm().parts(NONCE, (0, 1, 8, 9, 15))),
     judged("workload-pcr-differs", "tpm2.workload.pcrs", {"9": _OTHER}),
     judged("workload-event-unexplained", _EVENTS, [rule(9, "end", KERNEL_EVENT)]),
     judged("workload-event-of-another-type", _EVENTS, [rule(8, "end", {**CMDLINE, "type": "EV_ACTION"})]),

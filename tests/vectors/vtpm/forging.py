@@ -184,6 +184,8 @@ def judged_vectors(forge: QuoteVectors) -> list[Vector]:
         forge.judged("firmware-without-log", "firmware.event-log", [rule(7, "separator", SECURE_BOOT_ON)], bare),
         forge.judged("secure-boot-off", "firmware.secure-boot", yes, off),
         forge.judged("secure-boot-not-proven", "firmware.secure-boot", yes, bare),
+        # The log says it of a register that nobody signed.
+        forge.judged("secure-boot-not-quoted", "firmware.secure-boot", yes, forge.quote(pcrs=(0, 1, 8, 9, 15))),
         forge.judged("workload-pcr-differs", "workload.pcrs", {"9": OTHER}),
         forge.judged("workload-event-unexplained", "workload.event-log", [rule(9, "end", KERNEL_EVENT)]),
         forge.judged("config-differs", "config.extended", {"digest": OTHER, "pcr": 15}),

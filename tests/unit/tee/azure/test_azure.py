@@ -140,3 +140,31 @@ def test_a_case_with_a_forged_intel_is_refused_by_the_quotes_own_checks() -> Non
     with pytest.raises(EvidenceRejected) as caught:
         TDX_CASE.judge(_tdx_case(evidence={"td_quote.bin": TDX_VM.td_quote()}))
     assert caught.value.check_id == "tdx.chain.root"
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMES))
+def test_no_other_vendors_root_vouches_for_an_ak(name: str) -> None:
+    """A composite is handed the anchors of all its parts: a vendor's root that is not the cloud's own counts for no AK."""
+    base = base_of(recipes_of(name).VECTORS)
+    theirs = [a for a in base.anchors if a.certificate_der == SNP_VM.ca.anchor().certificate_der]
+    assert theirs
+    as_a_vendors = tuple(dataclasses.replace(a, root="vendor") if a in theirs else a for a in base.anchors)
+    refused = dataclasses.replace(base, anchors=as_a_vendors)
+    assert run_vector(refused, SCHEMES[name]) == ("rejected", f"{name}.ak-cert.root")
+
+
+def test_a_paravisor_of_nothing_or_of_all_zero_is_never_right() -> None:
+    """The model refuses both; so does the rule, which nothing can switch off."""
+    base = base_of(recipes_of("azure-snp-vtpm").VECTORS)
+    verified = verify_vector(base, SNP)
+    (rule,) = (rule for rule in SNP.rules if rule.id == "azure-snp-vtpm.paravisor")
+    assert verified.evidence.report.id_key_digest == bytes(48)
+    wrong: tuple[Any, ...] = (
+        None,
+        [],
+        {},
+        {"kind": "measurement", "digests": []},
+        {"kind": "id-key", "digests": ["00" * 48]},
+        {"kind": "vmpl", "digests": ["00" * 48]},
+    )
+    assert not any(rule.judge(verified, expected).ok for expected in wrong)
