@@ -33,6 +33,7 @@ from verifier.tee.azure_tdx_vtpm.case import CASE as TDX_CASE
 from verifier.tee.azure_tdx_vtpm.scheme import SCHEME as TDX
 from verifier.tee.azure_tdx_vtpm.verify import TIED
 from verifier.tee.case import CaseFiles
+from verifier.tee.vtpm.akcert import own_anchors
 
 SCHEMES = {"azure-snp-vtpm": SNP, "azure-tdx-vtpm": TDX}
 
@@ -151,6 +152,11 @@ def test_no_other_vendors_root_vouches_for_an_ak(name: str) -> None:
     as_a_vendors = tuple(dataclasses.replace(a, root="vendor") if a in theirs else a for a in base.anchors)
     refused = dataclasses.replace(base, anchors=as_a_vendors)
     assert run_vector(refused, SCHEMES[name]) == ("rejected", f"{name}.ak-cert.root")
+
+
+def test_the_clouds_own_root_and_an_operators_vouch_for_an_ak() -> None:
+    private = dataclasses.replace(SNP_VM.ca.anchor(), root="private")
+    assert own_anchors((*SNP.anchors, private), ANCHORS) == (*ANCHORS, private)
 
 
 def test_a_paravisor_of_nothing_or_of_all_zero_is_never_right() -> None:
