@@ -98,6 +98,7 @@ class Derived:
     case: Case
     ids: frozenset[str] = frozenset()
     same_claims: bool = field(default=True)
+    kept: tuple[str, ...] = ()
 
     @property
     def expect(self) -> str:
@@ -137,9 +138,10 @@ def valid(case: Case, what: str, *, same_claims: bool = True) -> Derived:
     return Derived(f"{case.platform}/{case.name}: {what}", case.copy(), same_claims=same_claims)
 
 
-def invalid(case: Case, what: str, *ids: str, same_claims: bool = False) -> Derived:
-    """State which checks name the fault."""
-    return Derived(f"{case.platform}/{case.name}: {what}", case.copy(), frozenset(ids), same_claims=same_claims)
+def invalid(case: Case, what: str, *ids: str, same_claims: bool = False, kept: tuple[str, ...] = ()) -> Derived:
+    """State which checks name the fault; ``kept``: the claims that hold all the same."""
+    name = f"{case.platform}/{case.name}: {what}"
+    return Derived(name, case.copy(), frozenset(ids), same_claims=same_claims, kept=kept)
 
 
 def pem(der: bytes, label: str = "CERTIFICATE", end: bytes = b"\n") -> bytes:

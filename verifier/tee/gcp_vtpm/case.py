@@ -6,6 +6,7 @@ event log. ``ak_pub.pem`` counts only as far as it is the certificate's key. The
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
 from cryptography import x509
@@ -62,13 +63,31 @@ def _ak_claims(files: CaseFiles) -> dict[str, Any]:
     return claims
 
 
-def _claims(files: CaseFiles) -> dict[str, Any]:
+def _quote_claims(files: CaseFiles) -> dict[str, Any]:
     quotes = [signed.quote for signed in quotes_of(files, NAME)]
     listed = [{"bank": _bank_of(q), "qualified_signer": q.qualified_signer.hex(), **quote_claims(q)} for q in quotes]
-    claims: dict[str, Any] = {"quotes": listed} if listed else {}
-    claims |= _ak_claims(files)
+    return {"quotes": listed} if listed else {}
+
+
+def _log_claims(files: CaseFiles) -> dict[str, Any]:
     log = log_of(files, NAME)
-    return claims if log is None else {**claims, "log": log_claims(log)}
+    return {} if log is None else {"log": log_claims(log)}
+
+
+_CLAIMS: Final = (_quote_claims, _ak_claims, _log_claims)
+
+
+def _claims(files: CaseFiles) -> dict[str, Any]:
+    return {name: value for part in _CLAIMS for name, value in part(files).items()}
+
+
+def _fallback(files: CaseFiles) -> dict[str, Any]:
+    """Say what can be read beside a file that cannot."""
+    said: dict[str, Any] = {}
+    for part in _CLAIMS:
+        with contextlib.suppress(MalformedEvidence, IncompleteCase):
+            said |= part(files)
+    return said
 
 
 def _judge(files: CaseFiles) -> CaseVerdict:
@@ -95,6 +114,7 @@ CASE: Final = CaseForm(
     policy_keys=POLICY_KEYS,
     claims=_claims,
     judge=_judge,
+    fallback_claims=_fallback,
     words=WORDS,
     bits=BITS,
     remedies=REMEDIES,

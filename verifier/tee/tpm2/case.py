@@ -8,6 +8,7 @@ The AK counts as it is given (``anchor: case-given``): ``ak_pub.pem`` by itself,
 from __future__ import annotations
 
 import binascii
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -176,13 +177,31 @@ def _bank_of(quote: Quote) -> str:
     return HASHES[quote.selections[0].algorithm].name if quote.selections else ""
 
 
-def _claims(files: CaseFiles) -> dict[str, Any]:
+def _quote_claims(files: CaseFiles) -> dict[str, Any]:
     quotes = [s.quote for s in signed_quotes(files.evidence)]
     listed = [{"bank": _bank_of(q), **quote_claims(q)} for q in quotes]
-    flat = {key: listed[0][key] for key in ("pcr_select", "pcr_digest", "extra_data")}
-    claims = {"quotes": listed, **flat, **_key_claims(files)}
+    return {"quotes": listed, **{key: listed[0][key] for key in ("pcr_select", "pcr_digest", "extra_data")}}
+
+
+def _log_claims(files: CaseFiles) -> dict[str, Any]:
     log = _log(files)
-    return claims if log is None else {**claims, "log": log_claims(log)}
+    return {} if log is None else {"log": log_claims(log)}
+
+
+_CLAIMS = (_quote_claims, _key_claims, _log_claims)
+
+
+def _claims(files: CaseFiles) -> dict[str, Any]:
+    return {name: value for part in _CLAIMS for name, value in part(files).items()}
+
+
+def _fallback(files: CaseFiles) -> dict[str, Any]:
+    """Say what can be read beside a file that cannot."""
+    said: dict[str, Any] = {}
+    for part in _CLAIMS:
+        with contextlib.suppress(MalformedEvidence, IncompleteCase):
+            said |= part(files)
+    return said
 
 
 def _log(files: CaseFiles) -> EventLog | None:
@@ -293,6 +312,7 @@ CASE = CaseForm(
     policy_keys=frozenset(("nonce", "allow_sha1_signature", "check_event_data")),
     claims=_claims,
     judge=_judge,
+    fallback_claims=_fallback,
     words=WORDS,
     remedies=REMEDIES,
 )
