@@ -68,6 +68,12 @@ def _settings() -> Path:
         "key_passphrase_file": str(_VERIFIER / "keys.passphrase"),
         "trust_dir": str(_TRUST),
         "private_anchor_dir": str(_VERIFIER / "anchors"),
+        # Root file systems are read-only: the default, a folder below the working one, could not be written. The volume has 16 MiB.
+        "collateral_dir": str(_VERIFIER / "collateral"),
+        "collateral_cache_mib": 4,
+        # This network has no way out, and a TPM needs none.
+        "kds_url": "",
+        "pcs_url": "",
     }
     path = _VERIFIER / "verifier.toml"
     # JSON's strings are TOML's as well.

@@ -190,7 +190,7 @@ def make_folder(path: Path) -> None:
 def write_whole(path: Path, data: bytes) -> None:
     """Replace a file in one step: a reader, and whoever starts after a kill or power loss, sees the old or the new one."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
