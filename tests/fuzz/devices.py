@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Literal
 
 from attester.simulated.arm_cca import ForgedArm, sign1
 from attester.simulated.nvidia_gpu import ForgedNvidia
+from attester.simulated.nvidia_ocsp import ForgedAnswer
 from verifier.core import cbor
-from verifier.core.errors import MalformedEvidence
+from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.core.x509chain import ChainCache
 from verifier.tee.arm_cca import layout as arm_layout
 from verifier.tee.arm_cca.decode import decode as decode_token
 from verifier.tee.arm_cca.decode import evidence_claims
+from verifier.tee.base import Subject
 from verifier.tee.case import CaseError, CaseFiles
 from verifier.tee.nvidia_gpu.case import CASE
+from verifier.tee.nvidia_gpu.decode import decode
+from verifier.tee.nvidia_gpu.verify import CHECKS, GpuCollateral, collate
 
 NOW = 1_790_000_000
 _ARM = ForgedArm(now=NOW)
@@ -35,6 +41,7 @@ def seeds() -> dict[str, bytes]:
     return {
         "nvidia-gpu-spdm-report": gpu["spdm_report"],
         "nvidia-gpu-cert-chain": gpu["cert_chain"],
+        "nvidia-gpu-ocsp": ForgedAnswer(gpu=_GPU, now=NOW).der(),
         "nvidia-gpu-case": b'[{"evidence": "EeAB"}]',
         "arm-cca-token": parts("arm-cca")["cca_token"],
         "arm-cca-realm-claims": cbor.encode(_ARM.realm_claims(bytes(64))),
@@ -47,6 +54,16 @@ def _case(data: bytes) -> None:
     files = CaseFiles("nvidia-gpu", {"spdm_report.json": data, "cert_chain.json": data}, {}, {}, NOW)
     with contextlib.suppress(MalformedEvidence, CaseError):
         CASE.claims(files)
+
+
+def _ocsp(data: bytes) -> None:
+    """An answer of NVIDIA's, read and judged as one about the device's own certificate."""
+    evidence = decode(parts("nvidia-gpu"))
+    subject = Subject(evidence, GpuCollateral(), (_GPU.anchor(),), NOW, ChainCache())
+    with contextlib.suppress(MalformedEvidence, CannotDecide, EvidenceRejected):
+        given = replace(subject, collateral=collate(evidence, {"ocsp_1": data}))
+        for check in CHECKS:
+            check.run(given)
 
 
 def _claims(which: Literal["platform", "realm"]) -> Callable[[bytes], None]:
@@ -69,6 +86,7 @@ def _signed(payload: bytes) -> bytes:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "nvidia-gpu-case": _case,
+    "nvidia-gpu-ocsp": _ocsp,
     "arm-cca-realm-claims": _claims("realm"),
     "arm-cca-platform-claims": _claims("platform"),
 }

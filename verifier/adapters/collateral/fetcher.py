@@ -343,7 +343,8 @@ def refresh_at(entry: Entry) -> int:
     due = facts.issued + (facts.expires - facts.issued) * 2 // 3
     # What was issued long before it was fetched is past that already: then half of what is left.
     due = max(due, entry.fetched + (facts.expires - entry.fetched) // 2) if due < entry.fetched else due
-    return min(due, entry.fetched + _MOST_AGE_S) if entry.item.kind in REQUIRED else due
+    tells_revocation = entry.item.kind in REQUIRED or entry.item.kind == NVIDIA_OCSP
+    return min(due, entry.fetched + _MOST_AGE_S) if tells_revocation else due
 
 
 def is_due(entry: Entry, now: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from verifier.adapters.collateral import items
 from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import BadDocument, inspect
+from verifier.adapters.collateral.fetcher import is_due
 from verifier.adapters.collateral.folder import Folder, check_of, looked_at_again, noun_of, plain
 from verifier.adapters.collateral.items import Item, Part, item_of
 from verifier.adapters.collateral.marks import MarkKeeper
@@ -73,6 +74,7 @@ class Collateral:
         missing = [need for need in needs if need.name not in found]
         if missing:
             self._miss(scheme, tenant, source, missing)
+        self._renew(tenant, source, [need for need in needs if need.kind == items.NVIDIA_OCSP], now)
         return found
 
     # -- what is at hand ------------------------------------------------------------------------------------------------
@@ -114,6 +116,15 @@ class Collateral:
         if entry is None or (own is not None and not _is_older(own, entry)):
             return own
         return entry.body if part == "body" else entry.chain
+
+    def _renew(self, tenant: str, source: str, needs: Sequence[Need], now: int) -> None:
+        """Have what only its users keep alive renewed ahead of its end; what is kept serves meanwhile."""
+        if self._cache is None:
+            return
+        kept = {need: self._cache.get(place[0], now) for need in needs if (place := item_of(need)) is not None}
+        due = [need for need, entry in kept.items() if entry is not None and is_due(entry, now)]
+        if due:
+            self._ask(tenant, source, due, anew=True)
 
     # -- what is not ----------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,23 @@ from cryptography.x509 import ocsp
 from attester.simulated.nvidia_gpu import ForgedNvidia
 from attester.simulated.nvidia_ocsp import ForgedAnswer, ocsp_documents
 from tests.support.ocsp_responder import OcspResponder, ocsp_responder
+from tests.support.service import MovedClock
 from verifier.adapters.clock import SystemClock
-from verifier.adapters.collateral.cache import Cache
+from verifier.adapters.collateral import Collateral
+from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import BadDocument, inspect
 from verifier.adapters.collateral.door import Door
 from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Unobserved
 from verifier.adapters.collateral.http import Client, Failed, Throttled
 from verifier.adapters.collateral.items import Item, item, item_of
 from verifier.adapters.collateral.nvidia import NvidiaOcsp, request_of
+from verifier.adapters.collateral.replies import Reply
 from verifier.adapters.collateral.wants import Limits
-from verifier.tee.base import Need
+from verifier.adapters.sql import open_store
+from verifier.core.x509chain import ChainCache
+from verifier.tee.base import Need, Subject, UnsafeUnbound, Verified, run_checks
 from verifier.tee.nvidia_gpu import SCHEME
-from verifier.tee.nvidia_gpu.verify import needs
+from verifier.tee.nvidia_gpu.verify import needs, revocation
 
 NOW = int(time.time())
 GPU = ForgedNvidia(seed=b"an OCSP device")
@@ -143,3 +148,55 @@ def test_a_revoked_one_is_kept_too() -> None:
     assert inspect(of, ForgedAnswer(gpu=GPU, now=NOW, status="revoked", reason=1).der()).expires > NOW
     with pytest.raises(BadDocument):
         inspect(of, b"<html>")
+
+
+class Asker:
+    """Writes down what is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Item, bool]] = []
+
+    def ask(self, tenant: str, source: str, wanted: Sequence[Item], *, anew: bool = False) -> Sequence[Reply]:
+        """Answer."""
+        assert (tenant, source) == ("acme", "192.0.2.9")
+        self.asked += [(of, anew) for of in wanted]
+        return [Reply("", "it will be fetched", 7) for _ in wanted]
+
+
+def test_what_nobody_has_is_asked_for_and_stops_nobody_and_what_grows_old_is_renewed_by_its_users(
+    tmp_path: Path,
+) -> None:
+    evidence, cache, asker, clock = (
+        SCHEME.decode(GPU.parts(bytes(32))),
+        Cache(tmp_path / "cache"),
+        Asker(),
+        MovedClock(),
+    )
+    opened = open_store(f"sqlite:///{tmp_path}/verifier.db")
+    collateral = Collateral(opened, {"nvidia-gpu": (GPU.anchor(),)}, clock, cache=cache, asker=asker)
+
+    def look() -> Verified[Any, Any]:
+        found = collateral.get("nvidia-gpu", "acme", needs(evidence, {}), source="192.0.2.9")
+        now = clock.now_ms() // 1000
+        subject = Subject(evidence, SCHEME.collate(evidence, found), (GPU.anchor(),), now, ChainCache())
+        return run_checks(SCHEME, subject, UnsafeUnbound())
+
+    try:
+        assert set(revocation(look()).values()) == {"not asked"}
+        assert asker.asked == [(of, False) for of in wanted()]
+
+        asker.asked.clear()
+        for of in wanted():
+            body = DOCUMENTS[of.kind, of.key]
+            assert cache.put(Entry(of, body, b"", "test", NOW, inspect(of, body)), NOW) == "stored"
+        assert set(revocation(look()).values()) == {"good"}
+        assert asker.asked == []
+
+        clock.offset_ms += 13 * 3600 * 1000
+        assert set(revocation(look()).values()) == {"good"}
+        assert asker.asked == [(of, True) for of in wanted()]
+
+        clock.offset_ms += 40 * 3600 * 1000
+        assert set(revocation(look()).values()) == {"not asked"}
+    finally:
+        opened.close()
