@@ -70,6 +70,12 @@ def _quote_bytes(case: Case) -> Iterator[Derived]:
         # How many zeros stand behind it is a claim of its own.
         yield valid(changed, what, same_claims=False)
     changed = base(platform, case.name)
+    changed.rename("quote.bin", "quote.dat")
+    yield valid(changed, "as quote.dat")
+    changed = base(platform, case.name)
+    changed.drop("quote.bin")
+    yield invalid(changed, "no quote", f"{platform}.decode.quote")
+    changed = base(platform, case.name)
     changed.put("quote.bin", exact + b"\0\0\1")
     yield invalid(changed, "bytes behind it that are not zero", f"{platform}.decode.quote")
 

@@ -71,6 +71,12 @@ def snp_forms() -> Iterator[Derived]:
             changed.evidence[name] = changed.collateral.pop(name)
         yield valid(changed, "certificates come with the evidence")
         changed = base(SNP, case.name)
+        chain = case.part("ask.pem") + case.part("ark.pem")
+        for name in ("ask.pem", "ark.pem"):
+            changed.put(name, chain)
+        changed.rename(vek, f"{stem}.pem", as_pem + chain)
+        yield valid(changed, "whole chains in each file")
+        changed = base(SNP, case.name)
         changed.drop("crl.pem")
         yield valid(changed, "without a CRL")
         changed.document["crl_required"] = True

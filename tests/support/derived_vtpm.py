@@ -96,6 +96,12 @@ def _certificate_forms(case: Case) -> Iterator[Derived]:
         changed = case.copy()
         changed.collateral[name] = changed.evidence.pop(name)
         yield valid(changed, "AK certificate as collateral")
+        changed = case.copy()
+        between = [n for n in case.collateral if "root" not in n and n.startswith(("gce_", "gcp_", "azure_"))]
+        chain = b"".join(pem(der_of(case.part(n))) for n in (name, *between))
+        changed.drop(*between)
+        changed.rename(name, "ak_cert.pem", chain)
+        yield valid(changed, "AK certificate with its chain in one file")
     for name in [n for n in case.collateral if "root" not in n and n.startswith(("gce_", "gcp_", "azure_"))]:
         der, stem = der_of(case.part(name)), name.rpartition(".")[0]
         for what, new, data in (

@@ -202,7 +202,8 @@ def judge_quote(
 
 
 def _quote(scheme: str, files: CaseFiles) -> bytes:
-    data = files.evidence.get("quote.bin")
+    named = {name.partition(".")[0]: data for name, data in files.evidence.items()}
+    data = files.evidence.get("quote.bin", named.get("quote"))
     if data is None:
         raise IncompleteCase(f"{scheme}.decode.quote", "evidence: got no quote.bin, want it")
     return data

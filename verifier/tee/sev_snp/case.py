@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from verifier.core.errors import CannotDecide, MalformedEvidence
 from verifier.core.rules import Finding
+from verifier.core.x509 import pem_blocks
 from verifier.core.x509chain import ChainCache
 from verifier.tee.base import Subject, UnsafeUnbound, Verified, run_checks
 from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
@@ -47,8 +48,19 @@ def _given(files: CaseFiles) -> dict[str, bytes]:
     given: dict[str, bytes] = {}
     for name, data in {**files.evidence, **files.collateral}.items():
         if found := _FILES.fullmatch(name.lower()):
-            given[_NAMES.get(found[1], found[1])] = data
+            given[_NAMES.get(found[1], found[1])] = _alone(found[1], data)
     return given
+
+
+def _alone(kind: str, data: bytes) -> bytes:
+    """Return the one certificate that a file is named after, where its source kept a chain in it (AMD's ``cert_chain``)."""
+    try:
+        blocks = pem_blocks(data, "CERTIFICATE")
+    except ValueError:
+        return data  # ``collate`` says what is wrong with it
+    if len(blocks) <= 1:
+        return data
+    return blocks[-1] if kind == "ark" else blocks[0]
 
 
 def _hex(files: CaseFiles, key: str, size: int) -> str | None:

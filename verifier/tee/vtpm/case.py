@@ -36,7 +36,7 @@ def ak_certificate(files: CaseFiles, scheme: str) -> Certificate | None:
     """Return the AK's certificate of a case, from evidence or collateral; PEM, or DER with or without padding."""
     for name, data in {**files.collateral, **files.evidence}.items():
         if _stem(name) == "ak_cert" and name.endswith(_CERTIFICATES):
-            return read_certificates(data, f"{scheme}.endorsement.ak_cert", name, most=1)[0]
+            return read_certificates(data, f"{scheme}.endorsement.ak_cert", name, most=_MOST)[0]
     return None
 
 
@@ -44,10 +44,12 @@ def ak_chain(files: CaseFiles, scheme: str, leaf: Certificate) -> AkChain:
     """Order the certificates of a case above the AK's. A file that holds none (a CRL, a key) is not one of them."""
     between: list[Certificate] = []
     for name, data in {**files.evidence, **files.collateral}.items():
-        if not name.endswith(_CERTIFICATES) or _stem(name) == "ak_cert" or "crl" in name or "_pub" in name:
+        if not name.endswith(_CERTIFICATES) or "crl" in name or "_pub" in name:
             continue
         try:
-            between += read_certificates(data, f"{scheme}.endorsement.ak_chain", name, most=_MOST)
+            read = read_certificates(data, f"{scheme}.endorsement.ak_chain", name, most=_MOST)
+            # Some sources keep the whole chain in the leaf's file.
+            between += read[1:] if _stem(name) == "ak_cert" else read
         except MalformedEvidence:
             # Certificates of the CPU's own chain lie in the same folder; if this one was needed, the chain ends before it.
             continue
