@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attester.simulated.bootlog import measured_boot
+from attester.simulated.bootlog import INITRD, measured_boot
 from tests.support.sources import constants_like_ids
 from tests.support.vectors import PartForm, Vector
 from tests.vectors.tpm2 import boot, measured
@@ -52,6 +52,7 @@ from tests.vectors.tpm2.forging import (
 from verifier.core.binding import BINDING_CHECK
 from verifier.core.encoding import canonical, sha256
 from verifier.tee.base import UnsafeUnbound
+from verifier.tee.tcg.layout import EV_IPL
 from verifier.tee.tpm2.collateral import encode_not_enrolled
 from verifier.tee.tpm2.layout import FIXED_TPM, RESTRICTED, encode_public, name_of, qualified_name
 
@@ -160,6 +161,8 @@ JUDGED: tuple[Vector, ...] = (
     judged("workload-pcr-differs", "tpm2.workload.pcrs", {"9": _OTHER}),
     judged("workload-event-unexplained", _EVENTS, [rule(9, "end", KERNEL_EVENT)]),
     judged("workload-event-of-another-type", _EVENTS, [rule(8, "end", {**CMDLINE, "type": "EV_ACTION"})]),
+    judged("workload-event-again-after-it-was-explained", _EVENTS, [rule(9, "end", KERNEL_EVENT, INITRD_EVENT)],
+           machine=with_boot(base_boot().add(9, EV_IPL, b"/initrd\x00", hashed=INITRD))),
     judged("workload-event-too-often", _EVENTS, [rule(9, "end", KERNEL_EVENT, {**INITRD_EVENT, "at_least": 2,
                                                                               "at_most": 2})]),
     judged("workload-register-not-quoted", _EVENTS, [rule(9, "end", KERNEL_EVENT, INITRD_EVENT)],
