@@ -132,6 +132,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             for left in (live.folder.path / "endorsements").rglob("*.der"):
                 left.unlink()
             live.start()
+            # The fetcher is another process, which may come up later than those that answer.
+            end = time.monotonic() + 60
+            while not (live.folder.path / "collateral" / "fetcher.sock").exists():
+                assert time.monotonic() < end, "no fetcher"
+                time.sleep(0.05)
             yield Place(live, vendor)
 
 
