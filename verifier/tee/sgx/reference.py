@@ -66,7 +66,7 @@ class WorkloadValues(Values):
 class Configured(Values):
     """CONFIGID holds the digest of the attester's configuration; ``minimum_configsvn`` its lowest version.
 
-    ``configid`` is the SHA-512 of the configuration, all 64 bytes and zeros, or whatever 64 bytes the loader was made to write. All zeros:
+    ``configid`` is the SHA-512 of the configuration, or whatever 64 bytes the loader was made to write. All zeros:
     the enclave takes no configuration from outside.
     """
 
