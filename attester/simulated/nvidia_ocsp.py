@@ -37,7 +37,7 @@ def _sha1(data: bytes) -> bytes:
     return hashlib.sha1(data).digest()  # noqa: S324 - names a certificate, as RFC 6960 does
 
 
-def responder_certificate(gpu: ForgedNvidia, issuer: str, now: int, **changes: Any) -> bytes:
+def responder_certificate(gpu: ForgedNvidia, issuer: str, now: int, /, **changes: Any) -> bytes:
     """Return the certificate of the responder that a CA of the chain certified; ``changes`` are arguments of ``forge_certificate``."""
     return forge_certificate(
         **{

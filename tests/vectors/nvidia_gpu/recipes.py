@@ -314,6 +314,8 @@ def _ocsp() -> list[Vector]:
     def responder(name: str, **changes: Any) -> Vector:
         return stale(name, certificate=responder_certificate(HOPPER, "provisioner", NOW, **changes))
 
+    higher = {"issuer": HOPPER.name_of("root"), "signer": ecdsa_sha384(HOPPER.key_of("root"))}
+    above = replace(good, certificate=responder_certificate(HOPPER, "provisioner", NOW, **higher))
     others = {"ocsp_1": ForgedAnswer(gpu=OTHER, now=NOW).der()}
     no, undecided = "rejected", "cannot-decide"
     return [
@@ -323,6 +325,7 @@ def _ocsp() -> list[Vector]:
             "ocsp-issuer-by-name", "accepted", "", replace(good, signed_by_issuer=True, by_key=False), values=required
         ),
         told("ocsp-named-by-sha384", "accepted", "", replace(good, hash_name="sha384"), values=required),
+        told("ocsp-responder-of-a-ca-above", "accepted", "", above, values=required),
         told("ocsp-unknown-and-nobody-asks", "accepted", "", replace(good, status="unknown")),
         vector("ocsp-one-missing-and-nobody-asks", answers={"ocsp_2": ocsp_answers(HOPPER, NOW)["ocsp_2"]}),
         told("device-revoked", no, revoked, replace(good, status="revoked")),
@@ -336,7 +339,10 @@ def _ocsp() -> list[Vector]:
         stale("ocsp-signed-by-a-stranger", key=stranger),
         stale("ocsp-signed-by-the-device", key=HOPPER.device_key, signed_by_issuer=True),
         stale("ocsp-responder-left-out", certificate=b""),
-        stale("ocsp-responder-of-another-ca", certificate=responder_certificate(HOPPER, "product", NOW)),
+        responder(
+            "ocsp-responder-of-the-device", issuer=HOPPER.name_of("device"), signer=ecdsa_sha384(HOPPER.device_key)
+        ),
+        responder("ocsp-responder-of-nobody", issuer=HOPPER.name_of("leaf")),
         responder("ocsp-responder-by-a-stranger", signer=ecdsa_sha384(stranger)),
         responder("ocsp-responder-by-the-device", signer=ecdsa_sha384(HOPPER.device_key)),
         responder("ocsp-responder-for-something-else", extensions=(key_usage(0), ocsp_signing("1.3.6.1.5.5.7.3.1"))),

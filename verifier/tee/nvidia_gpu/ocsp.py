@@ -4,8 +4,8 @@ RFC 6960. One answer for each certificate between leaf and root; the leaf was ma
 could revoke it. Requests carry no nonce, so that an answer serves until its nextUpdate; NVIDIA's own tools send one.
 
 Checked: the answer is about this certificate (issuer's name and key by hash, serial number), signed by the issuer or by a
-responder that the issuer certified for it (id-kp-OCSPSigning), with ECDSA, and in force. Not checked: whether the responder's own
-certificate was revoked, and whether a newer answer exists. Nothing here was tried against NVIDIA's service.
+responder that the issuer or a CA above it certified for it (id-kp-OCSPSigning), with ECDSA, and in force. Not checked: whether the
+responder's own certificate was revoked, and whether a newer answer exists. Nothing here was tried against NVIDIA's service.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def _undecided(place: int, path: Path, what: str) -> CannotDecide:
 
 
 def _signer(answer: Answer, path: Path, place: int, chains: ChainCache, now: int) -> Path:
-    """Return the verified chain down to whoever signed: the issuer itself, or a responder of its own making."""
+    """Return the verified chain down to whoever signed: the issuer itself, or a responder that a CA of the chain certified."""
     above = Path(path.anchor, path.certificates[:place], path.key[:place])
     if _is_named(answer, above.leaf):
         check_signatures(above, _IDS, chains, now)
@@ -236,7 +236,9 @@ def _signer(answer: Answer, path: Path, place: int, chains: ChainCache, now: int
     responder = next((one for one in answer.certificates if _is_named(answer, one)), None)
     if responder is None:
         raise _undecided(place, path, "responderID: got neither the issuer nor a certificate that came along")
-    delegated = Path(path.anchor, (*above.certificates, responder), (*above.key, responder.digest))
+    delegated = _delegated(responder, path, place)
+    if delegated is None:
+        raise _undecided(place, path, "responder: its issuer got another name, want a CA above the certificate")
     try:
         check_constraints(delegated, _IDS, _PROFILE)
         require_usage(responder, USAGE_DIGITAL_SIGNATURE, check_id=ENDORSEMENT)
@@ -248,6 +250,18 @@ def _signer(answer: Answer, path: Path, place: int, chains: ChainCache, now: int
     if not _may_answer(responder):
         raise _undecided(place, path, "responder: its certificate is not for OCSP signing (1.3.6.1.5.5.7.3.9)")
     return delegated
+
+
+def _delegated(responder: Certificate, path: Path, place: int) -> Path | None:
+    """Return the chain down to a responder from the nearest CA above the certificate that it names as its issuer.
+
+    RFC 6960 section 4.2.2.2 wants the direct issuer; NVIDIA's own verifier takes any CA of the chain above, each of which could have
+    made the issuer itself.
+    """
+    for depth in range(place, 0, -1):
+        if path.certificates[depth - 1].subject == responder.issuer:
+            return Path(path.anchor, (*path.certificates[:depth], responder), (*path.key[:depth], responder.digest))
+    return None
 
 
 def _is_named(answer: Answer, certificate: Certificate) -> bool:
