@@ -105,7 +105,7 @@ def compile_policy(parsed: Parsed, resolve: Resolve, schemes: Schemes) -> Compil
         unclaimed=_unclaimed(scheme, named, unmeasured),
         essential=_ESSENTIAL & {rule.trust_claim for rule in scheme.rules},
         exceptions=exceptions,
-        allows_debug=exceptions.get("allow_debug") not in (None, False),
+        allows_debug=any(exceptions.get(name) not in (None, False) for name in scheme.debug_exceptions),
         newest=_newest(named, found),
     )
 

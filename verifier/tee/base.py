@@ -184,6 +184,8 @@ class Scheme(Generic[E, C]):
     debug_status: Callable[[E], str]  # EAT dbgstat
     tcb_status: Callable[[Verified[E, C]], str] = field(default=lambda _verified: "NotApplicable")
     mandatory_rules: frozenset[str] = frozenset()
+    # Exceptions under which evidence that may be debugged would be let in: a policy that names one mints in simulated processes only.
+    debug_exceptions: frozenset[str] = frozenset({"allow_debug"})
     # What else of the challenge the evidence carries (Nitro: nonce and key; a composite: its parts' own digests).
     also_bound: Callable[[E], tuple[Carried, ...]] = field(default=lambda _evidence: ())
     # What the binder (the part that ``bound_value`` is read from) vouches for, in the order that the scheme declares.

@@ -78,3 +78,22 @@ def test_a_cpus_table_measures_by_what_is_in_it() -> None:
     assert not rtmrs.measures({"rtmrs": {"3": "11" * 48}})
     assert rules["sev-snp.id-key-digest"].measures({"id_key_digest": "11" * 48})
     assert not rules["sev-snp.id-key-digest"].measures({"id_key_digest": "00" * 48})
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMES))
+def test_a_policy_that_lets_in_what_may_be_debugged_says_so(name: str) -> None:
+    """By whatever name the scheme has for it: such a policy is told by the linter, and mints in simulated processes alone."""
+    scheme = SCHEMES[name]
+    fields = scheme.exceptions_model.model_fields.keys()
+    assert fields & scheme.debug_exceptions or not fields & {field for field in fields if "debug" in field}
+    for field in sorted(fields & scheme.debug_exceptions):
+        assert {"lint.debug"} <= {one.id for one in _excepting(name, {field: True})}
+        assert "lint.debug" not in {one.id for one in _excepting(name, {field: False})}
+
+
+def _excepting(name: str, exceptions: Mapping[str, Any]) -> list[Warned]:
+    *identities, policy = drafted(SCHEMES[name], with_configuration(name), {**excepted(name), **exceptions})
+    documents = [PlainDocument(f"t.yaml#{at}", one) for at, one in enumerate((*identities, policy), start=1)]
+    gathered = gather([parse_document(one, SCHEMES) for one in documents], {})
+    (compiled,) = compile_all(gathered, SCHEMES).values()
+    return lint(gathered, {("acme", "m"): compiled}, 0)

@@ -39,6 +39,7 @@ SCHEME: Final[Scheme[CcaToken, CcaCollateral]] = Scheme(
     root=verify.root_of,
     measurement=lambda verified, _matched: verified.evidence.realm.initial_measurement.hex(),
     instance=rules.instance,
+    debug_exceptions=frozenset({"allow_unsecured_lifecycle"}),
     debug_status=lambda token: "disabled-since-boot" if token.platform.is_secured else "enabled",
     software_classes=frozenset({"firmware"}),
     observe=rules.observe,
