@@ -176,6 +176,11 @@ def _malformed() -> list[Vector]:
     ]
 
 
+def _renamed(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a self-signed certificate that has the root's name over another key."""
+    return NITRO.authority("root", public_key=spki(key.public_key()), signer=ecdsa_sha384(key))
+
+
 def _chain() -> list[Vector]:
     no = "rejected"
     root, constraints = "aws-nitro.chain.root", "aws-nitro.chain.constraints"
@@ -197,6 +202,7 @@ def _chain() -> list[Vector]:
         vector("root-left-out", no, root, cabundle=bundle[1:]),
         vector("root-last", no, root, cabundle=[*bundle[1:], bundle[0]]),
         vector("something-above-the-root", no, root, cabundle=[LIKE_AWS.authority("root"), *bundle]),
+        vector("another-key-under-the-roots-name-above-it", no, root, cabundle=[_renamed(stranger), *bundle]),
         instance("is-no-ca", basic_constraints(ca=False), usual[1]),
         instance("may-not-sign", basic_constraints(ca=True), key_usage(USAGE_CRL_SIGN)),
         instance("unknown-critical", *usual, Extra("1.2.3.4", b"\x05\x00", critical=True)),

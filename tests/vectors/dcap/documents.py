@@ -305,6 +305,11 @@ def quoting_enclave(forge: Forge) -> list[Vector]:
             "qe-miscselect-wanted", shape=Shape(qe={"miscselect": 1}), collateral=forge.collateral(qe_identity=misc)
         ),
         forge.vector(
+            "qe-miscselect-beyond-the-mask",
+            shape=Shape(qe={"miscselect": 3}),
+            collateral=forge.collateral(qe_identity=misc),
+        ),
+        forge.vector(
             "qe-miscselect-swapped",
             "rejected",
             "qe-identity.miscselect",
