@@ -64,7 +64,8 @@ class Settings:
     intel_root_crl_url: str = INTEL_ROOT_CRL  # not used with a PCCS
     intel_tcb_update: Literal["early", "standard"] = "standard"
     intel_tcb_evaluation_number: int = 0  # TCB evaluation data number to ask for; 0: the newest of the set above
-    nvidia_ocsp_url: str = NVIDIA_OCSP  # NVIDIA's OCSP responder, or one in its place; "": never asked
+    # NVIDIA's OCSP responder (https://ocsp.ndis.nvidia.com), or one in its place; "": never asked. Not tried against the real one.
+    nvidia_ocsp_url: str = ""
     nvidia_ocsp_interval_s: float = 0.5
     workers: int = 0  # 0: one per core
     threads: int = 4

@@ -56,10 +56,12 @@ def test_the_environment_sets_them_too() -> None:
         load_settings(None, {**environment, "VAB_INTEL_TCB_UPDATE": "soon"})
 
 
-def test_all_vendors_are_asked_by_default_and_none_where_none_is_named() -> None:
-    assert [one.vendor.name for one in endpoints_of(BASE)] == ["amd", "intel", "nvidia"]
-    assert has_endpoints(replace(BASE, kds_url="", pcs_url=""))
-    assert not has_endpoints(replace(BASE, kds_url="", pcs_url="", nvidia_ocsp_url=""))
+def test_amd_and_intel_are_asked_by_default_nvidia_where_it_is_named_and_none_where_none_is() -> None:
+    assert [one.vendor.name for one in endpoints_of(BASE)] == ["amd", "intel"]
+    with_nvidia = replace(BASE, kds_url="", pcs_url="", nvidia_ocsp_url="https://ocsp.ndis.nvidia.com")
+    assert [one.vendor.name for one in endpoints_of(with_nvidia)] == ["nvidia"]
+    assert has_endpoints(with_nvidia)
+    assert not has_endpoints(replace(BASE, kds_url="", pcs_url=""))
 
 
 def test_a_process_for_forged_tees_asks_no_real_vendor() -> None:
