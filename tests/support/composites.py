@@ -109,7 +109,9 @@ class GpuComposite:
             self.vector("cpu-vouches-for-nothing", no, user_data, envelope=of(DIGEST)),
             self.vector("cpu-vouches-under-another-name", no, user_data, envelope=of(renamed)),
             self.vector("cpu-vouches-twice", no, user_data, envelope=of(twice)),
-            self.vector("gpu-of-another-machine", no, user_data, gpu=OTHER, envelope=of(vouching, gpu_envelope(OTHER, DIGEST))),
+            self.vector(
+                "gpu-of-another-machine", no, user_data, gpu=OTHER, envelope=of(vouching, gpu_envelope(OTHER, DIGEST))
+            ),
             self.vector("gpu-evidence-swapped-in", no, user_data, envelope=of(vouching, stale)),
             self.vector("gpu-evidence-of-another-challenge", no, user_data, envelope=of(stale_vouched, stale)),
             self.vector(
