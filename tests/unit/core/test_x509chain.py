@@ -144,7 +144,7 @@ def test_the_anchor_is_the_pinned_certificate_and_not_the_one_that_came_along() 
         "CA 0", "CA 0", pkcs1_sha384(KEYS[0]), spki(KEYS[0].public_key()), extensions=CA, validity=(0, NOW * 2)
     )
     leaf = _leaf(0, validity=(0, NOW * 2))
-    assert _verify((leaf, other)).certificates[0] is ROOT
+    assert _verify((leaf, other)).certificates[0].der == ROOT.der != other.der
     assert _refused((leaf, other), now=NOW + 2 * DAY) == "t.validity"
 
 
