@@ -202,6 +202,7 @@ VECTORS_KNOWN: Final = (
 )
 GO_KNOWN: Final = (
     theirs_alone("tdx-1 Processor CA", '"Intel SGX PCK Processor CA" is not expected'),
+    theirs_alone("tdx-3 root in the chain", "incomplete PCK Certificate chain found"),
     _ours_says(
         "tdx-2 bytes after the quote or after its certification data", "after the quote:", "more than its parts"
     ),
