@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from verifier.core.encoding import b64url, jwk_thumbprint, unb64url
-from verifier.core.errors import ConfigError, EvidenceRejected, MalformedEvidence, mismatch
-from verifier.core.jose import (
+from verifier.formats.encoding import b64url, jwk_thumbprint, unb64url
+from verifier.formats.errors import ConfigError, EvidenceRejected, MalformedEvidence, mismatch
+from verifier.formats.jose import (
     ANSWER_KEYS_TYPE,
     ANSWER_TYPE,
     JWE_ALG,

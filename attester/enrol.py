@@ -11,8 +11,8 @@ from attester.https import Client
 from attester.problems import VERIFIER_ANSWER, raise_problem
 from attester.providers import EnrollableProvider, EnrolmentIdentity
 from attester.settings import Trust
-from verifier.core.encoding import b64url, unb64url
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.encoding import b64url, unb64url
+from verifier.formats.errors import MalformedEvidence
 
 _OK = 200
 _DONE = frozenset({200, 201, 204})

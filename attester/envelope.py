@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from verifier.core.encoding import b64url
+from verifier.formats.encoding import b64url
 
 # verifier.core.wire.ENVELOPE_VERSION, which would cost an import of pydantic; a test holds the two together.
 ENVELOPE_VERSION = 1

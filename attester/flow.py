@@ -16,8 +16,8 @@ from attester.problems import VERIFIER_ANSWER, raise_problem
 from attester.providers import Provider
 from attester.settings import Trust
 from verifier.core.binding import NONCE_SIZE, BindingDigest, Context, binding_digest
-from verifier.core.encoding import b64url, p256_spki, unb64url
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.encoding import b64url, p256_spki, unb64url
+from verifier.formats.errors import MalformedEvidence
 
 _OK = 200
 

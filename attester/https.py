@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from verifier.core.errors import CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
 
 MAX_ANSWER = 4 * 1024 * 1024
 TIMEOUT_S = 20.0

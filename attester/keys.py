@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from verifier.core.encoding import b64url, jwk_thumbprint
+from verifier.formats.encoding import b64url, jwk_thumbprint
 
 # verifier.core.wire.REQUEST_TYPE, without its import of pydantic; a test holds the two together.
 REQUEST_TYPE = "vab-request+jws"

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 
 MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 FOLDER_NAME = "vault-attestation-bridge"

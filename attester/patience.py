@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
 
-from verifier.core.errors import BridgeError, CannotDecide
+from verifier.formats.errors import BridgeError, CannotDecide
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from attester.https import Reply
-from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
 
 # The design's form of check ids; what a server sends in another form is not repeated.
 _CHECK_ID = re.compile(r"[a-z0-9-]{1,40}(?:\.[a-z0-9_-]{1,60}){1,5}", re.ASCII)

@@ -16,8 +16,8 @@ from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from attester.providers import SIMULATED_FIXED, AkKind, Machine, SimulatedScheme
-from verifier.core.encoding import is_name
-from verifier.core.errors import ConfigError
+from verifier.formats.encoding import is_name
+from verifier.formats.errors import ConfigError
 
 _PCRS = range(24)
 _RESETTABLE = range(
@@ -73,7 +73,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_jwk(value: Any) -> bool:
-    from verifier.core.jose import p256_public_key
+    from verifier.formats.jose import p256_public_key
 
     try:
         p256_public_key(value if isinstance(value, dict) else {})

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from attester.memfile import MemoryFile
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 
 _FORWARDED = frozenset(
     {

@@ -17,7 +17,7 @@ from typing import Any
 from attester.answer import VaultPlace
 from attester.https import Client, Reply
 from attester.problems import VAULT_ANSWER, raise_vault_problem
-from verifier.core.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
 
 # Paths and mounts go into a URL as they stand: no escapes, no queries, no empty or dotted steps.
 _PATH = re.compile(r"[A-Za-z0-9_.=@~-]+(?:/[A-Za-z0-9_.=@~-]+)*", re.ASCII)

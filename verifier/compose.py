@@ -6,25 +6,25 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from verifier.adapters.anchors import load_anchors
 from verifier.adapters.challenges import ChallengeKeys
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral import Cache, Collateral
 from verifier.adapters.collateral.door import Door
 from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer
 from verifier.adapters.collateral.http import Client
-from verifier.adapters.collateral.kds import Kds
 from verifier.adapters.collateral.listed import ListedChips
-from verifier.adapters.collateral.nvidia import NvidiaOcsp
-from verifier.adapters.collateral.pcs import Pcs
 from verifier.adapters.collateral.wants import Limits
-from verifier.adapters.signer_file import KeyFile
+from verifier.adapters.keys.signer_file import KeyFile
 from verifier.adapters.sql.store import SqlStore, open_store
-from verifier.adapters.trust import TrustCatalogue, compile_into, load_demands
-from verifier.core.errors import ConfigError
+from verifier.adapters.trust.anchors import load_anchors
+from verifier.adapters.trust.documents import TrustCatalogue, compile_into, load_demands
+from verifier.adapters.vendors.amd import Kds
+from verifier.adapters.vendors.intel import Pcs
+from verifier.adapters.vendors.nvidia import NvidiaOcsp
 from verifier.core.ports import Clock, Store
 from verifier.core.settings import AMD_KDS, INTEL_PCS, NVIDIA_OCSP, SKEW_MS, Settings
-from verifier.core.x509chain import Anchor, ChainCache
+from verifier.formats.errors import ConfigError
+from verifier.formats.x509chain import Anchor, ChainCache
 from verifier.service import Parts
 from verifier.tee.registry import SCHEMES
 

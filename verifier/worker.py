@@ -25,14 +25,14 @@ from verifier.adapters.collateral.cache import Entry
 from verifier.adapters.collateral.fetcher import Fetcher
 from verifier.adapters.collateral.items import KINDS, REQUIRED
 from verifier.adapters.collateral.wants import Lane
+from verifier.adapters.end_with_parent import end_with_parent
 from verifier.adapters.logs import configure_logging
-from verifier.adapters.parent import end_with_parent
 from verifier.adapters.settings_source import load_settings
-from verifier.adapters.trust import compile_into, load_demands
+from verifier.adapters.trust.documents import compile_into, load_demands
 from verifier.compose import compose_fetcher, compose_store, open_keys
-from verifier.core.errors import CannotDecide, ConfigError
 from verifier.core.ports import Clock, Store
 from verifier.core.settings import Settings
+from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.service.parts import RotatingKeys
 from verifier.web import metrics
 

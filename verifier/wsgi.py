@@ -10,8 +10,8 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from verifier.adapters.end_with_parent import end_with_parent
 from verifier.adapters.logs import configure_logging
-from verifier.adapters.parent import end_with_parent
 from verifier.adapters.settings_source import load_settings
 from verifier.core.settings import Settings
 

@@ -10,7 +10,7 @@ import click
 
 from attester.cli.shared import attester_options, machine_of, run_command, session
 from verifier.core.console import Answer
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 
 if TYPE_CHECKING:
     from attester.providers import EnrollableProvider, EnrolmentIdentity, Provider

@@ -10,7 +10,7 @@ import click
 
 from attester.cli.shared import attester_options, machine_of, run_command, session
 from verifier.core.console import Answer
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 
 if TYPE_CHECKING:
     from attester.envelope import Envelope
@@ -65,7 +65,7 @@ def _with_report_data(provider: Provider, text: str) -> Envelope:
 
 def _nonce(text: str) -> bytes:
     from verifier.core.binding import NONCE_SIZE
-    from verifier.core.encoding import unb64url
+    from verifier.formats.encoding import unb64url
 
     try:
         nonce = unb64url(text)

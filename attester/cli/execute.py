@@ -12,7 +12,7 @@ import click
 
 from attester.cli.shared import attester_options, explained, output_path, session
 from verifier.core.console import Answer, run
-from verifier.core.errors import BridgeError, ConfigError
+from verifier.formats.errors import BridgeError, ConfigError
 
 if TYPE_CHECKING:
     from attester.supervise import Remover

@@ -20,7 +20,7 @@ import click
 
 from attester.providers import SimulatedScheme
 from verifier.core.console import FORMAT_OPTION, Answer, failure, run
-from verifier.core.errors import BridgeError, ConfigError
+from verifier.formats.errors import BridgeError, ConfigError
 
 if TYPE_CHECKING:
     from attester.answer import Opened

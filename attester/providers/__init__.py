@@ -14,7 +14,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from attester.envelope import Envelope
 from verifier.core.binding import BindingDigest
-from verifier.core.errors import CannotDecide, ConfigError
+from verifier.formats.errors import CannotDecide, ConfigError
 
 # The one id under which an outside configuration is refused, whatever the machine (design.md section 4).
 MEASURED_CHECK = "attester.config.measured"

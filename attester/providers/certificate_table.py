@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 
-from verifier.core.reader import Reader
+from verifier.formats.reader import Reader
 
 CHECK = "attester.configfs.auxblob"
 # GUID -> the endorsement's name in the envelope. Others (a CRL, a vendor's own) are not the attester's to hand over.

@@ -26,7 +26,7 @@ from attester.envelope import Envelope
 from attester.providers import MEASURED_CHECK, Machine
 from attester.providers.certificate_table import decode_certificate_table
 from verifier.core.binding import BindingDigest
-from verifier.core.errors import CannotDecide, EvidenceRejected, mismatch
+from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
 from verifier.tee.dcap import layout as dcap
 from verifier.tee.sev_snp import layout as snp
 

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from attester.envelope import Envelope
 from attester.providers import MEASURED_CHECK, SIMULATED_FIXED, EnrolmentIdentity, Machine
-from attester.simulated.bootlog import measured_boot
-from attester.simulated.tpm2 import make_tpm
+from forge.bootlog import measured_boot
+from forge.tpm2 import make_tpm
 from verifier.core.binding import BindingDigest
-from verifier.core.errors import CannotDecide, ConfigError, EvidenceRejected, mismatch
+from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected, mismatch
 
 if TYPE_CHECKING:
-    from attester.simulated.azure import ForgedAzure, ForgedAzureTdx
-    from attester.simulated.gcp_vtpm import ForgedGcp
+    from forge.azure import ForgedAzure, ForgedAzureTdx
+    from forge.gcp_vtpm import ForgedGcp
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ _Maker = Callable[[Machine, bytes, int], _Forged]
 
 def _snp(_machine: Machine, fixed: bytes, now: int) -> _Forged:
     """Forge a Milan chip's reports, with their certificates."""
-    from attester.simulated.sev_snp import ForgedAmd
+    from forge.sev_snp import ForgedAmd
 
     chip = ForgedAmd("Milan", now=now)
 
@@ -53,21 +53,21 @@ def _snp(_machine: Machine, fixed: bytes, now: int) -> _Forged:
 
 
 def _tdx(_machine: Machine, fixed: bytes, now: int) -> _Forged:
-    from attester.simulated.intel import ForgedIntel
+    from forge.intel import ForgedIntel
 
     intel = ForgedIntel(now=now)
     return _Forged(lambda digest: intel.envelope("tdx", digest, mrconfigid=fixed))
 
 
 def _sgx(_machine: Machine, fixed: bytes, now: int) -> _Forged:
-    from attester.simulated.intel import ForgedIntel
+    from forge.intel import ForgedIntel
 
     intel = ForgedIntel(now=now)
     return _Forged(lambda digest: intel.envelope("sgx", digest, configid=fixed))
 
 
 def _cca(_machine: Machine, fixed: bytes, now: int) -> _Forged:
-    from attester.simulated.arm_cca import ForgedArm, realm_envelope
+    from forge.arm_cca import ForgedArm, realm_envelope
 
     arm = ForgedArm(now=now)
     return _Forged(lambda digest: realm_envelope(arm, digest, fixed))
@@ -75,7 +75,7 @@ def _cca(_machine: Machine, fixed: bytes, now: int) -> _Forged:
 
 def _nitro(_machine: Machine, _fixed: bytes, now: int) -> _Forged:
     """Forge an enclave; PCR 16 is the first that it may extend itself (SHA-384)."""
-    from attester.simulated.aws_nitro import ForgedNitro, image_pcrs
+    from forge.aws_nitro import ForgedNitro, image_pcrs
 
     enclave, pcrs = ForgedNitro(now=now), image_pcrs()
 
@@ -87,7 +87,7 @@ def _nitro(_machine: Machine, _fixed: bytes, now: int) -> _Forged:
 
 
 def _nitro_tpm(machine: Machine, _fixed: bytes, now: int) -> _Forged:
-    from attester.simulated.aws_nitrotpm import ForgedNitroTpm
+    from forge.aws_nitrotpm import ForgedNitroTpm
 
     instance = ForgedNitroTpm(now=now)
 
@@ -99,7 +99,7 @@ def _nitro_tpm(machine: Machine, _fixed: bytes, now: int) -> _Forged:
 
 
 def _gpu(_machine: Machine, _fixed: bytes, _now: int) -> _Forged:
-    from attester.simulated.nvidia_gpu import ForgedNvidia, gpu_envelope
+    from forge.nvidia_gpu import ForgedNvidia, gpu_envelope
 
     gpu = ForgedNvidia()
     return _Forged(lambda digest: gpu_envelope(gpu, digest))
@@ -119,21 +119,21 @@ def _vtpm(scheme: str, forge: Callable[[int], ForgedAzure | ForgedAzureTdx | For
 
 
 def _azure_snp(now: int) -> ForgedAzure:
-    from attester.simulated.azure import ForgedAzure
-    from attester.simulated.sev_snp import ForgedAmd
+    from forge.azure import ForgedAzure
+    from forge.sev_snp import ForgedAmd
 
     return ForgedAzure(ForgedAmd("Milan", now=now), now=now)
 
 
 def _azure_tdx(now: int) -> ForgedAzureTdx:
-    from attester.simulated.azure import ForgedAzureTdx
-    from attester.simulated.intel import ForgedIntel
+    from forge.azure import ForgedAzureTdx
+    from forge.intel import ForgedIntel
 
     return ForgedAzureTdx(ForgedIntel(now=now), now=now)
 
 
 def _gcp(now: int) -> ForgedGcp:
-    from attester.simulated.gcp_vtpm import ForgedGcp
+    from forge.gcp_vtpm import ForgedGcp
 
     return ForgedGcp(now=now)
 
@@ -142,7 +142,7 @@ def _beside_gpu(scheme: str, cpu_maker: _Maker) -> _Maker:
     """Make the maker of a machine with a GPU: its evidence comes first, and the other's vouches for it."""
 
     def maker(machine: Machine, fixed: bytes, now: int) -> _Forged:
-        from attester.simulated.nvidia_gpu import ForgedNvidia, envelope_with_gpu
+        from forge.nvidia_gpu import ForgedNvidia, envelope_with_gpu
 
         cpu, gpu = cpu_maker(machine, fixed, now), ForgedNvidia()
         return _Forged(lambda digest: envelope_with_gpu(scheme, gpu, digest, cpu.make), cpu.extend)

@@ -29,8 +29,8 @@ from attester.envelope import Envelope
 from attester.providers import MEASURED_CHECK, EnrolmentIdentity, Machine
 from attester.providers.tpm_device import EK_KINDS, Device, Key, Quote, ak_template
 from verifier.core.binding import BindingDigest
-from verifier.core.encoding import canonical
-from verifier.core.errors import CannotDecide, EvidenceRejected, mismatch
+from verifier.formats.encoding import canonical
+from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
 
 BANK = "sha256"
 _TRIES = 5

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from attester.providers import AkKind
-from verifier.core.errors import CannotDecide
+from verifier.formats.errors import CannotDecide
 
 # The TSS writes warnings of its own to stderr, for an NV index that is not there among others; ours say it better.
 os.environ.setdefault("TSS2_LOG", "all+none")

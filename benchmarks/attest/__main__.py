@@ -82,8 +82,8 @@ def _nonces(target: Target, workload: str, count: int) -> list[bytes]:
     import time
 
     from verifier.adapters.challenges import ChallengeKeys
+    from verifier.adapters.keys.signer_file import KeyFile
     from verifier.adapters.settings_source import load_settings
-    from verifier.adapters.signer_file import KeyFile
     from verifier.adapters.sql.store import open_store
 
     keys = KeyFile.from_settings(load_settings(str(target.folder.settings_file), {}))

@@ -24,12 +24,12 @@ import dcap_qvl
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_documents import Tee
 from benchmarks.timing import MissingPartError, go_built, timed
-from verifier.core.x509chain import ChainCache
-from verifier.tee.base import Subject, UnsafeUnbound, run_checks
+from forge.intel import ForgedIntel
+from forge.intel_documents import Tee
+from verifier.formats.x509chain import ChainCache
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import Subject, UnsafeUnbound, run_checks
 
 AT = 1_780_000_000
 PEER = Path(__file__).resolve().parents[1] / "peers" / "go_tdx_guest"

@@ -25,10 +25,11 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from benchmarks.timing import MissingPartError, go_built, timed
 from benchmarks.verify.evidence import AT, PEER, SnpEvidence, load
-from verifier.core import x509, x509chain
-from verifier.core.x509chain import ChainCache
-from verifier.tee.base import Subject, UnsafeUnbound, Verified, run_checks
-from verifier.tee.sev_snp import SCHEME, decode, verify
+from verifier.formats import x509, x509chain
+from verifier.formats.x509chain import ChainCache
+from verifier.tee.scheme import Subject, UnsafeUnbound, Verified, run_checks
+from verifier.tee.sev_snp import decode, verify
+from verifier.tee.sev_snp.scheme import SCHEME
 
 # Name -> (numerator, denominator, bound, whether the ratio has to stay below it).
 TARGETS = {

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.vectors import base_of, recipes_of, run_vector
-from verifier.core.errors import MalformedEvidence
-from verifier.core.x509 import pem_blocks
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.x509 import pem_blocks
 from verifier.tee.registry import SCHEMES
 
 NAMES = sorted(SCHEMES)

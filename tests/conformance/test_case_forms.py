@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.sources import ROOT, constants_like_ids
 from tests.support.vectors import CaseVector, folder_of, recipes_of, run_case_vector
-from verifier.tee.registry import CASES, SCHEMES
+from verifier.cases.registry import CASES
+from verifier.tee.registry import SCHEMES
 
 NAMES = sorted(CASES.keys() - SCHEMES.keys())
 

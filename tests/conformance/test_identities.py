@@ -11,11 +11,12 @@ import pytest
 
 from tests.support.observed import Values, base_vector, compiled, excepted, observed, verified_base, with_configuration
 from tests.support.vectors import recipes_of, verify_vector
-from verifier.adapters.case_folder import read_case
 from verifier.appraise.engine import appraise
-from verifier.appraise.reference.observe import observe
-from verifier.core.errors import BridgeError, ConfigError
-from verifier.tee.registry import CASES, SCHEMES
+from verifier.cases.folder import read_case
+from verifier.cases.registry import CASES
+from verifier.formats.errors import BridgeError, ConfigError
+from verifier.reference.observe import observe
+from verifier.tee.registry import SCHEMES
 
 NAMES = sorted(SCHEMES)
 

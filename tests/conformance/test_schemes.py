@@ -9,10 +9,10 @@ import pytest
 
 from tests.support.sources import ROOT, constants_like_ids
 from tests.support.vectors import Vector, base_of, folder_of, recipes_of, run_vector, verify_vector
-from verifier.core.errors import BridgeError, MalformedEvidence
-from verifier.core.x509chain import ChainCache
-from verifier.tee.base import Scheme
+from verifier.formats.errors import BridgeError, MalformedEvidence
+from verifier.formats.x509chain import ChainCache
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import Scheme
 
 NAMES = sorted(SCHEMES)
 

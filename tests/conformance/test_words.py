@@ -11,12 +11,13 @@ import pytest
 from tests.support.parts import evidence_root
 from tests.support.sources import constants_like_ids
 from tests.support.vectors import CaseVector, Vector, folder_of, recipes_of
-from verifier.adapters.case_folder import read_case
-from verifier.appraise.explain import tell
-from verifier.appraise.offline import judge_case
-from verifier.appraise.remedies import COMMON, remedy_of
-from verifier.core.errors import MalformedEvidence
-from verifier.tee.registry import CASES, SCHEMES
+from verifier.cases.explain import tell
+from verifier.cases.folder import read_case
+from verifier.cases.judge import judge_case
+from verifier.cases.registry import CASES
+from verifier.cases.remedies import COMMON, remedy_of
+from verifier.formats.errors import MalformedEvidence
+from verifier.tee.registry import SCHEMES
 
 
 def _forged_claims(platform: str) -> Iterator[Mapping[str, Any]]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from verifier.core.errors import BridgeError
+from verifier.formats.errors import BridgeError
 
 
 @dataclass(frozen=True, slots=True)

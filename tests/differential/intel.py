@@ -16,19 +16,19 @@ from typing import Any, Final
 
 import dcap_qvl
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_documents import Tee
-from attester.simulated.intel_quote import Shape
+from forge.intel import ForgedIntel
+from forge.intel_documents import Tee
+from forge.intel_quote import Shape
 from tests.differential.comparing import Known, Tally, compare, our_verdict, theirs_alone
 from tests.differential.mutation import mutate
 from tests.support.oracles import Oracles
 from tests.support.vectors import Vector, recipes_of, verify_vector
-from verifier.core.errors import BridgeError
-from verifier.core.x509chain import ChainCache
-from verifier.tee.base import Subject, UnsafeUnbound, Verified, run_checks
+from verifier.formats.errors import BridgeError
+from verifier.formats.x509chain import ChainCache
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.verify import evaluation_of
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import Subject, UnsafeUnbound, Verified, run_checks
 
 NOW: Final = 1_780_000_000
 _STATUSES: Final = (

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from attester.simulated.sev_snp import ForgedAmd
+from forge.sev_snp import ForgedAmd
 from tests.differential.comparing import Known, Tally, compare, our_verdict, ours_alone, theirs_alone
 from tests.differential.mutation import mutate_one
 from tests.support.oracles import Oracles
 from tests.support.vectors import Vector
-from verifier.core.x509chain import Anchor, ChainCache
-from verifier.tee.base import Subject, UnsafeUnbound, Verified, run_checks
+from verifier.formats.x509chain import Anchor, ChainCache
+from verifier.tee.scheme import Subject, UnsafeUnbound, Verified, run_checks
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.scheme import SCHEME
 

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from attester.simulated.bootlog import measured_boot
-from attester.simulated.tpm2 import SimulatedTpm, make_tpm
+from forge.bootlog import measured_boot
+from forge.tpm2 import SimulatedTpm, make_tpm
 from tests.differential.comparing import Known, Tally, compare, our_verdict, ours_alone, theirs_alone
 from tests.differential.mutation import mutate, mutate_one
 from tests.support.oracles import Oracles
+from verifier.cases.platforms.tpm2 import SignedQuote, require_quote
 from verifier.core.binding import require_bound
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, HashAlgorithm
 from verifier.tee.tcg.replay import require_replay
-from verifier.tee.tpm2.case import SignedQuote, require_quote
 from verifier.tee.tpm2.keys import load_public, spki
 from verifier.tee.tpm2.layout import Selection, decode_quote, decode_signature
 

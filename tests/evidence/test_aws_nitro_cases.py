@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from tests.support.parts import evidence_root, missing
-from verifier.adapters.case_folder import read_case
-from verifier.appraise.offline import OfflineVerdict, judge_case
-from verifier.core import cbor
-from verifier.core.cose import decode_sign1, encode_sign1
-from verifier.tee.case import CaseError, CaseFiles
-from verifier.tee.registry import CASES
+from verifier.cases.folder import read_case
+from verifier.cases.form import CaseError, CaseFiles
+from verifier.cases.judge import OfflineVerdict, judge_case
+from verifier.cases.registry import CASES
+from verifier.formats import cbor
+from verifier.formats.cose import decode_sign1, encode_sign1
 
 GOOD = "aws-nitro/nautilus-weather"
 INDEFINITE = "aws-nitro/user-data-dstack"

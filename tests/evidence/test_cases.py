@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.support.parts import evidence_root, missing
-from verifier.adapters.case_folder import read_case
-from verifier.appraise.offline import OfflineVerdict, judge_case
-from verifier.tee.registry import CASES
+from verifier.cases.folder import read_case
+from verifier.cases.judge import OfflineVerdict, judge_case
+from verifier.cases.registry import CASES
 
 # The evidence claims that appear under the case's own names with equal values (issue 3, "Offline judgement").
 PROMISED = frozenset(

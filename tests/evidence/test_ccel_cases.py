@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from tests.support.parts import evidence_root, missing
-from verifier.adapters.case_folder import read_case
-from verifier.appraise.offline import OfflineVerdict, judge_case
-from verifier.tee.case import CaseFiles
+from verifier.cases.folder import read_case
+from verifier.cases.form import CaseFiles
+from verifier.cases.judge import OfflineVerdict, judge_case
+from verifier.cases.registry import CASES
 from verifier.tee.ccel.decode import decode_cc_log
-from verifier.tee.registry import CASES
 from verifier.tee.tcg.data import DATA_IS_HASHED, data_is_digest
 from verifier.tee.tcg.layout import SHA384, type_name
 

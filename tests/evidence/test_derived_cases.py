@@ -16,10 +16,10 @@ from click.testing import CliRunner, Result
 from tests.support.derived_cases import Case, Derived, base
 from tests.support.derived_recipes import RECIPES
 from tests.support.parts import evidence_root, missing
-from verifier.adapters.case_folder import read_case
-from verifier.appraise.offline import OfflineVerdict, judge_case
+from verifier.cases.folder import read_case
+from verifier.cases.judge import OfflineVerdict, judge_case
+from verifier.cases.registry import CASES
 from verifier.cli.appraise import command as appraise_command
-from verifier.tee.registry import CASES
 
 
 def _derived() -> list[Any]:

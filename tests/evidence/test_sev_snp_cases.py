@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.support.parts import evidence_root, missing
-from verifier.adapters.case_folder import read_case
-from verifier.appraise.offline import OfflineVerdict, judge_case
-from verifier.tee.case import CaseError, CaseFiles
-from verifier.tee.registry import CASES
+from verifier.cases.folder import read_case
+from verifier.cases.form import CaseError, CaseFiles
+from verifier.cases.judge import OfflineVerdict, judge_case
+from verifier.cases.registry import CASES
 
 GOOD = "milan-v3-vcek-oak-containers"
 

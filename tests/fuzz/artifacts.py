@@ -8,10 +8,10 @@ import uuid
 import zlib
 from collections.abc import Callable
 
-from verifier.appraise.reference.eif import decode_eif, pcrs_of
-from verifier.appraise.reference.id_block import decode_id_block, key_digests
-from verifier.appraise.reference.tdvf import decode_tdvf
-from verifier.core.errors import BridgeError, MalformedEvidence
+from verifier.formats.errors import BridgeError, MalformedEvidence
+from verifier.reference.eif import decode_eif, pcrs_of
+from verifier.reference.id_block import decode_id_block, key_digests
+from verifier.reference.tdvf import decode_tdvf
 
 
 def _sealed(image: bytes) -> bytes:

@@ -9,12 +9,12 @@ from typing import Literal
 
 import cbor2
 
-from attester.simulated.aws_nitro import ForgedNitro
-from attester.simulated.aws_nitrotpm import ForgedNitroTpm
-from verifier.core import cbor
+from forge.aws_nitro import ForgedNitro
+from forge.aws_nitrotpm import ForgedNitroTpm
 from verifier.core.binding import BindingDigest
-from verifier.core.cose import ES384, decode_sign1, encode_sign1
-from verifier.core.errors import MalformedEvidence
+from verifier.formats import cbor
+from verifier.formats.cose import ES384, decode_sign1, encode_sign1
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.aws_nitro.decode import decode_document
 
 NOW = 1_790_000_000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attester.simulated.ima import MeasurementList, sign_file, small_system
-from attester.simulated.tpm2 import new_key
-from attester.simulated.uki import make_uki
-from verifier.core.encoding import sha256
-from verifier.core.errors import MalformedEvidence
+from forge.ima import MeasurementList, sign_file, small_system
+from forge.tpm2 import new_key
+from forge.uki import make_uki
+from verifier.formats.encoding import sha256
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.ima.decode import decode_file_signature, decode_list
 from verifier.tee.ima.explain import explain
 from verifier.tee.ima.layout import encode_entry, encode_file_signature

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Literal, get_args
 
-from attester.simulated.azure import ForgedAzure, ForgedAzureTdx, make_tdreport
-from attester.simulated.gcp_vtpm import INSTANCE, ForgedGcp
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.sev_snp import ForgedAmd
+from forge.azure import ForgedAzure, ForgedAzureTdx, make_tdreport
+from forge.gcp_vtpm import INSTANCE, ForgedGcp
+from forge.intel import ForgedIntel
+from forge.sev_snp import ForgedAmd
 from verifier.core.binding import BindingDigest
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.azure.claims import decode_claims
 from verifier.tee.azure.layout import decode_tdreport, tdreport_layout
 from verifier.tee.gcp_vtpm.layout import decode_instance, encode_instance

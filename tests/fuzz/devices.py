@@ -8,20 +8,20 @@ from dataclasses import replace
 from functools import cache
 from typing import Literal
 
-from attester.simulated.arm_cca import ForgedArm, sign1
-from attester.simulated.nvidia_gpu import ForgedNvidia
-from attester.simulated.nvidia_ocsp import ForgedAnswer
-from verifier.core import cbor
-from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence
-from verifier.core.x509chain import ChainCache
+from forge.arm_cca import ForgedArm, sign1
+from forge.nvidia_gpu import ForgedNvidia
+from forge.nvidia_ocsp import ForgedAnswer
+from verifier.cases.form import CaseError, CaseFiles
+from verifier.cases.platforms.nvidia_gpu import CASE
+from verifier.formats import cbor
+from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.formats.x509chain import ChainCache
 from verifier.tee.arm_cca import layout as arm_layout
 from verifier.tee.arm_cca.decode import decode as decode_token
 from verifier.tee.arm_cca.decode import evidence_claims
-from verifier.tee.base import Subject
-from verifier.tee.case import CaseError, CaseFiles
-from verifier.tee.nvidia_gpu.case import CASE
 from verifier.tee.nvidia_gpu.decode import decode
 from verifier.tee.nvidia_gpu.verify import CHECKS, GpuCollateral, collate
+from verifier.tee.scheme import Subject
 
 NOW = 1_790_000_000
 _ARM = ForgedArm(now=NOW)

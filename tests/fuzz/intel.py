@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_cclog import ccel_acpi_table
-from attester.simulated.intel_documents import Tee
-from verifier.core.errors import MalformedEvidence
-from verifier.core.x509 import Certificate, Extension, parse_certificate
+from forge.intel import ForgedIntel
+from forge.intel_cclog import ccel_acpi_table
+from forge.intel_documents import Tee
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.x509 import Certificate, Extension, parse_certificate
 from verifier.tee.ccel.decode import decode_acpi_table, decode_cc_log, decode_ima, rtmrs_of_quote, template_holds
 from verifier.tee.dcap.collateral import parse_qe_identity, parse_tcb_info
 from verifier.tee.dcap.layout import OID_SGX

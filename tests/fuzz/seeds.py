@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from attester.simulated.bootlog import measured_boot
-from attester.simulated.sev_snp import ForgedAmd
-from attester.simulated.tpm2 import make_tpm
+from forge.bootlog import measured_boot
+from forge.sev_snp import ForgedAmd
+from forge.tpm2 import make_tpm
 from tests.fuzz import artifacts, aws, boot, clouds, devices, intel
 
 NOW = 1_790_000_000

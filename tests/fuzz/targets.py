@@ -17,8 +17,8 @@ with atheris.instrument_imports():
     from tests.fuzz import artifacts, aws, boot, clouds, devices, intel
     from verifier.appraise.text import read_documents
     from verifier.core import wire
-    from verifier.core.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
-    from verifier.core.x509 import parse_certificate, parse_crl
+    from verifier.formats.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
+    from verifier.formats.x509 import parse_certificate, parse_crl
     from verifier.tee.registry import SCHEMES
     from verifier.tee.tcg.decode import decode_log
     from verifier.tee.tpm2.layout import decode_public, encode_public

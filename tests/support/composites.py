@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from attester.envelope import Envelope
-from attester.simulated.nvidia_gpu import ForgedNvidia, envelope_with_gpu, gpu_envelope
-from attester.simulated.nvidia_ocsp import ocsp_answers
+from forge.nvidia_gpu import ForgedNvidia, envelope_with_gpu, gpu_envelope
+from forge.nvidia_ocsp import ocsp_answers
 from tests.support.vectors import Outcome, PartForm, Vector, base_of
 from tests.vectors.nvidia_gpu import recipes as gpu_recipes
 from verifier.core.binding import BindingDigest, Context, binding_digest, evidence_component
-from verifier.core.errors import MalformedEvidence
-from verifier.core.x509chain import Anchor
-from verifier.tee.base import Bound, Expected, Scheme, UnsafeUnbound
-from verifier.tee.nvidia_gpu import SCHEME as GPU
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.x509chain import Anchor
+from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
+from verifier.tee.scheme import Bound, Expected, Scheme, UnsafeUnbound
 
 CONTEXT: Final = Context("https://v/t/default", "default", "web", "vault")
 DIGEST: Final = binding_digest(bytes(range(64)), b"\x01" * 32, b"\x02" * 32, CONTEXT)

@@ -20,9 +20,9 @@ from typing import Any
 
 from tests.support.issuer import make_tls
 from tests.support.signing import new_key
-from verifier.core.encoding import b64url, encode_json
 from verifier.core.ports import SigningKey
 from verifier.core.wire import AttestationRequest, parse
+from verifier.formats.encoding import b64url, encode_json
 from verifier.token.answer import encrypt_answer, sign_answer, sign_key_set
 
 JWT_MARK = "the-token-is-secret"

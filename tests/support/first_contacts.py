@@ -11,11 +11,11 @@ from typing import Any, Literal
 from attester.envelope import Envelope
 from attester.flow import attest_once, verifier_client
 from attester.patience import patiently
-from attester.simulated.sev_snp import ForgedAmd
+from forge.sev_snp import ForgedAmd
 from tests.support.live import LiveVerifier
 from tests.support.vendor_servers import VendorServer
 from verifier.core.binding import BindingDigest
-from verifier.core.errors import BridgeError
+from verifier.formats.errors import BridgeError
 
 
 class BareProvider:

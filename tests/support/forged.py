@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from attester.envelope import Envelope
-from attester.simulated.arm_cca import ForgedArm, realm_envelope
-from attester.simulated.aws_nitro import ForgedNitro
-from attester.simulated.aws_nitrotpm import ForgedNitroTpm
-from attester.simulated.azure import ForgedAzure, ForgedAzureTdx
-from attester.simulated.gcp_vtpm import ForgedGcp
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.nvidia_gpu import ForgedNvidia, envelope_with_gpu, gpu_envelope
-from attester.simulated.nvidia_ocsp import ocsp_documents
-from attester.simulated.sev_snp import ForgedAmd
+from forge.arm_cca import ForgedArm, realm_envelope
+from forge.aws_nitro import ForgedNitro
+from forge.aws_nitrotpm import ForgedNitroTpm
+from forge.azure import ForgedAzure, ForgedAzureTdx
+from forge.gcp_vtpm import ForgedGcp
+from forge.intel import ForgedIntel
+from forge.nvidia_gpu import ForgedNvidia, envelope_with_gpu, gpu_envelope
+from forge.nvidia_ocsp import ocsp_documents
+from forge.sev_snp import ForgedAmd
 from verifier.core.binding import BindingDigest
-from verifier.core.encoding import sha256
-from verifier.core.x509chain import Anchor
+from verifier.formats.encoding import sha256
+from verifier.formats.x509chain import Anchor
 
 # What every machine's attester is configured with, measured in the place that its scheme has for it.
 CONFIGURATION: Final = b"the attester's configuration"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.signing import BASE_URL, NOW
-from verifier.adapters.key_ceremony import SealedPaths, create_key_file
-from verifier.adapters.signer_file import KeyFile
+from verifier.adapters.keys.ceremony import SealedPaths, create_key_file
+from verifier.adapters.keys.signer_file import KeyFile
 from verifier.core.settings import SigningAlgorithm
 from verifier.token.keyring import RotationRules
 

@@ -12,16 +12,16 @@ from typing import Any, Literal
 import requests
 
 from attester.envelope import Envelope
-from attester.simulated.bootlog import measured_boot
-from attester.simulated.tpm2 import SimulatedTpm, make_ca, make_tpm
+from forge.bootlog import measured_boot
+from forge.tpm2 import SimulatedTpm, make_ca, make_tpm
 from tests.support.live import FAST, LiveVerifier
 from tools.demo.processes import Processes
 from tools.demo.stack import lay_verifier
 from tools.demo.trust import VaultPlace, workload, write_documents
+from verifier.adapters.keys.signer_file import KeyFile
 from verifier.adapters.settings_source import load_settings
-from verifier.adapters.signer_file import KeyFile
 from verifier.core.binding import BindingDigest
-from verifier.core.encoding import b64url, sha256, unb64url
+from verifier.formats.encoding import b64url, sha256, unb64url
 
 TENANTS = ("default", "acme")
 TPM_WORKLOAD = "tpm-machine"

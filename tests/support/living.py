@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from tests.support.forged import CONFIGURATION, ForgedMachine
 from tests.support.observed import drafted
-from verifier.appraise.reference.observe import observe
 from verifier.core.binding import BindingDigest
 from verifier.core.wire import EvidenceEnvelope, flatten
-from verifier.core.x509chain import ChainCache
-from verifier.tee.base import Need, Subject, UnsafeUnbound, Verified, gather, run_checks
+from verifier.formats.x509chain import ChainCache
+from verifier.reference.observe import observe
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import Need, Subject, UnsafeUnbound, Verified, gather, run_checks
 
 _DIGESTS: Final = tuple(hashlib.new(name, CONFIGURATION).hexdigest() for name in ("sha256", "sha384", "sha512"))
 _DUMMY: Final = BindingDigest(

@@ -9,11 +9,11 @@ from typing import Any
 from tests.support.vectors import Vector, base_of, recipes_of, verify_vector
 from verifier.appraise.documents import Parsed, parse_document
 from verifier.appraise.policy import CompiledPolicy, compile_policy
-from verifier.appraise.reference.draft import as_yaml, draft_identity, draft_policy
-from verifier.appraise.reference.observe import Observation, observe
 from verifier.appraise.text import read_documents
-from verifier.tee.base import Scheme, Verified
+from verifier.reference.draft import as_yaml, draft_identity, draft_policy
+from verifier.reference.observe import Observation, observe
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import Scheme, Verified
 
 Values = Mapping[str, Mapping[str, Any]]
 

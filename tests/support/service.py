@@ -19,8 +19,8 @@ from attester.envelope import Envelope
 from attester.flow import bind, request_body
 from attester.keys import RequestKeys
 from attester.settings import Trust
-from attester.simulated.sev_snp import ForgedAmd
-from attester.simulated.tpm2 import make_ca
+from forge.sev_snp import ForgedAmd
+from forge.tpm2 import make_ca
 from tests.support.keyfiles import KeyFolder, make_key_folder
 from tests.support.signing import BASE_URL
 from tools.demo.forged import FORGED_WORKLOAD, forged_chip, forged_documents
@@ -28,11 +28,11 @@ from tools.demo.trust import VaultPlace, write_documents
 from verifier.adapters.challenges import ChallengeKeys
 from verifier.adapters.collateral import FolderCollateral
 from verifier.adapters.sql import SqlStore, open_store
-from verifier.adapters.trust import TrustCatalogue, compile_into
-from verifier.core.errors import CannotDecide
+from verifier.adapters.trust.documents import TrustCatalogue, compile_into
 from verifier.core.ports import CommittedRecord, SigningKey, StoredRecord, VerdictRecord
 from verifier.core.settings import Settings
-from verifier.core.x509chain import Anchor, ChainCache, Root
+from verifier.formats.errors import CannotDecide
+from verifier.formats.x509chain import Anchor, ChainCache, Root
 from verifier.service import Parts, Service
 from verifier.tee.registry import SCHEMES
 

@@ -10,9 +10,9 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from verifier.appraise.result import Appraisal, Workload
-from verifier.core.encoding import b64url, encode_json, jwk_thumbprint
 from verifier.core.ports import SigningKey
-from verifier.tee.base import Matched
+from verifier.formats.encoding import b64url, encode_json, jwk_thumbprint
+from verifier.tee.scheme import Matched
 from verifier.token.answer import encrypt_answer, sign_answer, sign_key_set
 from verifier.token.claims import build_claims
 from verifier.token.jwks import generate_key, public_jwk, signing_key

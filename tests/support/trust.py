@@ -18,8 +18,8 @@ from verifier.appraise.documents import Parsed, parse_document
 from verifier.appraise.text import PlainDocument
 from verifier.core.ports import TrustRow
 from verifier.core.rules import Judgement, Rule, Scope, TrustClaim
-from verifier.core.x509chain import ChainCache
-from verifier.tee.base import Check, Scheme, Subject, UnsafeUnbound, Values, Verified, run_checks
+from verifier.formats.x509chain import ChainCache
+from verifier.tee.scheme import Check, Scheme, Subject, UnsafeUnbound, Values, Verified, run_checks
 
 NOW = 1_780_000_000
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]

@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal
 
-from verifier.core.errors import BridgeError, CannotDecide, EvidenceRejected
-from verifier.core.x509chain import Anchor, ChainCache
-from verifier.tee.base import (
+from verifier.cases.form import CaseFiles, CaseForm
+from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
+from verifier.formats.x509chain import Anchor, ChainCache
+from verifier.tee.scheme import (
     Expected,
     Need,
     Scheme,
@@ -32,7 +33,6 @@ from verifier.tee.base import (
     require_parts,
     run_checks,
 )
-from verifier.tee.case import CaseFiles, CaseForm
 
 Outcome = Literal["accepted", "rejected", "malformed", "cannot-decide"]
 

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_documents import Tee
-from attester.simulated.intel_pki import Ca, pem
-from attester.simulated.sev_snp import ForgedAmd
+from forge.intel import ForgedIntel
+from forge.intel_documents import Tee
+from forge.intel_pki import Ca, pem
+from forge.sev_snp import ForgedAmd
 from tests.support.issuer import make_tls
-from verifier.core.x509 import parse_certificate
+from verifier.formats.x509 import parse_certificate
 from verifier.tee.sev_snp.decode import read_vek
 from verifier.tee.sev_snp.layout import tcb_places
 

@@ -25,9 +25,9 @@ from tools.demo.malice import Handler, false_verifier, flipped, open_jwe, prepar
 from tools.demo.scene import PRODUCTION_ROLE, ROLE, SIMULATED_MOUNT, Scene
 from tools.demo.stack import run_program
 from tools.demo.trust import TENANT, VaultPlace
-from verifier.adapters.signer_file import KeyFile
-from verifier.core.encoding import b64url, jwk_thumbprint, unb64url
-from verifier.core.errors import BridgeError
+from verifier.adapters.keys.signer_file import KeyFile
+from verifier.formats.encoding import b64url, jwk_thumbprint, unb64url
+from verifier.formats.errors import BridgeError
 from verifier.tee.tcg.layout import EV_IPL
 from verifier.tee.tpm2.layout import RESTRICTED, decode_public, encode_public
 from verifier.token.answer import VaultHint, build_answer

@@ -6,12 +6,12 @@ import time
 from typing import Any, Literal
 
 from attester.envelope import Envelope
-from attester.simulated.sev_snp import ForgedAmd
+from forge.sev_snp import ForgedAmd
 from tools.demo.stack import VerifierFolder
 from tools.demo.trust import TENANT, VaultPlace, workload
 from verifier.core.binding import BindingDigest
 
-ORIGIN = "forged by attester.simulated.sev_snp; its keys are public"
+ORIGIN = "forged by forge.sev_snp; its keys are public"
 FORGED_WORKLOAD = "forged"
 
 

@@ -23,8 +23,8 @@ from attester.keys import REQUEST_MEDIA_TYPE, RequestKeys
 from attester.providers import Provider
 from attester.settings import Trust
 from tools.demo.tls import make_server_tls
-from verifier.core.encoding import unb64url
-from verifier.core.jose import concat_kdf, p256_public_key
+from verifier.formats.encoding import unb64url
+from verifier.formats.jose import concat_kdf, p256_public_key
 from verifier.token.answer import encrypt_answer
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from verifier.core.errors import ConfigError
 from verifier.core.settings import Settings, check_settings
+from verifier.formats.errors import ConfigError
 
 PREFIX = "VAB_"
 _FILE_SUFFIXED = ("database_url",)

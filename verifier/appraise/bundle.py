@@ -15,7 +15,7 @@ from verifier.appraise.documents import AppraisalPolicy, Identity, Parsed, Schem
 from verifier.appraise.policy import CompiledPolicy, Resolve, compile_policy
 from verifier.appraise.result import Workload
 from verifier.appraise.signatures import Demands, check_signature
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 
 Key = tuple[str, str]  # tenant, name
 K = TypeVar("K")

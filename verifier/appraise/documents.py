@@ -19,9 +19,9 @@ from cryptography import x509
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from verifier.appraise.text import PlainDocument, shorten
-from verifier.core.encoding import canonical, sha256
-from verifier.core.errors import ConfigError
-from verifier.tee.base import Scheme
+from verifier.formats.encoding import canonical, sha256
+from verifier.formats.errors import ConfigError
+from verifier.tee.scheme import Scheme
 
 Schemes = Mapping[str, Scheme[Any, Any]]
 IdentityKind = Literal["platform", "firmware", "workload", "config", "metadata"]

@@ -13,7 +13,7 @@ from verifier.appraise.identities import Candidate, PreparedRule
 from verifier.appraise.policy import CompiledClass, CompiledPolicy
 from verifier.appraise.result import Appraisal, EarStatus
 from verifier.core.rules import TRUST_CLAIMS, Finding, Judgement, Rule, Scope, TrustClaim
-from verifier.tee.base import Matched, Verified
+from verifier.tee.scheme import Matched, Verified
 
 CONTRAINDICATED = 96
 WARNING = 32

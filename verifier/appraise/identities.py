@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from verifier.appraise.documents import Identity, Parsed, identity_model, instant, validate
-from verifier.core.errors import ConfigError
 from verifier.core.rules import Finding, Rule, Scope
-from verifier.tee.base import Matched, Scheme
+from verifier.formats.errors import ConfigError
+from verifier.tee.scheme import Matched, Scheme
 
 FOREVER = 2**62
 

@@ -68,7 +68,7 @@ def _of(policy: CompiledPolicy, now: int) -> Iterator[tuple[str, str]]:
 
 
 def _loose(candidate: Candidate) -> Iterator[str]:
-    """Name what an allow-list lets pass unseen (``verifier.tee.ima.reference``)."""
+    """Name what an allow-list lets pass unseen (``verifier.tee.ima.identity``)."""
     for prepared in candidate.rules:
         expected = prepared.expected if isinstance(prepared.expected, Mapping) else {}
         if paths := [str(one["path"]) for one in expected.get("may_be_anything") or ()]:

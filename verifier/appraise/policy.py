@@ -22,10 +22,10 @@ from verifier.appraise.documents import (
     validate,
 )
 from verifier.appraise.identities import Candidate, PreparedRule, Unchecked, prepare_class
-from verifier.core.encoding import sha256
-from verifier.core.errors import ConfigError
 from verifier.core.rules import IDENTITY_CLASSES, Scope, TrustClaim
-from verifier.tee.base import Scheme
+from verifier.formats.encoding import sha256
+from verifier.formats.errors import ConfigError
+from verifier.tee.scheme import Scheme
 
 # Claims without which nothing is affirmed as a whole, where the scheme has rules for them. The others may stay without a
 # claim (a policy that lists no chips says nothing of the instance, and its token does not either).

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from verifier.core.rules import Finding, TrustClaim
-from verifier.core.x509chain import Root
-from verifier.tee.base import Matched
+from verifier.formats.x509chain import Root
+from verifier.tee.scheme import Matched
 
 EarStatus = Literal["none", "affirming", "warning", "contraindicated"]
 

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from verifier.appraise.documents import Parsed
-from verifier.core.encoding import b64url, canonical, is_name, unb64url
-from verifier.core.errors import ConfigError
+from verifier.formats.encoding import b64url, canonical, is_name, unb64url
+from verifier.formats.errors import ConfigError
 
 SIGNATURE_TYPE = "vab-trust+jws"
 PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 
 MAX_DEPTH = 16
 MAX_INTEGER = 2**53 - 1  # RFC 8785 section 3.2.2.3: beyond, programs disagree about the value

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import click
 
-from verifier.appraise.offline import OfflineVerdict, judge_case, judge_parts
+from verifier.cases.form import CaseError
+from verifier.cases.judge import OfflineVerdict, judge_case, judge_parts
+from verifier.cases.registry import CASES
 from verifier.cli.evidence import (
     judged_options,
     moment,
@@ -23,8 +25,7 @@ from verifier.cli.evidence import (
 )
 from verifier.core.console import FORMAT_OPTION, Answer, run
 from verifier.core.exits import Exit
-from verifier.tee.case import CaseError
-from verifier.tee.registry import CASES, SCHEMES
+from verifier.tee.registry import SCHEMES
 
 EXITS: Final[Mapping[str, Exit]] = MappingProxyType(
     {

@@ -25,9 +25,9 @@ from verifier.appraise.signatures import PrivateKey
 from verifier.cli.opened import CONFIG_OPTION, opened_store, utc_time
 from verifier.compose import compose_fetcher, compose_store, has_endpoints, open_cache
 from verifier.core.console import FORMAT_OPTION, Answer, run
-from verifier.core.errors import ConfigError
 from verifier.core.exits import Exit
 from verifier.core.settings import Settings
+from verifier.formats.errors import ConfigError
 
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _SPAN = re.compile(r"(\d{1,5})([dhm])", re.ASCII)

@@ -11,10 +11,10 @@ import click
 from verifier.adapters.clock import SystemClock
 from verifier.cli.opened import CONFIG_OPTION, TENANT_OPTION, opened_store, tenant_name, utc_time
 from verifier.core.console import FORMAT_OPTION, Answer, run
-from verifier.core.encoding import sha256
-from verifier.core.errors import ConfigError, MalformedEvidence
 from verifier.core.exits import Exit
-from verifier.core.x509 import parse_certificate, pem_blocks
+from verifier.formats.encoding import sha256
+from verifier.formats.errors import ConfigError, MalformedEvidence
+from verifier.formats.x509 import parse_certificate, pem_blocks
 from verifier.tee.tpm2.layout import is_name as is_tpm_name
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
-from verifier.adapters.case_folder import read_case
-from verifier.core.errors import ConfigError
-from verifier.tee.case import CaseError, CaseFiles
-from verifier.tee.registry import CASES, SCHEMES
+from verifier.cases.folder import read_case
+from verifier.cases.form import CaseError, CaseFiles
+from verifier.cases.registry import CASES
+from verifier.formats.errors import ConfigError
+from verifier.tee.registry import SCHEMES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -133,6 +134,6 @@ def read_policy(path: str | None, scheme: str) -> Any:
     """Compile the one policy for a scheme in a file of trust documents."""
     if path is None:
         return None
-    from verifier.adapters.trust import load_single_policy
+    from verifier.adapters.trust.documents import load_single_policy
 
     return load_single_policy(Path(path), scheme)

@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from verifier.appraise.explain import Explanation, explain_case, explain_parts
+from verifier.cases.explain import Explanation, explain_case, explain_parts
+from verifier.cases.form import CaseError
+from verifier.cases.registry import CASES
 from verifier.cli.appraise import EXITS, verdict_json, verdict_lines
 from verifier.cli.evidence import (
     judged_options,
@@ -20,8 +22,7 @@ from verifier.cli.evidence import (
     wrong_case,
 )
 from verifier.core.console import FORMAT_OPTION, Answer, run
-from verifier.tee.case import CaseError
-from verifier.tee.registry import CASES, SCHEMES
+from verifier.tee.registry import SCHEMES
 
 _MARKS = {"held": "ok  ", "failed": "FAIL", "not reached": "-   "}
 

@@ -12,14 +12,14 @@ from typing import Any, Final, TypeVar
 import click
 
 from verifier.adapters.clock import SystemClock
-from verifier.adapters.key_ceremony import SealedPaths, add_tenant, create_key_file, renew_answer_keys
+from verifier.adapters.keys.ceremony import SealedPaths, add_tenant, create_key_file, renew_answer_keys
+from verifier.adapters.keys.signer_file import KeyFile, KeyInfo
 from verifier.adapters.settings_source import load_settings
-from verifier.adapters.signer_file import KeyFile, KeyInfo
 from verifier.cli.opened import CONFIG_OPTION
 from verifier.core.console import FORMAT_OPTION, Answer, run
-from verifier.core.encoding import b64url, jwk_thumbprint
-from verifier.core.errors import ConfigError
 from verifier.core.settings import ALGORITHMS, Settings, SigningAlgorithm, check_settings
+from verifier.formats.encoding import b64url, jwk_thumbprint
+from verifier.formats.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., None])
 _DAY_S: Final = 86_400

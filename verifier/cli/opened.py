@@ -11,8 +11,8 @@ import click
 from verifier.adapters.settings_source import load_settings
 from verifier.adapters.sql.store import SqlStore
 from verifier.compose import compose_store
-from verifier.core.encoding import is_name
-from verifier.core.errors import ConfigError
+from verifier.formats.encoding import is_name
+from verifier.formats.errors import ConfigError
 
 CONFIG_OPTION = click.option("--config", type=click.Path(dir_okay=False), envvar="VAB_CONFIG", help="Settings (TOML).")
 TENANT_OPTION = click.option("--tenant", default="default", show_default=True, help="Whose.")

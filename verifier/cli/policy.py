@@ -12,7 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from verifier.adapters.trust import load_demands, load_documents, read_file
+from verifier.adapters.trust.documents import load_demands, load_documents, read_file
 from verifier.appraise.bundle import compile_all
 from verifier.appraise.documents import instant, parse_document
 from verifier.appraise.lint import lint
@@ -21,8 +21,8 @@ from verifier.appraise.schema import schema_text, schemas
 from verifier.appraise.signatures import PrivateKey, sign_document
 from verifier.appraise.text import read_documents
 from verifier.core.console import FORMAT_OPTION, Answer, run
-from verifier.core.errors import ConfigError
 from verifier.core.exits import Exit
+from verifier.formats.errors import ConfigError
 from verifier.tee.registry import SCHEMES
 
 FOLDER = click.argument("folder", type=click.Path())

@@ -16,7 +16,7 @@ from types import FrameType
 
 import click
 
-from verifier.adapters.parent import PARENT_VARIABLE
+from verifier.adapters.end_with_parent import PARENT_VARIABLE
 from verifier.adapters.settings_source import load_settings
 from verifier.compose import prepare
 from verifier.core.console import FORMAT_OPTION, Answer, run

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from verifier.adapters.trust import load_documents
+from verifier.adapters.trust.documents import load_documents
 from verifier.appraise.documents import WorkloadDocument, parse_document
 from verifier.appraise.text import PlainDocument
 from verifier.core.console import FORMAT_OPTION, Answer, run
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 from verifier.tee.registry import SCHEMES
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from verifier.core.encoding import b64url, encode_json, sha256
-from verifier.core.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.encoding import b64url, encode_json, sha256
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 
 LABEL = b"vault-attestation-bridge/v1"
 NONCE_SIZE = 64

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from verifier.core.errors import BridgeError, ConfigError
 from verifier.core.exits import Exit, exit_for
+from verifier.formats.errors import BridgeError, ConfigError
 
 FORMAT_OPTION = click.option(
     "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output."

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import click
 
-from verifier.core.errors import CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
 
 
 class Exit(IntEnum):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from verifier.core.encoding import is_name
-from verifier.core.errors import ConfigError
+from verifier.formats.encoding import is_name
+from verifier.formats.errors import ConfigError
 
 SigningAlgorithm = Literal["ES256", "ES384", "EdDSA", "RS256", "PS256"]
 ALGORITHMS: tuple[SigningAlgorithm, ...] = ("ES256", "ES384", "EdDSA", "RS256", "PS256")

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from verifier.core.encoding import jwk_thumbprint, unb64url
-from verifier.core.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.encoding import jwk_thumbprint, unb64url
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 
 REQUEST_TYPE = "vab-request+jws"
 ENVELOPE_VERSION = 1

@@ -23,13 +23,13 @@ from verifier.core.binding import (
     make_nonce,
     read_nonce,
 )
-from verifier.core.encoding import encode_json, p256_spki
-from verifier.core.errors import EvidenceRejected, MalformedEvidence
 from verifier.core.ports import SigningKey, Store, VerdictRecord
 from verifier.core.rules import Finding
 from verifier.core.settings import SKEW_MS
+from verifier.formats.encoding import encode_json, p256_spki
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.service.parts import Parts
-from verifier.tee.base import Bound, Scheme, Subject, Verified, check_user_data, gather, require_parts, run_checks
+from verifier.tee.scheme import Bound, Scheme, Subject, Verified, check_user_data, gather, require_parts, run_checks
 from verifier.token.answer import VaultHint, build_answer
 from verifier.token.claims import build_claims, claims_digest, instance_name, require_mintable
 from verifier.token.mint import mint

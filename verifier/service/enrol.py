@@ -9,10 +9,10 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 
-from verifier.core.encoding import b64url, canonical, sha256
-from verifier.core.errors import EvidenceRejected
 from verifier.core.ports import EnrolledAk
 from verifier.core.wire import EnrolmentProof, EnrolmentRequest, NameStr, Wire, parse_model, unb64_field
+from verifier.formats.encoding import b64url, canonical, sha256
+from verifier.formats.errors import EvidenceRejected
 from verifier.service.parts import Parts
 from verifier.tee.tpm2.enrolment import check_ak, check_ek, describe_ek, make_credential
 

@@ -10,8 +10,8 @@ from verifier.appraise.policy import CompiledPolicy
 from verifier.appraise.result import Workload
 from verifier.core.ports import Clock, CollateralSource, RandomSource, SigningKey, Store
 from verifier.core.settings import Settings
-from verifier.core.x509chain import Anchor, ChainCache
-from verifier.tee.base import Scheme
+from verifier.formats.x509chain import Anchor, ChainCache
+from verifier.tee.scheme import Scheme
 
 
 class Trust(Protocol):

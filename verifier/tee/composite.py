@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 from verifier.core.binding import Component, evidence_component
 from verifier.core.rules import Judgement, Rule, Scope
-from verifier.core.x509chain import Anchor, Root
-from verifier.tee.base import (
+from verifier.formats.x509chain import Anchor, Root
+from verifier.tee.scheme import (
     Bin,
     Carried,
     Check,

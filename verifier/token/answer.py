@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from verifier.core.encoding import b64url, encode_json
-from verifier.core.jose import (
+from verifier.core.ports import RandomSource, SigningKey
+from verifier.formats.encoding import b64url, encode_json
+from verifier.formats.jose import (
     ANSWER_KEYS_TYPE,
     ANSWER_TYPE,
     JWE_ALG,
@@ -28,7 +29,6 @@ from verifier.core.jose import (
     concat_kdf,
     p256_public_key,
 )
-from verifier.core.ports import RandomSource, SigningKey
 from verifier.token.mint import sign_compact
 
 ANSWER_ALG: Final = "ES256"

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from verifier.appraise.result import Appraisal, Workload
 from verifier.core.binding import NONCE_SIZE
-from verifier.core.encoding import b64url, encode_json, is_name, sha256
-from verifier.core.errors import EvidenceRejected
 from verifier.core.settings import TOKEN_LIFE_MAX_S
-from verifier.tee.base import Matched
+from verifier.formats.encoding import b64url, encode_json, is_name, sha256
+from verifier.formats.errors import EvidenceRejected
+from verifier.tee.scheme import Matched
 
 EAT_PROFILE: Final = "tag:github.com,2026:vault-attestation-bridge/token/v1"
 VERIFIER_DEVELOPER: Final = "vault-attestation-bridge"

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from verifier.core.encoding import b64url, encode_json, jwk_thumbprint, sha256
 from verifier.core.ports import SigningKey
+from verifier.formats.encoding import b64url, encode_json, jwk_thumbprint, sha256
 from verifier.token.claims import CLAIM_NAMES
 
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey

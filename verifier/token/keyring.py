@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from verifier.core.errors import CannotDecide
 from verifier.core.settings import SKEW_MS, TOKEN_LIFE_MAX_S
+from verifier.formats.errors import CannotDecide
 
 # Makes a key of an algorithm and returns its kid; the key itself stays with whoever handed the function in.
 NewKid = Callable[[str], str]

@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 from verifier.appraise.result import Appraisal
-from verifier.core.encoding import b64url, encode_json
 from verifier.core.ports import SigningKey
 from verifier.core.settings import ALGORITHMS, TOKEN_LIFE_MAX_S
+from verifier.formats.encoding import b64url, encode_json
 from verifier.token.claims import require_mintable, require_names
 
 WORKLOAD_TYPE: Final = "eat+jwt"

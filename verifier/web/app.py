@@ -11,10 +11,10 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from verifier.core.encoding import b64url
-from verifier.core.errors import CannotDecide, MalformedEvidence
 from verifier.core.settings import MAX_REQUEST_BYTES
 from verifier.core.wire import ChallengeRequest, EnrolmentProof, EnrolmentRequest, parse_model
+from verifier.formats.encoding import b64url
+from verifier.formats.errors import CannotDecide, MalformedEvidence
 from verifier.service import Enrolments, Service
 from verifier.service.parts import Parts
 from verifier.token.jwks import DISCOVERY_PATH, JWKS_PATH

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-from verifier.core.errors import CannotDecide
+from verifier.formats.errors import CannotDecide
 
 _MAX_SOURCES = 50_000
 

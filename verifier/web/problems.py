@@ -9,8 +9,8 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from verifier.core.errors import BridgeError, CannotDecide, EvidenceRejected, MalformedEvidence
 from verifier.core.ports import Clock
+from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected, MalformedEvidence
 from verifier.web.limits import Sampler
 from verifier.web.metrics import count_refusal
 

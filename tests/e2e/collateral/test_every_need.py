@@ -13,11 +13,11 @@ import pytest
 from attester.envelope import Envelope
 from attester.flow import attest_once, verifier_client
 from attester.patience import patiently
-from attester.simulated.azure import ForgedAzure
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_quote import Shape
-from attester.simulated.nvidia_gpu import ForgedNvidia, envelope_with_gpu
-from attester.simulated.sev_snp import ForgedAmd
+from forge.azure import ForgedAzure
+from forge.intel import ForgedIntel
+from forge.intel_quote import Shape
+from forge.nvidia_gpu import ForgedNvidia, envelope_with_gpu
+from forge.sev_snp import ForgedAmd
 from tests.support.first_contacts import metric
 from tests.support.forged import CONFIGURATION, ForgedMachine, Provider
 from tests.support.live import LiveVerifier, live_verifier
@@ -25,7 +25,7 @@ from tests.support.living import documents_of
 from tests.support.vendor_servers import VendorServer, put_forged_intel, vendor_server
 from tools.demo.trust import workload, write_documents
 from verifier.core.binding import BindingDigest
-from verifier.core.errors import CannotDecide
+from verifier.formats.errors import CannotDecide
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.decode import decode_quote
 from verifier.tee.dcap.endorse import pck_key

@@ -11,7 +11,7 @@ from tests.support.first_contacts import at_once, attest, metric, settings_for, 
 from tests.support.live import live_verifier
 from tests.support.vendor_servers import throttled, vendor_server
 from tools.demo.forged import forged_chip
-from verifier.core.errors import CannotDecide
+from verifier.formats.errors import CannotDecide
 
 ATTESTERS = 50
 

@@ -19,7 +19,7 @@ from verifier.adapters.collateral import Entry
 from verifier.adapters.collateral.bundle import make_bundle, public_jwk
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import item
-from verifier.core.errors import CannotDecide
+from verifier.formats.errors import CannotDecide
 
 
 def kept(kind: str, key: str, body: bytes, now: int) -> Entry:

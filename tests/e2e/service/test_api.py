@@ -13,8 +13,8 @@ import pytest
 from attester.flow import request_body, verifier_client
 from attester.keys import RequestKeys, sign_request
 from tests.support.live import LiveVerifier, problem, seeded
-from verifier.core.encoding import b64url, canonical, sha256
-from verifier.core.errors import EvidenceRejected
+from verifier.formats.encoding import b64url, canonical, sha256
+from verifier.formats.errors import EvidenceRejected
 
 
 def test_a_token_has_a_record_with_its_jti_and_the_digest_of_its_claims(live: LiveVerifier) -> None:

@@ -19,8 +19,8 @@ import pytest
 from attester.https import Reply
 from tests.support.live import LiveVerifier, live_verifier, problem, seeded
 from tools.demo.malice import Request, open_jwe
-from verifier.core.encoding import sha256, unb64url
-from verifier.core.errors import BridgeError
+from verifier.formats.encoding import sha256, unb64url
+from verifier.formats.errors import BridgeError
 
 # Servers die under their clients here: sockets that break in their handshake are closed by the garbage collector.
 pytestmark = [

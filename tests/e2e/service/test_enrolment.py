@@ -18,7 +18,7 @@ from cryptography import x509
 from attester.enrol import enrol as attester_enrol
 from attester.flow import verifier_client
 from attester.providers import EnrolmentIdentity
-from attester.simulated.tpm2 import EK_ATTRIBUTES, SimulatedTpm, ak_public, ek_public, make_ca, make_tpm, new_key
+from forge.tpm2 import EK_ATTRIBUTES, SimulatedTpm, ak_public, ek_public, make_ca, make_tpm, new_key
 from tests.support.live_tpm import (
     ENROLMENTS,
     TPM_WORKLOAD,
@@ -29,7 +29,7 @@ from tests.support.live_tpm import (
     tpm_verifier,
 )
 from tests.support.sources import constants_like_ids
-from verifier.core.encoding import b64url, canonical, sha256, unb64url
+from verifier.formats.encoding import b64url, canonical, sha256, unb64url
 from verifier.tee.tcg.layout import SHA1
 from verifier.tee.tpm2.layout import RESTRICTED, SIGN, encode_public
 

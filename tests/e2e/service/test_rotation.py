@@ -14,8 +14,8 @@ from tests.support.live import LiveVerifier, live_verifier
 from tests.support.terraform import copy_modules, terraform
 from tests.support.vault import VaultServer, vault_server
 from tools.demo.trust import VaultPlace
+from verifier.adapters.keys.signer_file import KeyFile
 from verifier.adapters.settings_source import load_settings
-from verifier.adapters.signer_file import KeyFile
 from verifier.token.keyring import SERVED_AFTER_S
 
 MOUNT, ROLE = "attestation-default", "forged"

@@ -21,8 +21,8 @@ from tools.demo.malice import flipped, prepare, with_part
 from tools.demo.processes import Processes
 from tools.demo.stack import lay_verifier
 from tools.demo.trust import VaultPlace, tpm_identities, tpm_policy, workload, write_documents
-from verifier.core.encoding import sha256
-from verifier.core.errors import EvidenceRejected
+from verifier.formats.encoding import sha256
+from verifier.formats.errors import EvidenceRejected
 
 CONFIG = b"the attester's configuration\n"
 NAME = "machine"

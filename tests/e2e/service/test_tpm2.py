@@ -10,12 +10,12 @@ import jwt
 import pytest
 
 from attester.flow import request_body, verifier_client
-from attester.simulated.bootlog import measured_boot
-from attester.simulated.tpm2 import SimulatedTpm
+from forge.bootlog import measured_boot
+from forge.tpm2 import SimulatedTpm
 from tests.support.live import problem, seeded
 from tests.support.live_tpm import TPM_WORKLOAD, ForgedTpmProvider, TpmVerifier, fresh_tpm, refusal, tpm_verifier
 from tools.demo.malice import Request, prepare
-from verifier.core.errors import EvidenceRejected
+from verifier.formats.errors import EvidenceRejected
 
 TPM = fresh_tpm("quoting")
 PARTS = ("quote", "quote_sig", "pcrs", "eventlog", "ak_name")

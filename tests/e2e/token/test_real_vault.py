@@ -18,8 +18,8 @@ from tests.support.issuer import make_tls
 from tests.support.keyfiles import RULES, KeyFolder
 from tests.support.signing import APPRAISAL, WORKLOAD, AnswerMaker, claims_of, new_key
 from tests.support.vault import VaultServer, vault_server
-from verifier.adapters.key_ceremony import create_key_file
-from verifier.adapters.signer_file import KeyFile
+from verifier.adapters.keys.ceremony import create_key_file
+from verifier.adapters.keys.signer_file import KeyFile
 from verifier.core.ports import SigningKey
 from verifier.core.settings import ALGORITHMS
 from verifier.token.jwks import DISCOVERY_PATH, JWKS_PATH

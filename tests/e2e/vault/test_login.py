@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.issuer import TokenKey
 from tests.support.vault import ROOT
-from verifier.core.encoding import b64url
+from verifier.formats.encoding import b64url
 
 BOUND = ("root", "simulated", "host_excluded", "dbgstat", "tenant", "workload", "sub", "iss", "aud")
 

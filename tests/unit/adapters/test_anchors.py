@@ -12,17 +12,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from attester.simulated import arm_cca, nvidia_gpu
-from attester.simulated.aws_nitro import AUTHORITIES as NITRO
-from attester.simulated.aws_nitro import nitro_key
-from attester.simulated.intel import AUTHORITIES as INTEL
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.sev_snp import ForgedAmd, Role, authority_key
-from attester.simulated.tpm2 import make_ca
-from attester.simulated.vtpm_ca import ca_key
-from verifier.adapters.anchors import FORGED_KEYS, load_anchors
-from verifier.core.encoding import sha256
-from verifier.core.errors import ConfigError
+from forge import arm_cca, nvidia_gpu
+from forge.aws_nitro import AUTHORITIES as NITRO
+from forge.aws_nitro import nitro_key
+from forge.intel import AUTHORITIES as INTEL
+from forge.intel import ForgedIntel
+from forge.sev_snp import ForgedAmd, Role, authority_key
+from forge.tpm2 import make_ca
+from forge.vtpm_ca import ca_key
+from verifier.adapters.trust.anchors import FORGED_KEYS, load_anchors
+from verifier.formats.encoding import sha256
+from verifier.formats.errors import ConfigError
 from verifier.tee.registry import SCHEMES
 from verifier.tee.sev_snp.layout import Product
 

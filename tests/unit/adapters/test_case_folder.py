@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from verifier.adapters.case_folder import read_case
-from verifier.tee.case import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.cases.folder import read_case
+from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict
 
 FORM = CaseForm(
     platform="toy", policy_keys=frozenset({"nonce"}), claims=lambda _files: {}, judge=lambda _files: CaseVerdict()

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from attester.simulated.certificates import forge_crl, subject_key_id
-from attester.simulated.sev_snp import ForgedAmd
-from attester.simulated.tpm2 import make_tpm
+from forge.certificates import forge_crl, subject_key_id
+from forge.sev_snp import ForgedAmd
+from forge.tpm2 import make_tpm
 from verifier.adapters.collateral import AK_KIND, FolderCollateral
 from verifier.adapters.sql import SqlStore, open_store
-from verifier.core.errors import CannotDecide
 from verifier.core.ports import EnrolledAk
-from verifier.core.x509chain import Anchor
-from verifier.tee.base import Need
+from verifier.formats.errors import CannotDecide
+from verifier.formats.x509chain import Anchor
+from verifier.tee.scheme import Need
 from verifier.tee.tpm2.collateral import decode_enrolled_ak
 from verifier.tee.tpm2.layout import name_of
 

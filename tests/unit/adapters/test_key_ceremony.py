@@ -13,9 +13,9 @@ import pytest
 
 from tests.support.keyfiles import KeyFolder, make_key_folder
 from tests.support.signing import BASE_URL, NOW
-from verifier.adapters.key_ceremony import SealedPaths, add_tenant, create_key_file, renew_answer_keys
-from verifier.adapters.signer_file import KeyFile
-from verifier.core.errors import ConfigError
+from verifier.adapters.keys.ceremony import SealedPaths, add_tenant, create_key_file, renew_answer_keys
+from verifier.adapters.keys.signer_file import KeyFile
+from verifier.formats.errors import ConfigError
 
 
 @pytest.fixture(scope="session")

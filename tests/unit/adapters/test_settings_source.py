@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from verifier.adapters.settings_source import load_settings
-from verifier.core.errors import ConfigError
 from verifier.core.settings import Settings
+from verifier.formats.errors import ConfigError
 
 GOOD = {
     "VAB_BASE_URL": "https://verifier.example",

@@ -16,12 +16,12 @@ import pytest
 
 from tests.support.keyfiles import RULES, FakeMonotonic, KeyFolder, make_key_folder
 from tests.support.signing import APPRAISAL, BASE_URL, NOW, claims_of
-from verifier.adapters.key_ceremony import SealedPaths
-from verifier.adapters.sealed_file import SealedFile, replace_durably
-from verifier.adapters.signer_file import KeyFile
-from verifier.core.encoding import b64url, jwk_thumbprint, unb64url
-from verifier.core.errors import CannotDecide, ConfigError
+from verifier.adapters.keys.ceremony import SealedPaths
+from verifier.adapters.keys.sealed_file import SealedFile, replace_durably
+from verifier.adapters.keys.signer_file import KeyFile
 from verifier.core.settings import ALGORITHMS, Settings, SigningAlgorithm
+from verifier.formats.encoding import b64url, jwk_thumbprint, unb64url
+from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.token.keyring import SERVED_AFTER_S, RotationRules
 from verifier.token.mint import mint
 
@@ -216,7 +216,7 @@ def test_a_re_read_costs_no_scrypt(folder: KeyFolder, monkeypatch: pytest.Monkey
     def never(**_: Any) -> None:
         pytest.fail("derived again")
 
-    monkeypatch.setattr("verifier.adapters.sealed_file.Scrypt", never)
+    monkeypatch.setattr("verifier.adapters.keys.sealed_file.Scrypt", never)
     monotonic.seconds = 2.0
     assert len(json.loads(reader.jwks("default", NOW)[0])["keys"]) == 2
 

@@ -16,12 +16,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support import trust
 from verifier.adapters.sql.store import open_store
-from verifier.adapters.trust import TrustCatalogue, compile_into, load_demands, load_documents, load_single_policy
+from verifier.adapters.trust.documents import (
+    TrustCatalogue,
+    compile_into,
+    load_demands,
+    load_documents,
+    load_single_policy,
+)
 from verifier.appraise.engine import appraise
 from verifier.appraise.signatures import sign_document
-from verifier.core.encoding import b64url
-from verifier.core.errors import CannotDecide, ConfigError
 from verifier.core.ports import Store
+from verifier.formats.encoding import b64url
+from verifier.formats.errors import CannotDecide, ConfigError
 
 KEY = ed25519.Ed25519PrivateKey.generate()
 DEMANDS = {"acme": {"owner": KEY.public_key()}}
@@ -92,7 +98,7 @@ def test_disabled_workload_is_found_and_says_so(store: Store, folder: Path) -> N
 def test_same_files_are_not_compiled_again(store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _compile(store, folder, ALL)
     with monkeypatch.context() as patch:
-        patch.setattr("verifier.adapters.trust.parse_files", lambda *_arguments: pytest.fail("parsed"))
+        patch.setattr("verifier.adapters.trust.documents.parse_files", lambda *_arguments: pytest.fail("parsed"))
         assert not _compile(store, folder)
     (folder / "more.yaml").write_text("# moved\n" + json.dumps(trust.identity("platform", "more", {"min_svn": 1})))
     assert _compile(store, folder)

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.support import trust
 from verifier.cli import identity, policy, workload
-from verifier.core.encoding import b64url
+from verifier.formats.encoding import b64url
 from verifier.tee.registry import SCHEMES
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "policies" / "trust"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.support import trust
 from verifier.appraise.documents import AppraisalPolicy, Identity, WorkloadDocument, body_of, parse_document
 from verifier.appraise.text import PlainDocument, read_documents
-from verifier.core.encoding import canonical, sha256
-from verifier.core.errors import ConfigError
+from verifier.formats.encoding import canonical, sha256
+from verifier.formats.errors import ConfigError
 
 IDENTITY = trust.identity("platform", "chips", {"min_svn": 5})
 

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verifier.appraise.reference.eif import EIF, SIGNATURE, decode_eif, pcrs_of
-from verifier.core.errors import BridgeError, EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import BridgeError, EvidenceRejected, MalformedEvidence
+from verifier.reference.eif import EIF, SIGNATURE, decode_eif, pcrs_of
 
 FOLDER = Path(__file__).parent / "eif"
 SIGNED, PLAIN, ONE = ((FOLDER / f"{name}.eif").read_bytes() for name in ("signed", "plain", "one"))
@@ -178,7 +178,7 @@ def test_an_algorithm_that_is_not_the_keys_is_refused() -> None:
 
 
 def test_another_certificate_than_the_images_own_is_refused() -> None:
-    from attester.simulated.sev_snp import ForgedAmd
+    from forge.sev_snp import ForgedAmd
 
     with pytest.raises(EvidenceRejected):
         pcrs_of(decode_eif(SIGNED), ForgedAmd("Milan", now=1_780_000_000).ark())

@@ -8,10 +8,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from verifier.adapters.trust import load_documents, load_single_policy
+from verifier.adapters.trust.documents import load_documents, load_single_policy
 from verifier.appraise.bundle import compile_all
 from verifier.appraise.lint import lint
-from verifier.appraise.offline import OfflineVerdict, judge_parts
+from verifier.cases.judge import OfflineVerdict, judge_parts
 from verifier.tee.registry import SCHEMES
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "policies" / "trust"

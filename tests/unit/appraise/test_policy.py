@@ -9,7 +9,7 @@ import pytest
 from tests.support import trust
 from verifier.appraise.bundle import compile_all, gather
 from verifier.appraise.policy import CompiledPolicy
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 
 
 def _compile(

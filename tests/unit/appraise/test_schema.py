@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.support import trust
-from verifier.adapters.trust import load_documents
+from verifier.adapters.trust.documents import load_documents
 from verifier.appraise.schema import schema_text, schemas
 from verifier.tee.registry import SCHEMES
 

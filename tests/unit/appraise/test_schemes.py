@@ -15,7 +15,7 @@ from verifier.appraise.engine import appraise
 from verifier.appraise.lint import lint
 from verifier.appraise.result import Appraisal
 from verifier.appraise.text import PlainDocument
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 from verifier.tee.registry import SCHEMES
 
 CLASSES = ("platform", "firmware", "workload", "config")

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verifier.appraise.reference.tdvf import TDVF, Section, decode_tdvf, mrtd_of
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.errors import MalformedEvidence
+from verifier.reference.tdvf import TDVF, Section, decode_tdvf, mrtd_of
 
 PAGE = 4096
 CODE = bytes(range(256)) * 48  # three pages

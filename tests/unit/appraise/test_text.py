@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.vault import part
 from verifier.appraise.text import MAX_DEPTH, read_documents
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -17,8 +17,8 @@ from jwcrypto import jwk as jwcrypto_jwk
 
 from attester.answer import Expected, Opened, Pin, open_answer
 from tests.support.signing import ISSUER, NONCE, NOW, AnswerMaker, compact, new_key
-from verifier.core.encoding import b64url, encode_json, jwk_thumbprint, unb64url
-from verifier.core.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
+from verifier.formats.encoding import b64url, encode_json, jwk_thumbprint, unb64url
+from verifier.formats.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
 from verifier.token.answer import encrypt_answer, sign_answer
 from verifier.token.jwks import public_jwk
 

@@ -14,12 +14,12 @@ import pytest
 from attester.providers import Machine, detect, opened
 from attester.providers.certificate_table import decode_certificate_table
 from attester.providers.configfs_tsm import ConfigfsTsm, _td_field, open_provider
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_quote import Shape
-from attester.simulated.sev_snp import ForgedAmd
+from forge.intel import ForgedIntel
+from forge.intel_quote import Shape
+from forge.sev_snp import ForgedAmd
 from tests.support.configfs_tsm import StandIn
 from verifier.core.binding import BindingDigest
-from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
 
 DIGEST = BindingDigest(whole=bytes(range(64)), short=bytes(32))
 VCEK, VLEK, ASK, ARK = (

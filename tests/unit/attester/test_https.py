@@ -13,7 +13,7 @@ from attester.https import MAX_ANSWER, Client, Reply
 from attester.problems import clean, hint_for, raise_problem, retry_after
 from attester.vault import Vault, VaultToken, is_path, parse_reference
 from tests.support.false_servers import FalseVault, Said, Seen, Stage, https_server
-from verifier.core.errors import CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
 from verifier.tee.registry import SCHEMES
 
 

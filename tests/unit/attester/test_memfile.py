@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from attester import memfile
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 
 
 def test_a_file_is_ours_alone_whatever_the_umask(memory: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from attester.settings import machine_from, parse_config, parse_pcrs, read_config, trust_from
 from tests.support.signing import new_key
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 
 ROOT = dict(new_key().public_jwk)
 

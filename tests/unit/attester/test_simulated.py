@@ -15,15 +15,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from attester.cli.__main__ import cli
 from attester.providers import SIMULATED_FIXED, Machine, Provider, SimulatedScheme
 from attester.providers.simulated import _MAKERS, _SEVERAL, open_provider
-from attester.simulated.certificates import spki
-from attester.simulated.tpm2 import make_tpm
+from forge.certificates import spki
+from forge.tpm2 import make_tpm
 from tests.support.forged import forged_machines
 from tests.support.vectors import Vector, verify_vector
 from verifier.core import wire
 from verifier.core.binding import BindingDigest, Context, binding_digest
-from verifier.core.errors import ConfigError, EvidenceRejected
-from verifier.tee.base import Bound, Expected, UnsafeUnbound, Verified
+from verifier.formats.errors import ConfigError, EvidenceRejected
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import Bound, Expected, UnsafeUnbound, Verified
 
 CONFIG, OTHER = b"version = 1\n", b"version = 1\n\n"
 # A TPM's key is enrolled first: tests/unit/attester/test_tpm2.py and the tests of `enrol` have it.

@@ -26,17 +26,17 @@ from attester.providers import Machine, opened
 from attester.providers.tpm2 import Tpm2, open_provider
 from attester.providers.tpm_device import Device
 from attester.settings import Trust
-from attester.simulated.bootlog import measured_boot
-from attester.simulated.ima import MeasurementList, small_system
+from forge.bootlog import measured_boot
+from forge.ima import MeasurementList, small_system
 from tests.support.false_servers import Said, Seen, https_server, problem
 from tests.support.signing import new_key
 from tests.support.swtpm import EkCa, RunningTpm, manufacture, running_swtpm
 from verifier.core.binding import BINDING_CHECK, BindingDigest
-from verifier.core.encoding import b64url, unb64url
-from verifier.core.errors import CannotDecide, ConfigError, EvidenceRejected
 from verifier.core.wire import EnrolmentProof, EnrolmentRequest
-from verifier.core.x509chain import Anchor, ChainCache
-from verifier.tee.base import Bound, Subject, require_parts, run_checks
+from verifier.formats.encoding import b64url, unb64url
+from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected
+from verifier.formats.x509chain import Anchor, ChainCache
+from verifier.tee.scheme import Bound, Subject, require_parts, run_checks
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import EV_NO_ACTION, SHA256
 from verifier.tee.tpm2.collateral import EnrolledKey

@@ -17,7 +17,7 @@ from tests.support.false_servers import JWT_MARK, VAULT_TOKEN, Said, Stage, prob
 from tests.support.issuer import make_tls
 from tests.support.signing import new_key
 from verifier.core.binding import Context, binding_digest
-from verifier.core.encoding import b64url
+from verifier.formats.encoding import b64url
 from verifier.tee.sev_snp.layout import LAYOUTS
 
 Run = Callable[..., Any]

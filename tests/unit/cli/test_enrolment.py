@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from attester.simulated.tpm2 import SimulatedTpm, make_tpm
+from forge.tpm2 import SimulatedTpm, make_tpm
 from tests.support.commands import CommandPlace, command_place
 from verifier.cli.enrolment import command
-from verifier.core.encoding import sha256
 from verifier.core.ports import EnrolledAk
+from verifier.formats.encoding import sha256
 from verifier.tee.tpm2.layout import name_of
 
 TPM, OTHER = make_tpm(), make_tpm(label="other")

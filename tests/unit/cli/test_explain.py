@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.support.vectors import base_of, recipes_of
-from verifier.appraise.explain import escaped, tell
+from verifier.cases.explain import escaped, tell
+from verifier.cases.form import CaseForm
 from verifier.cli.appraise import command as appraise_command
 from verifier.cli.explain import command
-from verifier.tee.case import CaseForm
 from verifier.tee.registry import SCHEMES
 
 

@@ -16,11 +16,11 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from attester.simulated.uki import SimulatedUki, make_uki
+from forge.uki import SimulatedUki, make_uki
 from tests.support.parts import missing
 from tests.support.vectors import base_of, recipes_of
-from verifier.adapters.anchors import FORGED_KEYS
-from verifier.adapters.trust import load_documents, load_single_policy
+from verifier.adapters.trust.anchors import FORGED_KEYS
+from verifier.adapters.trust.documents import load_documents, load_single_policy
 from verifier.appraise.bundle import compile_all
 from verifier.appraise.documents import Identity
 from verifier.cli.appraise import command as appraise_command

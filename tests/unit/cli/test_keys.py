@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.support.keyfiles import KeyFolder, make_key_folder
-from verifier.adapters.signer_file import KeyFile
+from verifier.adapters.keys.signer_file import KeyFile
 from verifier.cli.keys import command
-from verifier.core.encoding import b64url, jwk_thumbprint
+from verifier.formats.encoding import b64url, jwk_thumbprint
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from attester.simulated.sev_snp import ForgedAmd
-from attester.simulated.tpm2 import make_ca
+from forge.sev_snp import ForgedAmd
+from forge.tpm2 import make_ca
 from tests.support.keyfiles import KeyFolder, make_key_folder
 from tests.support.service import PLACE
 from tests.support.signing import BASE_URL

@@ -18,7 +18,7 @@ from verifier.core.binding import (
     read_nonce,
     require_bound,
 )
-from verifier.core.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 
 NONCE, SIG, ENC = bytes(range(64)), b"s" * 32, b"e" * 32
 CONTEXT = Context(

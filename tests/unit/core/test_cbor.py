@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.core import cbor
-from verifier.core.errors import MalformedEvidence
+from verifier.formats import cbor
+from verifier.formats.errors import MalformedEvidence
 
 WHERE = ("t.decode", "thing")
 

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attester.simulated.cose import raw_signature, sign1
-from attester.simulated.rsakey import derived_rsa_key
-from verifier.core import cbor
-from verifier.core.cose import (
+from forge.cose import raw_signature, sign1
+from forge.rsakey import derived_rsa_key
+from verifier.formats import cbor
+from verifier.formats.cose import (
     ALGORITHMS,
     ES256,
     ES384,
@@ -24,7 +24,7 @@ from verifier.core.cose import (
     to_be_signed,
     verify_sign1,
 )
-from verifier.core.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 
 CURVES: dict[int, ec.EllipticCurve] = {ES256: ec.SECP256R1(), ES384: ec.SECP384R1(), ES512: ec.SECP521R1()}
 KEYS = {alg: ec.derive_private_key(1000 - alg, curve) for alg, curve in CURVES.items()}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.core.errors import MalformedEvidence
-from verifier.core.layout import Field, Layout
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.layout import Field, Layout
 
 TABLE = Layout(
     "thing",

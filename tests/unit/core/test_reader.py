@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.core.errors import MalformedEvidence
-from verifier.core.reader import Reader
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.reader import Reader
 
 READS = ("u8", "u16be", "u32be", "u64be", "u16le", "u32le", "u64le", "tpm2b")
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from attester.simulated.certificates import (
+from forge.certificates import (
     Extra,
     Signer,
     basic_constraints,
@@ -22,9 +22,9 @@ from attester.simulated.certificates import (
     pss_sha384,
     spki,
 )
-from attester.simulated.sev_snp import ForgedAmd, authority_key
-from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence
-from verifier.core.x509 import (
+from forge.sev_snp import ForgedAmd, authority_key
+from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.formats.x509 import (
     USAGE_CERT_SIGN,
     USAGE_CRL_SIGN,
     USAGE_DIGITAL_SIGNATURE,
@@ -36,7 +36,7 @@ from verifier.core.x509 import (
     parse_crl,
     pem_blocks,
 )
-from verifier.core.x509chain import (
+from verifier.formats.x509chain import (
     ANY_PROFILE,
     MAX_CHAIN,
     Anchor,

@@ -20,7 +20,7 @@ from tests.support.signing import BASE_URL
 from tools.demo.forged import FORGED_WORKLOAD, forged_documents
 from verifier.core import wire
 from verifier.core.binding import make_nonce
-from verifier.core.errors import BridgeError, CannotDecide, EvidenceRejected
+from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
 from verifier.tee.sev_snp.layout import SIGNED
 
 DAY_MS = 86_400_000

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from attester.simulated.tpm2 import SimulatedTpm, make_ca, make_tpm
+from forge.tpm2 import SimulatedTpm, make_ca, make_tpm
 from tests.support.keyfiles import KeyFolder, make_key_folder
 from tests.support.service import House, house
 from verifier.adapters.sql import SqlStore
-from verifier.core.encoding import b64url, sha256
-from verifier.core.errors import EvidenceRejected
 from verifier.core.wire import EnrolmentProof, EnrolmentRequest
-from verifier.core.x509chain import Anchor
+from verifier.formats.encoding import b64url, sha256
+from verifier.formats.errors import EvidenceRejected
+from verifier.formats.x509chain import Anchor
 from verifier.service import Enrolments, Parts
 
 TPM = make_tpm()

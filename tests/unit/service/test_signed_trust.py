@@ -23,9 +23,9 @@ from verifier.adapters.clock import SystemClock
 from verifier.adapters.sql import SqlStore
 from verifier.appraise.signatures import PrivateKey, sign_document
 from verifier.compose import compose, compose_store, prepare
-from verifier.core.encoding import b64url
-from verifier.core.errors import CannotDecide, ConfigError
 from verifier.core.settings import Settings
+from verifier.formats.encoding import b64url
+from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.worker import Worker
 
 OWNER = ec.generate_private_key(ec.SECP256R1())

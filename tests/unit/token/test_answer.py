@@ -14,9 +14,10 @@ from jwcrypto import jwk as jwcrypto_jwk
 from jwcrypto import jws as jwcrypto_jws
 
 from tests.support.signing import ISSUER, NONCE, NOW, WORKLOAD, AnswerMaker, new_key, random_from
-from verifier.core import jose, wire
-from verifier.core.encoding import b64url, jwk_thumbprint, unb64url
-from verifier.core.jose import concat_kdf, p256_public_key
+from verifier.core import wire
+from verifier.formats import jose
+from verifier.formats.encoding import b64url, jwk_thumbprint, unb64url
+from verifier.formats.jose import concat_kdf, p256_public_key
 from verifier.token.answer import VaultHint, build_answer, encrypt_answer, sign_answer, sign_key_set
 from verifier.token.jwks import public_jwk
 from verifier.token.mint import SELF_TYPE, WORKLOAD_TYPE
@@ -179,6 +180,6 @@ def test_no_two_things_that_are_signed_share_a_type() -> None:
 
 
 def test_what_the_attester_shares_needs_no_pydantic() -> None:
-    source = (Path(__file__).parents[3] / "verifier/core/jose.py").read_text()
+    source = (Path(__file__).parents[3] / "verifier/formats/jose.py").read_text()
     assert "import pydantic" not in source
     assert "from pydantic" not in source

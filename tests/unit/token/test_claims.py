@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.signing import APPRAISAL, ISSUER, JTI, NONCE, NOW, UUID, WORKLOAD, claims_of
-from verifier.core.encoding import b64url, canonical, encode_json, sha256, unb64url
-from verifier.core.errors import EvidenceRejected
-from verifier.tee.base import Matched
+from verifier.formats.encoding import b64url, canonical, encode_json, sha256, unb64url
+from verifier.formats.errors import EvidenceRejected
+from verifier.tee.scheme import Matched
 from verifier.token.claims import (
     CLAIM_NAMES,
     VERIFIER_BUILD,

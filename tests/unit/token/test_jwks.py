@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwcrypto import jwk as jwcrypto_jwk
 
 from tests.support.signing import ISSUER, new_key
-from verifier.core.encoding import b64url, unb64url
 from verifier.core.settings import ALGORITHMS
+from verifier.formats.encoding import b64url, unb64url
 from verifier.token.claims import CLAIM_NAMES
 from verifier.token.jwks import PublicKey, discovery_document, generate_key, jwks_document, public_jwk, signing_key
 

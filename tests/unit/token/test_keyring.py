@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.signing import NOW
-from verifier.core.errors import CannotDecide
+from verifier.formats.errors import CannotDecide
 from verifier.token.keyring import SERVED_AFTER_S, Keyring, RotationRules, bury, first_key, plan, rotate
 
 RULES = RotationRules("ES256", lead_s=600, life_s=86_400)

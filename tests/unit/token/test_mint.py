@@ -14,9 +14,9 @@ from jwcrypto import jwk as jwcrypto_jwk
 from jwcrypto import jws as jwcrypto_jws
 
 from tests.support.signing import APPRAISAL, BASE_URL, ISSUER, JTI, NOW, claims_of, new_key
-from verifier.core.encoding import b64url, canonical, jwk_thumbprint, sha256, unb64url
-from verifier.core.errors import EvidenceRejected
 from verifier.core.settings import ALGORITHMS
+from verifier.formats.encoding import b64url, canonical, jwk_thumbprint, sha256, unb64url
+from verifier.formats.errors import EvidenceRejected
 from verifier.token.claims import claims_digest
 from verifier.token.mint import mint, mint_self, sign_compact
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from verifier.core.errors import CannotDecide
+from verifier.formats.errors import CannotDecide
 from verifier.web.limits import RateLimit, Readiness, Sampler
 
 

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import CapturingLogger
 from werkzeug.test import TestResponse
 
-from verifier.core.errors import BridgeError, CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import BridgeError, CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
 from verifier.web import problems
 from verifier.web.problems import RateLimited, UnsupportedMedia
 

@@ -1,4 +1,4 @@
-"""Vectors of ``arm-cca``, forged by ``attester.simulated.arm_cca`` when the tests start."""
+"""Vectors of ``arm-cca``, forged by ``forge.arm_cca`` when the tests start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import cbor2
 
-from attester.simulated.arm_cca import (
+from forge.arm_cca import (
     ForgedArm,
     cose_key,
     derived_key,
@@ -20,14 +20,14 @@ from attester.simulated.arm_cca import (
     root_key,
     sign1,
 )
-from attester.simulated.certificates import Extra, basic_constraints, forge_certificate, key_usage, spki
+from forge.certificates import Extra, basic_constraints, forge_certificate, key_usage, spki
 from tests.support.vectors import Outcome, PartForm, Vector
-from verifier.core import cbor, cose
 from verifier.core.binding import BindingDigest
-from verifier.core.x509 import USAGE_DIGITAL_SIGNATURE
-from verifier.core.x509chain import Anchor
+from verifier.formats import cbor, cose
+from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE
+from verifier.formats.x509chain import Anchor
 from verifier.tee.arm_cca import layout
-from verifier.tee.base import Bound, Expected, UnsafeUnbound
+from verifier.tee.scheme import Bound, Expected, UnsafeUnbound
 
 NOW: Final = 1_800_000_000
 DAY: Final = 86_400

@@ -1,4 +1,4 @@
-"""Vectors of ``aws-nitro``, forged by ``attester.simulated.aws_nitro`` when the tests start."""
+"""Vectors of ``aws-nitro``, forged by ``forge.aws_nitro`` when the tests start."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Final
 import cbor2
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from attester.simulated.aws_nitro import ABSENT, INSTANCE, ForgedNitro, image_pcrs, nitro_key
-from attester.simulated.certificates import (
+from forge.aws_nitro import ABSENT, INSTANCE, ForgedNitro, image_pcrs, nitro_key
+from forge.certificates import (
     Extra,
     basic_constraints,
     ecdsa_sha256,
@@ -19,13 +19,14 @@ from attester.simulated.certificates import (
     spki,
 )
 from tests.support.vectors import Outcome, PartForm, Vector
-from verifier.core import cbor
 from verifier.core.binding import BINDING_CHECK, BindingDigest
-from verifier.core.cose import ES256, ES384
-from verifier.core.x509 import USAGE_CRL_SIGN, USAGE_DIGITAL_SIGNATURE
-from verifier.core.x509chain import Anchor
-from verifier.tee.aws_nitro import SCHEME, layout
-from verifier.tee.base import Bound, Expected, UnsafeUnbound
+from verifier.formats import cbor
+from verifier.formats.cose import ES256, ES384
+from verifier.formats.x509 import USAGE_CRL_SIGN, USAGE_DIGITAL_SIGNATURE
+from verifier.formats.x509chain import Anchor
+from verifier.tee.aws_nitro import layout
+from verifier.tee.aws_nitro.scheme import SCHEME
+from verifier.tee.scheme import Bound, Expected, UnsafeUnbound
 
 NOW: Final = 1_800_000_000
 HOUR: Final = 3600

@@ -1,4 +1,4 @@
-"""Vectors of ``aws-nitrotpm``, forged by ``attester.simulated.aws_nitrotpm`` when the tests start."""
+"""Vectors of ``aws-nitrotpm``, forged by ``forge.aws_nitrotpm`` when the tests start."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any, Final
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from attester.simulated.aws_nitro import ABSENT, INSTANCE, ForgedNitro, nitro_key
-from attester.simulated.aws_nitrotpm import EVERY_PCR, ForgedNitroTpm, point
-from attester.simulated.bootlog import measured_boot
-from attester.simulated.certificates import basic_constraints, ecdsa_sha384, key_usage, spki
-from attester.simulated.tpm2 import SimulatedTpm, make_tpm, new_key, pcr_digest, sign
+from forge.aws_nitro import ABSENT, INSTANCE, ForgedNitro, nitro_key
+from forge.aws_nitrotpm import EVERY_PCR, ForgedNitroTpm, point
+from forge.bootlog import measured_boot
+from forge.certificates import basic_constraints, ecdsa_sha384, key_usage, spki
+from forge.tpm2 import SimulatedTpm, make_tpm, new_key, pcr_digest, sign
 from tests.support.vectors import Outcome, PartForm, Vector
-from verifier.core import cbor
 from verifier.core.binding import BINDING_CHECK, BindingDigest
-from verifier.core.cose import ES256, ES384
-from verifier.core.encoding import canonical, sha256
-from verifier.core.x509chain import Anchor
+from verifier.formats import cbor
+from verifier.formats.cose import ES256, ES384
+from verifier.formats.encoding import canonical, sha256
+from verifier.formats.x509chain import Anchor
 from verifier.tee.aws_nitro import layout as nitro
-from verifier.tee.aws_nitrotpm import SCHEME
-from verifier.tee.base import Bound, Expected, UnsafeUnbound
+from verifier.tee.aws_nitrotpm.scheme import SCHEME
+from verifier.tee.scheme import Bound, Expected, UnsafeUnbound
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384
 from verifier.tee.tpm2.layout import ALG_ECDSA, Selection, decode_signature, encode_signature
 

@@ -1,4 +1,4 @@
-"""Vectors of ``azure-snp-vtpm``, forged by ``attester.simulated.azure`` on ``attester.simulated.sev_snp``."""
+"""Vectors of ``azure-snp-vtpm``, forged by ``forge.azure`` on ``forge.sev_snp``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from attester.simulated.azure import ForgedAzure, azure_ca
-from attester.simulated.sev_snp import ForgedAmd
+from forge.azure import ForgedAzure, azure_ca
+from forge.sev_snp import ForgedAmd
 from tests.support.vectors import Outcome, PartForm, Vector
 from tests.vectors.sev_snp import forging as snp
 from tests.vectors.sev_snp.unwanted import unwanted
@@ -24,11 +24,11 @@ from tests.vectors.vtpm.forging import (
     scheme_vectors,
     without_log,
 )
-from verifier.core.encoding import b64url, sha256
-from verifier.core.x509chain import Anchor
+from verifier.formats.encoding import b64url, sha256
+from verifier.formats.x509chain import Anchor
 from verifier.tee.azure.layout import REPORT_SNP, REPORT_TDX, make_hcl
 from verifier.tee.azure_snp_vtpm.scheme import SCHEME
-from verifier.tee.base import Expected
+from verifier.tee.scheme import Expected
 from verifier.tee.sev_snp.layout import SIGNED
 
 NAME: Final = "azure-snp-vtpm"

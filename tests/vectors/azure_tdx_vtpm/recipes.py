@@ -1,12 +1,12 @@
-"""Vectors of ``azure-tdx-vtpm``, forged by ``attester.simulated.azure`` on ``attester.simulated.intel``."""
+"""Vectors of ``azure-tdx-vtpm``, forged by ``forge.azure`` on ``forge.intel``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from attester.simulated.azure import ForgedAzureTdx, azure_ca
-from attester.simulated.intel_quote import Shape
+from forge.azure import ForgedAzureTdx, azure_ca
+from forge.intel_quote import Shape
 from tests.support.vectors import PartForm, Vector
 from tests.vectors.dcap import tcb, wanted
 from tests.vectors.dcap.forging import INTEL, NOW
@@ -24,13 +24,13 @@ from tests.vectors.vtpm.forging import (
     scheme_vectors,
     without_log,
 )
-from verifier.core.encoding import sha256
-from verifier.core.x509chain import Anchor
+from verifier.formats.encoding import sha256
+from verifier.formats.x509chain import Anchor
 from verifier.tee.azure.layout import REPORT_SNP, TDREPORT_FIELDS, make_hcl
 from verifier.tee.azure_tdx_vtpm.scheme import SCHEME
-from verifier.tee.base import Expected
 from verifier.tee.dcap import layout as dcap
 from verifier.tee.dcap.layout import BODIES
+from verifier.tee.scheme import Expected
 from verifier.tee.tdx.decode import decode
 from verifier.tee.tpm2.keys import spki_digest
 

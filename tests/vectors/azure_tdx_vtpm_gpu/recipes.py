@@ -12,9 +12,9 @@ from tests.vectors.azure_tdx_vtpm import recipes as azure
 from tests.vectors.nvidia_gpu import recipes as gpu
 from tests.vectors.vtpm.forging import PCRS
 from verifier.core.binding import BindingDigest
-from verifier.tee.azure_tdx_vtpm import SCHEME as AZURE
-from verifier.tee.azure_tdx_vtpm_gpu import SCHEME
-from verifier.tee.nvidia_gpu import SCHEME as GPU
+from verifier.tee.azure_tdx_vtpm.scheme import SCHEME as AZURE
+from verifier.tee.azure_tdx_vtpm_gpu.scheme import SCHEME
+from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
 
 _AZURE: Final = base_of(azure.VECTORS)
 _END: Final = b"-----END CERTIFICATE-----\n"

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from attester.simulated.bootlog import BootLog, secure_boot_variable
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_cclog import ccel_acpi_table, log_area, measured_cc_boot
-from attester.simulated.intel_quote import Shape
+from forge.bootlog import BootLog, secure_boot_variable
+from forge.intel import ForgedIntel
+from forge.intel_cclog import ccel_acpi_table, log_area, measured_cc_boot
+from forge.intel_quote import Shape
 from tests.support.vectors import CaseVector, Outcome
-from verifier.tee.case import CaseFiles
+from verifier.cases.form import CaseFiles
 from verifier.tee.dcap.layout import BODY_SGX, BODY_TD_15
 from verifier.tee.tcg.layout import (
     EV_NO_ACTION,

@@ -10,14 +10,14 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from attester.simulated.certificates import Extra, basic_constraints, ecdsa_sha256, key_usage
-from attester.simulated.intel_documents import Tee, date, inner_bytes, sign_document
-from attester.simulated.intel_pki import DAY, authority_key, forged_p256, pem
-from attester.simulated.intel_quote import Shape
+from forge.certificates import Extra, basic_constraints, ecdsa_sha256, key_usage
+from forge.intel_documents import Tee, date, inner_bytes, sign_document
+from forge.intel_pki import DAY, authority_key, forged_p256, pem
+from forge.intel_quote import Shape
 from tests.support.vectors import Vector
 from tests.vectors.dcap.forging import INTEL, LIKE_INTEL, NOW, OTHER, PROCESSOR, YEAR, Forge
 from tests.vectors.dcap.quotes import OTHER_KEY, earlier_root
-from verifier.core.x509 import USAGE_CERT_SIGN
+from verifier.formats.x509 import USAGE_CERT_SIGN
 
 _STRANGER: Final = forged_p256(b"stranger")
 _EXPIRED: Final = (NOW - YEAR, NOW - 1)

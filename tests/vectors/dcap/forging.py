@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_documents import Tee
-from attester.simulated.intel_quote import Shape
+from forge.intel import ForgedIntel
+from forge.intel_documents import Tee
+from forge.intel_quote import Shape
 from tests.support.vectors import Outcome, Vector
 from verifier.core.binding import BindingDigest
-from verifier.core.x509chain import Anchor
-from verifier.tee.base import Bound, Expected
+from verifier.formats.x509chain import Anchor
+from verifier.tee.scheme import Bound, Expected
 
 NOW: Final = 1_800_000_000
 DAY: Final = 86_400

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from attester.simulated.certificates import Extra, basic_constraints, ecdsa_sha256, key_usage
-from attester.simulated.intel import ForgedIntel, platform_tcb
-from attester.simulated.intel_pki import authority_key, forged_p256, item, pem
-from attester.simulated.intel_quote import AUTH_DATA, Shape, qe_report_data, raw_public
+from forge.certificates import Extra, basic_constraints, ecdsa_sha256, key_usage
+from forge.intel import ForgedIntel, platform_tcb
+from forge.intel_pki import authority_key, forged_p256, item, pem
+from forge.intel_quote import AUTH_DATA, Shape, qe_report_data, raw_public
 from tests.support.vectors import Vector
 from tests.vectors.dcap.forging import DATA, INTEL, LIKE_INTEL, NOW, OTHER, PROCESSOR, YEAR, Forge
 from verifier.core.binding import BindingDigest
-from verifier.core.x509 import USAGE_CRL_SIGN, der_tlv
-from verifier.core.x509chain import Anchor
-from verifier.tee.base import Bound, UnsafeUnbound
+from verifier.formats.x509 import USAGE_CRL_SIGN, der_tlv
+from verifier.formats.x509chain import Anchor
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.verify import ANCHORS
+from verifier.tee.scheme import Bound, UnsafeUnbound
 
 _STRANGER: Final = forged_p256(b"stranger")
 _CHAIN: Final = "endorsement.pck_chain"

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from attester.simulated.intel import MODULE_SVN, ForgedIntel
-from attester.simulated.intel_documents import module_identity, svn_level, tcb_level
-from attester.simulated.intel_quote import Shape
+from forge.intel import MODULE_SVN, ForgedIntel
+from forge.intel_documents import module_identity, svn_level, tcb_level
+from forge.intel_quote import Shape
 from tests.support.vectors import Vector
 from tests.vectors.dcap.forging import INTEL, NOW, PROCESSOR, Forge
 from verifier.tee.dcap import layout

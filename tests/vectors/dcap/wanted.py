@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_documents import OLD_DATE, svn_level
+from forge.intel import ForgedIntel
+from forge.intel_documents import OLD_DATE, svn_level
 from tests.support.vectors import Vector
 from tests.vectors.dcap import documents, quotes, tcb
 from tests.vectors.dcap.forging import INTEL, PROCESSOR, Forge

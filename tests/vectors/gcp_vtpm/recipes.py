@@ -1,4 +1,4 @@
-"""Vectors of ``gcp-vtpm``, forged by ``attester.simulated.gcp_vtpm``, with forged AMD and Intel beside it."""
+"""Vectors of ``gcp-vtpm``, forged by ``forge.gcp_vtpm``, with forged AMD and Intel beside it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from attester.simulated.certificates import der_integer
-from attester.simulated.gcp_vtpm import INSTANCE, ForgedGcp, component, gcp_ca
-from attester.simulated.intel_quote import Shape
-from attester.simulated.sev_snp import ForgedAmd
+from forge.certificates import der_integer
+from forge.gcp_vtpm import INSTANCE, ForgedGcp, component, gcp_ca
+from forge.intel_quote import Shape
+from forge.sev_snp import ForgedAmd
 from tests.support.vectors import PartForm, Vector
 from tests.vectors.dcap import tcb, wanted
 from tests.vectors.dcap.forging import INTEL
@@ -31,12 +31,12 @@ from tests.vectors.vtpm.forging import (
     without_log,
 )
 from verifier.core.binding import BINDING_CHECK, BindingDigest, Context, binding_digest
-from verifier.core.x509 import USAGE_CERT_SIGN, USAGE_DIGITAL_SIGNATURE, USAGE_KEY_ENCIPHERMENT, der_tlv
-from verifier.core.x509chain import Anchor
-from verifier.tee.base import Bound, Expected
+from verifier.formats.x509 import USAGE_CERT_SIGN, USAGE_DIGITAL_SIGNATURE, USAGE_KEY_ENCIPHERMENT, der_tlv
+from verifier.formats.x509chain import Anchor
 from verifier.tee.dcap.layout import BODIES
 from verifier.tee.gcp_vtpm.layout import encode_instance
 from verifier.tee.gcp_vtpm.scheme import SCHEME
+from verifier.tee.scheme import Bound, Expected
 from verifier.tee.sev_snp.layout import SIGNED
 from verifier.tee.sev_snp.scheme import SCHEME as SNP
 from verifier.tee.tdx.decode import decode

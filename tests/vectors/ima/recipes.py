@@ -7,10 +7,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from attester.simulated.ima import MeasurementList, sign_file, small_system
-from attester.simulated.tpm2 import new_key
+from forge.ima import MeasurementList, sign_file, small_system
+from forge.tpm2 import new_key
 from tests.support.vectors import CaseVector, Outcome
-from verifier.tee.case import CaseFiles
+from verifier.cases.form import CaseFiles
 from verifier.tee.ima.layout import template_data
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, HashAlgorithm
 

@@ -1,4 +1,4 @@
-"""Vectors of ``nvidia-gpu``, forged by ``attester.simulated.nvidia_gpu`` when the tests start."""
+"""Vectors of ``nvidia-gpu``, forged by ``forge.nvidia_gpu`` when the tests start."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from attester.simulated.certificates import Extra, basic_constraints, der_oid, key_usage, spki
-from attester.simulated.nvidia_gpu import END_OF_TIME, ForgedNvidia, ecdsa_sha256, ecdsa_sha384, without
-from attester.simulated.nvidia_ocsp import ForgedAnswer, ocsp_answers, ocsp_signing, responder_certificate
+from forge.certificates import Extra, basic_constraints, der_oid, key_usage, spki
+from forge.nvidia_gpu import END_OF_TIME, ForgedNvidia, ecdsa_sha256, ecdsa_sha384, without
+from forge.nvidia_ocsp import ForgedAnswer, ocsp_answers, ocsp_signing, responder_certificate
 from tests.support.vectors import Outcome, PartForm, Vector
 from verifier.core.binding import BindingDigest
-from verifier.core.x509 import der_tlv
-from verifier.core.x509chain import Anchor
-from verifier.tee.base import Bound, Expected, UnsafeUnbound
-from verifier.tee.nvidia_gpu import SCHEME, layout
+from verifier.formats.x509 import der_tlv
+from verifier.formats.x509chain import Anchor
+from verifier.tee.nvidia_gpu import layout
+from verifier.tee.nvidia_gpu.scheme import SCHEME
+from verifier.tee.scheme import Bound, Expected, UnsafeUnbound
 
 NOW: Final = 1_800_000_000
 NONCE: Final = bytes(range(32))

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from attester.simulated.certificates import (
+from forge.certificates import (
     Extra,
     der_integer,
     forge_certificate,
     spki,
 )
-from attester.simulated.sev_snp import ForgedAmd, authority_key
+from forge.sev_snp import ForgedAmd, authority_key
 from tests.support.vectors import Outcome, Vector
 from verifier.core.binding import BindingDigest
-from verifier.core.x509chain import Anchor
-from verifier.tee.base import Bound, Expected
+from verifier.formats.x509chain import Anchor
+from verifier.tee.scheme import Bound, Expected
 from verifier.tee.sev_snp import layout
 
 NOW: Final = 1_800_000_000

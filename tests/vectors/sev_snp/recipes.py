@@ -1,4 +1,4 @@
-"""Vectors of ``sev-snp``, forged by ``attester.simulated.sev_snp`` when the tests start."""
+"""Vectors of ``sev-snp``, forged by ``forge.sev_snp`` when the tests start."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from attester.simulated.certificates import Extra, basic_constraints, key_usage, pkcs1_sha384, spki
-from attester.simulated.sev_snp import ForgedAmd, authority_key, tcb_version
+from forge.certificates import Extra, basic_constraints, key_usage, pkcs1_sha384, spki
+from forge.sev_snp import ForgedAmd, authority_key, tcb_version
 from tests.support.vectors import PartForm, Vector
 from tests.vectors.sev_snp.forging import (
     DATA,
@@ -31,9 +31,10 @@ from tests.vectors.sev_snp.forging import (
 )
 from tests.vectors.sev_snp.unwanted import unwanted
 from verifier.core.binding import BindingDigest
-from verifier.core.x509 import USAGE_CRL_SIGN, der_tlv
-from verifier.tee.base import MAX_ENDORSEMENT, Bound, UnsafeUnbound
-from verifier.tee.sev_snp import SCHEME, layout
+from verifier.formats.x509 import USAGE_CRL_SIGN, der_tlv
+from verifier.tee.scheme import MAX_ENDORSEMENT, Bound, UnsafeUnbound
+from verifier.tee.sev_snp import layout
+from verifier.tee.sev_snp.scheme import SCHEME
 
 PARTS: Final = {"report": PartForm("fixed", signed=((0, 0x2A0),))}
 # Kinds of needs and of instances, not checks.

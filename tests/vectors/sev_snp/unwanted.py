@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attester.simulated.sev_snp import ForgedAmd, tcb_version
+from forge.sev_snp import ForgedAmd, tcb_version
 from tests.support.vectors import Vector
 from tests.vectors.sev_snp.forging import CSP, MILAN, TURIN, VLEK, vector
 

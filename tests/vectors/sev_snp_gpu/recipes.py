@@ -11,9 +11,9 @@ from tests.vectors.nvidia_gpu import recipes as gpu
 from tests.vectors.sev_snp import recipes as snp
 from tests.vectors.sev_snp.forging import MILAN, NOW, everything
 from verifier.core.binding import BindingDigest
-from verifier.tee.nvidia_gpu import SCHEME as GPU
-from verifier.tee.sev_snp import SCHEME as SNP
-from verifier.tee.sev_snp_gpu import SCHEME
+from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
+from verifier.tee.sev_snp.scheme import SCHEME as SNP
+from verifier.tee.sev_snp_gpu.scheme import SCHEME
 
 
 def _cpu(digest: BindingDigest) -> Envelope:

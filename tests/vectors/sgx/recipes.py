@@ -1,12 +1,12 @@
-"""Vectors of ``sgx``, forged by ``attester.simulated.intel`` when the tests start. What ``tdx`` has too stands in ``dcap``."""
+"""Vectors of ``sgx``, forged by ``forge.intel`` when the tests start. What ``tdx`` has too stands in ``dcap``."""
 
 from __future__ import annotations
 
 import struct
 from typing import Any, Final
 
-from attester.simulated.intel_documents import tcb_level
-from attester.simulated.intel_quote import Shape
+from forge.intel_documents import tcb_level
+from forge.intel_quote import Shape
 from tests.support.vectors import PartForm, Vector
 from tests.vectors.dcap.forging import DATA, INTEL, Forge
 from tests.vectors.dcap.wanted import every, everything

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attester.simulated.bootlog import BootLog, measured_boot, secure_boot_variable
+from forge.bootlog import BootLog, measured_boot, secure_boot_variable
 from tests.support.vectors import CaseVector, Outcome
-from verifier.tee.case import CaseFiles
+from verifier.cases.form import CaseFiles
 from verifier.tee.tcg.layout import (
     EV_EFI_VARIABLE_DRIVER_CONFIG,
     EV_NO_ACTION,

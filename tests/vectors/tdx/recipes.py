@@ -1,13 +1,13 @@
-"""Vectors of ``tdx``, forged by ``attester.simulated.intel`` when the tests start. What ``sgx`` has too stands in ``dcap``."""
+"""Vectors of ``tdx``, forged by ``forge.intel`` when the tests start. What ``sgx`` has too stands in ``dcap``."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from attester.simulated.bootlog import secure_boot_variable
-from attester.simulated.intel_cclog import log_area, measured_cc_boot
-from attester.simulated.intel_documents import module_identity, svn_level
-from attester.simulated.intel_quote import Shape
+from forge.bootlog import secure_boot_variable
+from forge.intel_cclog import log_area, measured_cc_boot
+from forge.intel_documents import module_identity, svn_level
+from forge.intel_quote import Shape
 from tests.support.vectors import PartForm, Vector
 from tests.vectors.dcap import tcb
 from tests.vectors.dcap.forging import INTEL

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from attester.simulated.bootlog import COMMAND_LINE, INITRD, KERNEL, BootLog
-from attester.simulated.intel import MODULE_SVN
-from attester.simulated.intel_cclog import EV_EFI_PLATFORM_FIRMWARE_BLOB2, measured_cc_boot, rtmrs_of
-from attester.simulated.intel_documents import module_identity, svn_level
-from attester.simulated.intel_quote import Shape
+from forge.bootlog import COMMAND_LINE, INITRD, KERNEL, BootLog
+from forge.intel import MODULE_SVN
+from forge.intel_cclog import EV_EFI_PLATFORM_FIRMWARE_BLOB2, measured_cc_boot, rtmrs_of
+from forge.intel_documents import module_identity, svn_level
+from forge.intel_quote import Shape
 from tests.support.vectors import Vector
 from tests.vectors.dcap import wanted
 from tests.vectors.dcap.forging import INTEL, Forge

@@ -12,9 +12,9 @@ from tests.vectors.dcap.forging import INTEL, NOW
 from tests.vectors.nvidia_gpu import recipes as gpu
 from tests.vectors.tdx import recipes as tdx
 from verifier.core.binding import BindingDigest
-from verifier.tee.nvidia_gpu import SCHEME as GPU
+from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
 from verifier.tee.tdx.scheme import SCHEME as TDX
-from verifier.tee.tdx_gpu import SCHEME
+from verifier.tee.tdx_gpu.scheme import SCHEME
 
 _TDX: Final = base_of(tdx.VECTORS)
 _END: Final = b"-----END CERTIFICATE-----\n"

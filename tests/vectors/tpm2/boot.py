@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from attester.simulated.bootlog import BOOT_MANAGER, BootLog, authority, key_variable, secure_boot_variable, uki_boot
-from attester.simulated.tpm2 import SimulatedTpm, make_tpm
-from attester.simulated.uki import SimulatedUki
+from forge.bootlog import BOOT_MANAGER, BootLog, authority, key_variable, secure_boot_variable, uki_boot
+from forge.tpm2 import SimulatedTpm, make_tpm
+from forge.uki import SimulatedUki
 from tests.support.vectors import Vector
 from tests.vectors.tpm2.forging import (
     CONFIG,
@@ -22,7 +22,7 @@ from tests.vectors.tpm2.forging import (
     vector,
     without_log,
 )
-from verifier.core.encoding import sha256
+from verifier.formats.encoding import sha256
 from verifier.tee.tcg.layout import (
     EV_EFI_BOOT_SERVICES_APPLICATION,
     EV_EFI_VARIABLE_AUTHORITY,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from attester.simulated.bootlog import (
+from forge.bootlog import (
     BOOT_MANAGER,
     COMMAND_LINE,
     INITRD,
@@ -18,16 +18,16 @@ from attester.simulated.bootlog import (
     secure_boot_variable,
     uki_boot,
 )
-from attester.simulated.ima import MeasurementList, small_system
-from attester.simulated.tpm2 import Kind, SimulatedTpm, ak_public, make_tpm, new_key, pcr_digest, sign
-from attester.simulated.uki import SimulatedUki, make_uki
+from forge.ima import MeasurementList, small_system
+from forge.tpm2 import Kind, SimulatedTpm, ak_public, make_tpm, new_key, pcr_digest, sign
+from forge.uki import SimulatedUki, make_uki
 from tests.support.vectors import Outcome, Vector
 from verifier.core.binding import BindingDigest
-from verifier.core.encoding import canonical, sha256
-from verifier.tee.base import Bound
-from verifier.tee.ima.reference import ImaRules
+from verifier.formats.encoding import canonical, sha256
+from verifier.tee.ima.identity import ImaRules
+from verifier.tee.scheme import Bound
+from verifier.tee.tcg.identity import RegisterRule, SecureBootKeys, Uki
 from verifier.tee.tcg.layout import EV_IPL, SHA1, SHA256, SHA384, encode_event2, encode_spec_id
-from verifier.tee.tcg.reference import RegisterRule, SecureBootKeys, Uki
 from verifier.tee.tpm2.collateral import encode_enrolled_ak
 from verifier.tee.tpm2.layout import (
     ALG_RSAPSS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from attester.simulated.ima import MeasurementList, PrivateKey, key_id_of, sign_file, small_system, spki
-from attester.simulated.tpm2 import SimulatedTpm, make_tpm, new_key, pcr_digest
+from forge.ima import MeasurementList, PrivateKey, key_id_of, sign_file, small_system, spki
+from forge.tpm2 import SimulatedTpm, make_tpm, new_key, pcr_digest
 from tests.support.vectors import Vector
 from tests.vectors.tpm2.forging import (
     FILES,
@@ -21,7 +21,7 @@ from tests.vectors.tpm2.forging import (
     vector,
     with_files,
 )
-from verifier.core.encoding import canonical, sha256
+from verifier.formats.encoding import canonical, sha256
 from verifier.tee.ima.layout import SIG_EVM_PORTABLE, Entry
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384
 from verifier.tee.tpm2.layout import Selection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attester.simulated.bootlog import INITRD, measured_boot
+from forge.bootlog import INITRD, measured_boot
 from tests.support.sources import constants_like_ids
 from tests.support.vectors import PartForm, Vector
 from tests.vectors.tpm2 import boot, measured
@@ -50,8 +50,8 @@ from tests.vectors.tpm2.forging import (
     zero_pcr,
 )
 from verifier.core.binding import BINDING_CHECK
-from verifier.core.encoding import canonical, sha256
-from verifier.tee.base import UnsafeUnbound
+from verifier.formats.encoding import canonical, sha256
+from verifier.tee.scheme import UnsafeUnbound
 from verifier.tee.tcg.layout import EV_IPL
 from verifier.tee.tpm2.collateral import encode_not_enrolled
 from verifier.tee.tpm2.layout import FIXED_TPM, RESTRICTED, encode_public, name_of, qualified_name

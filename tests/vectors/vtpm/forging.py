@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from attester.simulated.bootlog import BootLog, measured_boot, secure_boot_variable
-from attester.simulated.tpm2 import SimulatedTpm, new_key, pcr_digest, sign
-from attester.simulated.vtpm_ca import VtpmCa
+from forge.bootlog import BootLog, measured_boot, secure_boot_variable
+from forge.tpm2 import SimulatedTpm, new_key, pcr_digest, sign
+from forge.vtpm_ca import VtpmCa
 from tests.support.vectors import Outcome, PartForm, Vector
 from tests.vectors.tpm2.recipes import CMDLINE, DB, INITRD_EVENT, KERNEL_EVENT, PK, SECURE_BOOT_ON, rule
 from verifier.core.binding import BINDING_CHECK, BindingDigest
-from verifier.core.encoding import canonical, sha256
-from verifier.core.x509 import USAGE_CRL_SIGN
-from verifier.tee.base import Bound, UnsafeUnbound
+from verifier.formats.encoding import canonical, sha256
+from verifier.formats.x509 import USAGE_CRL_SIGN
+from verifier.tee.scheme import Bound, UnsafeUnbound
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, encode_event2, encode_spec_id
 from verifier.tee.tpm2.layout import ALG_RSAPSS, Selection, decode_quote, encode_quote, encode_signature
 

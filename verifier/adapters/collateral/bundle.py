@@ -23,10 +23,10 @@ from verifier.adapters.collateral.cache import Cache, Entry, digest_of
 from verifier.adapters.collateral.documents import BadDocument, inspect
 from verifier.adapters.collateral.items import item
 from verifier.appraise.signatures import PrivateKey, PublicKey, public_key
-from verifier.core.encoding import b64url, encode_json, is_name, unb64url
-from verifier.core.errors import ConfigError, EvidenceRejected, MalformedEvidence
 from verifier.core.ports import Store
 from verifier.core.settings import SKEW_MS
+from verifier.formats.encoding import b64url, encode_json, is_name, unb64url
+from verifier.formats.errors import ConfigError, EvidenceRejected, MalformedEvidence
 
 TYPE: Final = "vab-collateral+jws"
 VERSION: Final = 1

@@ -19,8 +19,8 @@ from typing import Final, Literal
 
 from verifier.adapters.collateral.documents import BadDocument, Facts, inspect
 from verifier.adapters.collateral.items import KINDS, REQUIRED, Item, item
-from verifier.core.encoding import b64url, sha256, unb64url
-from verifier.core.errors import CannotDecide
+from verifier.formats.encoding import b64url, sha256, unb64url
+from verifier.formats.errors import CannotDecide
 
 VERSION: Final = 1
 MAX_FILE: Final = 4 * 1024 * 1024

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from verifier.adapters.collateral import items
 from verifier.adapters.collateral.items import Item
-from verifier.core.errors import EvidenceRejected, MalformedEvidence
-from verifier.core.x509 import Certificate, common_name, parse_certificate, parse_crl, pem_blocks
-from verifier.core.x509chain import Anchor, ChainCache, ChainIds, check_signatures, find_path, is_crl_of
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.x509 import Certificate, common_name, parse_certificate, parse_crl, pem_blocks
+from verifier.formats.x509chain import Anchor, ChainCache, ChainIds, check_signatures, find_path, is_crl_of
 from verifier.tee.dcap.marks import marks_of
 from verifier.tee.dcap.pck import read_pck
 from verifier.tee.nvidia_gpu.ocsp import read_answer

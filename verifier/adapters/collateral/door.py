@@ -19,7 +19,7 @@ from typing import Final
 from verifier.adapters.collateral.cache import make_folder
 from verifier.adapters.collateral.items import Item, item
 from verifier.adapters.collateral.replies import NO_FETCHER, Reply
-from verifier.core.errors import CannotDecide
+from verifier.formats.errors import CannotDecide
 
 SOCKET: Final = "fetcher.sock"
 _TIMEOUT_S: Final = 1.0

@@ -25,9 +25,9 @@ from verifier.adapters.collateral.http import Absent, Answer, Client, Failed, Ge
 from verifier.adapters.collateral.items import NVIDIA_OCSP, REQUIRED, Item
 from verifier.adapters.collateral.replies import Reply
 from verifier.adapters.collateral.wants import Lane, Limits, Want, Wants
-from verifier.core.errors import CannotDecide
 from verifier.core.ports import Clock
-from verifier.core.x509chain import Anchor
+from verifier.formats.errors import CannotDecide
+from verifier.formats.x509chain import Anchor
 
 _TRIES: Final = 3
 _POLL_S: Final = 0.05

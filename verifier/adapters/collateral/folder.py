@@ -17,9 +17,9 @@ from typing import Final
 from verifier.adapters.collateral.cache import Entry, stamp_of
 from verifier.adapters.collateral.documents import BadDocument, inspect
 from verifier.adapters.collateral.items import ASK, ROOT_CRL, SNP_CRL, VCEK, Item, item_of
-from verifier.core.errors import CannotDecide
-from verifier.core.x509 import pem_blocks
-from verifier.tee.base import Need
+from verifier.formats.errors import CannotDecide
+from verifier.formats.x509 import pem_blocks
+from verifier.tee.scheme import Need
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
 _SUFFIXES = ("der", "pem", "json")

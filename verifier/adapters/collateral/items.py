@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from verifier.tee.base import Need
+from verifier.tee.scheme import Need
 
 VCEK: Final = "sev-snp.vcek"
 ASK: Final = "sev-snp.ask"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from verifier.adapters.collateral.items import hwid_of
-from verifier.core.errors import CannotDecide
 from verifier.core.ports import Store
+from verifier.formats.errors import CannotDecide
 
 
 class ListedChips:

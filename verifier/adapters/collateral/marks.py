@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from verifier.adapters.collateral.folder import check_of
-from verifier.core.errors import CannotDecide, MalformedEvidence
 from verifier.core.ports import Store
-from verifier.core.x509chain import Anchor
-from verifier.tee.base import Mark, Need, Scheme
+from verifier.formats.errors import CannotDecide, MalformedEvidence
+from verifier.formats.x509chain import Anchor
+from verifier.tee.scheme import Mark, Need, Scheme
 
 _REMEMBERED: Final = 512
 _TRUSTED_S: Final = 5.0  # how long this process believes that nobody else raised a mark that it met itself

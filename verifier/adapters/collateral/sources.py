@@ -17,11 +17,11 @@ from verifier.adapters.collateral.folder import Folder, check_of, looked_at_agai
 from verifier.adapters.collateral.items import Item, Part, item_of
 from verifier.adapters.collateral.marks import MarkKeeper
 from verifier.adapters.collateral.replies import Reply
-from verifier.core.errors import CannotDecide
 from verifier.core.ports import Clock, Store
-from verifier.core.x509chain import Anchor
-from verifier.tee.base import Need, Scheme
+from verifier.formats.errors import CannotDecide
+from verifier.formats.x509chain import Anchor
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import Need, Scheme
 from verifier.tee.tpm2.collateral import encode_enrolled_ak, encode_not_enrolled
 
 AK_KIND: Final = "tpm2.ak"

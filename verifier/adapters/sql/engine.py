@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine,
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from verifier.core.errors import CannotDecide, ConfigError
+from verifier.formats.errors import CannotDecide, ConfigError
 
 STORE_CHECK = "service.store"
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 
 from verifier.adapters.sql.engine import STORE_CHECK, Database
 from verifier.adapters.sql.writer import Writer
-from verifier.core.errors import CannotDecide
+from verifier.formats.errors import CannotDecide
 
 _FORK_WAIT_S = 5.0
 

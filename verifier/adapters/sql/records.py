@@ -20,9 +20,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from verifier.core.binding import NONCE_SIZE
-from verifier.core.encoding import canonical, sha256
-from verifier.core.errors import EvidenceRejected, mismatch
 from verifier.core.ports import CommittedRecord, StoredRecord, VerdictRecord
+from verifier.formats.encoding import canonical, sha256
+from verifier.formats.errors import EvidenceRejected, mismatch
 
 CHAIN_CHECK = "service.record.chain"
 GENESIS = CommittedRecord(seq=0, digest=bytes(32))

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 
 from verifier.adapters.sql.engine import Database, prepare_file, read_url
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

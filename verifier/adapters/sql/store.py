@@ -30,9 +30,9 @@ from verifier.adapters.sql.models import (
 )
 from verifier.adapters.sql.records import CHAIN_CHECK, COLUMNS, GENESIS, prepare, stored, verify_links
 from verifier.adapters.sql.schema import check_server, migrate
-from verifier.core.errors import ConfigError, EvidenceRejected, mismatch
 from verifier.core.ports import CommittedRecord, Standing, StoredRecord, TrustRow, VerdictRecord
 from verifier.core.settings import SKEW_MS
+from verifier.formats.errors import ConfigError, EvidenceRejected, mismatch
 
 EPOCHS = 1 << 16  # the nonce has two bytes for it
 EPOCH_STEP_MS = 20  # as in the first migration

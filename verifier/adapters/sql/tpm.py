@@ -13,8 +13,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert  # ON CONFLICT: SQLi
 
 from verifier.adapters.sql.engine import Database
 from verifier.adapters.sql.models import StoreClock, tpm_aks, tpm_eks, tpm_tickets
-from verifier.core.errors import EvidenceRejected
 from verifier.core.ports import EnrolledAk
+from verifier.formats.errors import EvidenceRejected
 
 TICKET_CHECK = "tpm2.enrolment.ticket"
 ADMISSION_CHECK = "tpm2.enrolment.admission"

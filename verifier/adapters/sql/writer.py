@@ -23,8 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from verifier.adapters.sql.engine import STORE_CHECK, Database, cannot_decide
 from verifier.adapters.sql.models import CLOCK_SQL
 from verifier.adapters.sql.records import COLUMNS, Prepared, link
-from verifier.core.errors import BridgeError, CannotDecide, EvidenceRejected
 from verifier.core.ports import CommittedRecord
+from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
 
 CLOCK_CHECK = "service.clock"
 SPENT_CHECK = "service.nonce.spent"

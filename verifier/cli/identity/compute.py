@@ -9,10 +9,6 @@ from typing import Any, Final
 
 import click
 
-from verifier.adapters import snp_measure
-from verifier.appraise.reference.eif import decode_eif, pcrs_of
-from verifier.appraise.reference.id_block import ID_BLOCK, decode_id_block, guest_policy_values, key_digests
-from verifier.appraise.reference.tdvf import PageOrder, mrtd_of
 from verifier.cli.evidence import moment
 from verifier.cli.identity.unified import rtmr2_of, tpm2_pcrs
 from verifier.cli.identity.written import (
@@ -26,7 +22,11 @@ from verifier.cli.identity.written import (
     written_options,
 )
 from verifier.core.console import FORMAT_OPTION, Answer, run
-from verifier.core.errors import ConfigError, EvidenceRejected, mismatch
+from verifier.formats.errors import ConfigError, EvidenceRejected, mismatch
+from verifier.reference import snp_launch
+from verifier.reference.eif import decode_eif, pcrs_of
+from verifier.reference.id_block import ID_BLOCK, decode_id_block, guest_policy_values, key_digests
+from verifier.reference.tdvf import PageOrder, mrtd_of
 
 Given = Mapping[str, Any]
 _FILES: Final = ("ovmf", "kernel", "initrd", "id_block", "id_auth", "eif", "signing_cert", "uki", "config_file")
@@ -63,18 +63,18 @@ def _snp_launch(given: Given, files: Mapping[str, Artifact], said: str) -> tuple
     if not given["vcpus"] or not given["vcpu_type"]:
         raise ConfigError("identity compute", "--vcpus, --vcpu-type", "nothing", "both: each vCPU's state is measured")
     features = _hexadecimal("--guest-features", given["guest_features"] or "0x1")
-    launch = snp_measure.Launch(
+    launch = snp_launch.Launch(
         ovmf=files["ovmf"].data,
         kernel=files["kernel"].data if "kernel" in files else None,
         initrd=files["initrd"].data if "initrd" in files else None,
         command_line=given["append"] or "",
         vcpus=given["vcpus"],
-        vcpu_signature=snp_measure.vcpu_signature(given["vcpu_type"]),
+        vcpu_signature=snp_launch.vcpu_signature(given["vcpu_type"]),
         guest_features=features,
         vmm=given["vmm"] or "qemu",
         ovmf_digest=given["snp_ovmf_hash"] or "",
     )
-    values: dict[str, Any] = {"measurement": snp_measure.launch_digest(launch)}
+    values: dict[str, Any] = {"measurement": snp_launch.launch_digest(launch)}
     if given["guest_policy"]:
         values |= guest_policy_values(_hexadecimal("--guest-policy", given["guest_policy"]))
     values |= _id_block(given, files, values)
@@ -84,7 +84,7 @@ def _snp_launch(given: Given, files: Mapping[str, Artifact], said: str) -> tuple
     options += [f"--vmm {launch.vmm}"] + [f"--append {shlex.quote(launch.command_line)}"] * bool(launch.command_line)
     options += [f"--snp-ovmf-hash {launch.ovmf_digest}"] * bool(launch.ovmf_digest)
     options += ["--no-id-block"] * given["no_id_block"]
-    text = f"computed by {said} with {snp_measure.library()} from {_listed(files)}; {' '.join(options)}"
+    text = f"computed by {said} with {snp_launch.library()} from {_listed(files)}; {' '.join(options)}"
     return values, origin(text)
 
 
@@ -221,10 +221,10 @@ def _require_options(scheme: str, given: Given) -> None:
 @click.option("--kernel", type=click.Path(), metavar="FILE", help="Kernel of a direct boot (sev-snp).")
 @click.option("--initrd", type=click.Path(), metavar="FILE", help="Initial RAM disk of a direct boot (sev-snp).")
 @click.option("--append", "--cmdline", "append", metavar="TEXT", help="Command line of a direct boot (sev-snp).")
-@click.option("--vcpus", type=click.IntRange(1, snp_measure.MAX_VCPUS), help="Number of vCPUs (sev-snp).")
+@click.option("--vcpus", type=click.IntRange(1, snp_launch.MAX_VCPUS), help="Number of vCPUs (sev-snp).")
 @click.option("--vcpu-type", metavar="MODEL", help="QEMU's CPU model, or 0x and CPUID 1 EAX (sev-snp).")
 @click.option("--guest-features", metavar="HEX", help="SEV_FEATURES of the vCPUs, 0x1 if not given (sev-snp).")
-@click.option("--vmm", type=click.Choice(snp_measure.VMMS), help="Who launches, qemu if not given (sev-snp).")
+@click.option("--vmm", type=click.Choice(snp_launch.VMMS), help="Who launches, qemu if not given (sev-snp).")
 @click.option("--snp-ovmf-hash", metavar="HEX", help="Digest of the firmware's pages, in place of its bytes (sev-snp).")
 @click.option("--id-block", type=click.Path(), metavar="FILE", help="ID block, raw or base64 (sev-snp).")
 @click.option("--id-auth", type=click.Path(), metavar="FILE", help="ID authentication information (sev-snp).")

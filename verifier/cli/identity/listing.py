@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from verifier.adapters.trust import load_documents
+from verifier.adapters.trust.documents import load_documents
 from verifier.appraise.documents import Identity
 from verifier.core.console import FORMAT_OPTION, Answer, run
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from verifier.appraise.offline import gather_subject, verify_parts
-from verifier.appraise.reference.observe import Observation, observe
-from verifier.appraise.reference.unverified import stand_in
+from verifier.cases.form import CaseError
+from verifier.cases.judge import gather_subject, verify_parts
+from verifier.cases.registry import CASES
 from verifier.cli.evidence import (
     AT_OPTION,
     CASE_OPTION,
@@ -30,11 +30,12 @@ from verifier.cli.evidence import (
 )
 from verifier.cli.identity.written import Place, Written, answer, origin, said_at, utc_time, written_options
 from verifier.core.console import FORMAT_OPTION, Answer, run
-from verifier.core.errors import CannotDecide, ConfigError, EvidenceRejected
 from verifier.core.rules import IDENTITY_CLASSES
-from verifier.tee.base import Scheme, require_parts
-from verifier.tee.case import CaseError
-from verifier.tee.registry import CASES, SCHEMES
+from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected
+from verifier.reference.observe import Observation, observe
+from verifier.reference.unverified import stand_in
+from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import Scheme, require_parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from verifier.core.errors import ConfigError, MalformedEvidence
+from verifier.formats.errors import ConfigError, MalformedEvidence
 from verifier.tee.tcg.layout import SHA256, SHA384, HashAlgorithm, extend
 from verifier.tee.tcg.pe import authenticode, decode_image
 from verifier.tee.tcg.uki import (

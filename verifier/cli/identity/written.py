@@ -14,12 +14,12 @@ from typing import Any, Final, TypeVar
 import click
 
 from verifier.appraise.documents import parse_document
-from verifier.appraise.reference.draft import as_yaml, draft_identity, draft_policy
 from verifier.appraise.text import PlainDocument
 from verifier.cli.evidence import read_bytes
 from verifier.core.console import Answer
-from verifier.core.errors import ConfigError
 from verifier.core.rules import Scope
+from verifier.formats.errors import ConfigError
+from verifier.reference.draft import as_yaml, draft_identity, draft_policy
 from verifier.tee.registry import SCHEMES
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -10,9 +10,9 @@ from typing import Any, Final
 import cbor2
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from verifier.core import cbor
-from verifier.core.cose import Sign1, decode_sign1
-from verifier.core.errors import MalformedEvidence
+from verifier.formats import cbor
+from verifier.formats.cose import Sign1, decode_sign1
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.arm_cca import layout
 from verifier.tee.arm_cca.layout import DECODE_ID
 

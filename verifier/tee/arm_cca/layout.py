@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from verifier.core import cbor
+from verifier.formats import cbor
 
 DECODE_ID: Final = "arm-cca.decode.cca_token"
 MAX_TOKEN: Final = 64 * 1024

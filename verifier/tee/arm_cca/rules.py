@@ -11,7 +11,7 @@ from verifier.core.rules import Judgement, Rule, Scope
 from verifier.tee.arm_cca import layout
 from verifier.tee.arm_cca.decode import CcaToken, Component
 from verifier.tee.arm_cca.verify import CcaCollateral
-from verifier.tee.base import Bin, Verified
+from verifier.tee.scheme import Bin, Verified
 
 CcaVerified: TypeAlias = Verified[CcaToken, CcaCollateral]
 CcaRule: TypeAlias = Rule[CcaVerified]

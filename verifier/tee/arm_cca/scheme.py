@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from verifier.tee.arm_cca import layout, reference, rules, verify
+from verifier.tee.arm_cca import identity, layout, rules, verify
 from verifier.tee.arm_cca.decode import CcaToken, decode, encode, evidence_claims
 from verifier.tee.arm_cca.verify import CcaCollateral
-from verifier.tee.base import Scheme
+from verifier.tee.scheme import Scheme
 
 SCHEME: Final[Scheme[CcaToken, CcaCollateral]] = Scheme(
     name=verify.NAME,
@@ -26,13 +26,13 @@ SCHEME: Final[Scheme[CcaToken, CcaCollateral]] = Scheme(
     rules=rules.RULES,
     identity_models=MappingProxyType(
         {
-            "platform": reference.PlatformValues,
-            "firmware": reference.FirmwareValues,
-            "workload": reference.WorkloadValues,
-            "config": reference.ConfigValues,
+            "platform": identity.PlatformValues,
+            "firmware": identity.FirmwareValues,
+            "workload": identity.WorkloadValues,
+            "config": identity.ConfigValues,
         }
     ),
-    exceptions_model=reference.Exceptions,
+    exceptions_model=identity.Exceptions,
     layout_fields=layout.FIELDS,
     bins=rules.BINS,
     evidence_claims=evidence_claims,

@@ -18,10 +18,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
-from verifier.core.cose import verify_sign1
-from verifier.core.encoding import sha256
-from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence, mismatch
-from verifier.core.x509 import (
+from verifier.formats.cose import verify_sign1
+from verifier.formats.encoding import sha256
+from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence, mismatch
+from verifier.formats.x509 import (
     OID_SUBJECT_ALT_NAME,
     USAGE_DIGITAL_SIGNATURE,
     Certificate,
@@ -29,7 +29,7 @@ from verifier.core.x509 import (
     parse_certificate,
     pem_blocks,
 )
-from verifier.core.x509chain import (
+from verifier.formats.x509chain import (
     Anchor,
     ChainIds,
     Path,
@@ -43,7 +43,7 @@ from verifier.core.x509chain import (
 )
 from verifier.tee.arm_cca import layout
 from verifier.tee.arm_cca.decode import CcaToken, load_point
-from verifier.tee.base import Check, Need, Subject
+from verifier.tee.scheme import Check, Need, Subject
 
 NAME: Final = "arm-cca"
 CPAK: Final = "arm-cca.endorsement.cpak"

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from verifier.core import cbor
-from verifier.core.cose import Sign1, decode_sign1
-from verifier.core.errors import MalformedEvidence
-from verifier.core.x509 import Certificate, parse_certificate
+from verifier.formats import cbor
+from verifier.formats.cose import Sign1, decode_sign1
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.x509 import Certificate, parse_certificate
 from verifier.tee.aws_nitro import layout
 
 DECODE_ID: Final = "aws-nitro.decode.attestation"

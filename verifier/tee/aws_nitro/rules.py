@@ -10,7 +10,7 @@ from verifier.core.rules import Judgement, Rule
 from verifier.tee.aws_nitro import layout
 from verifier.tee.aws_nitro.decode import Document
 from verifier.tee.aws_nitro.verify import Collateral
-from verifier.tee.base import Bin, Verified
+from verifier.tee.scheme import Bin, Verified
 
 NitroVerified: TypeAlias = Verified[Document, Collateral]
 DocumentOf: TypeAlias = Callable[[Verified[Any, Any]], Document]

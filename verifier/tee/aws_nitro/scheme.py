@@ -11,13 +11,13 @@ from typing import Any, Final
 from cryptography import x509
 
 from verifier.core.rules import Scope
-from verifier.core.x509 import Certificate
-from verifier.core.x509chain import Anchor
-from verifier.tee.aws_nitro import layout, reference, rules, verify
+from verifier.formats.x509 import Certificate
+from verifier.formats.x509chain import Anchor
+from verifier.tee.aws_nitro import identity, layout, rules, verify
 from verifier.tee.aws_nitro.decode import Document, decode, encode
 from verifier.tee.aws_nitro.rules import NitroVerified
 from verifier.tee.aws_nitro.verify import Collateral
-from verifier.tee.base import Carried, Scheme
+from verifier.tee.scheme import Carried, Scheme
 
 
 def _pinned() -> Anchor:
@@ -105,12 +105,12 @@ SCHEME: Final[Scheme[Document, Collateral]] = Scheme(
     rules=rules.RULES,
     identity_models=MappingProxyType(
         {
-            "platform": reference.PlatformValues,
-            "workload": reference.WorkloadValues,
-            "config": reference.ConfigValues,
+            "platform": identity.PlatformValues,
+            "workload": identity.WorkloadValues,
+            "config": identity.ConfigValues,
         }
     ),
-    exceptions_model=reference.Exceptions,
+    exceptions_model=identity.Exceptions,
     layout_fields=layout.FIELDS,
     bins=rules.BINS,
     evidence_claims=evidence_claims,

@@ -13,10 +13,10 @@ from typing import Any, Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from verifier.core.cose import ALGORITHMS, ES384, verify_sign1
-from verifier.core.errors import EvidenceRejected, mismatch
-from verifier.core.x509 import USAGE_DIGITAL_SIGNATURE, SignatureAlgorithm
-from verifier.core.x509chain import (
+from verifier.formats.cose import ALGORITHMS, ES384, verify_sign1
+from verifier.formats.errors import EvidenceRejected, mismatch
+from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE, SignatureAlgorithm
+from verifier.formats.x509chain import (
     ChainIds,
     Path,
     Profile,
@@ -29,7 +29,7 @@ from verifier.core.x509chain import (
 )
 from verifier.tee.aws_nitro import layout
 from verifier.tee.aws_nitro.decode import Document
-from verifier.tee.base import Check, Subject
+from verifier.tee.scheme import Check, Subject
 
 # Root, region, zone, instance, leaf: all P-384, signed with SHA-384 (section 3.2.3).
 PROFILE: Final = Profile(algorithms=frozenset({SignatureAlgorithm("ecdsa", "sha384")}))

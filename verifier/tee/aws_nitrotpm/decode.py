@@ -15,7 +15,7 @@ from verifier.tee.aws_nitro.decode import Document, decode_document
 from verifier.tee.aws_nitro.scheme import document_claims
 from verifier.tee.aws_nitrotpm import layout
 from verifier.tee.tcg.banks import Banks, decode_banks
-from verifier.tee.tcg.case import log_claims
+from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import SHA384, EventLog

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from verifier.core.encoding import sha256
 from verifier.core.rules import Judgement, Rule
+from verifier.formats.encoding import sha256
 from verifier.tee.aws_nitro import layout as nitro
 from verifier.tee.aws_nitro.rules import BINS as NITRO_BINS
 from verifier.tee.aws_nitro.rules import compare_extended, compare_pcrs, document_rules
 from verifier.tee.aws_nitrotpm import layout
 from verifier.tee.aws_nitrotpm.decode import Evidence
 from verifier.tee.aws_nitrotpm.verify import Collateral
-from verifier.tee.base import Bin, Matched, Verified
+from verifier.tee.scheme import Bin, Matched, Verified
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.layout import SHA384
 

@@ -10,11 +10,11 @@ from verifier.core.rules import Scope
 from verifier.tee.aws_nitro.rules import instance_of
 from verifier.tee.aws_nitro.scheme import SCHEME as NITRO
 from verifier.tee.aws_nitro.verify import document_root
-from verifier.tee.aws_nitrotpm import layout, reference, rules, verify
+from verifier.tee.aws_nitrotpm import identity, layout, rules, verify
 from verifier.tee.aws_nitrotpm.decode import Evidence, decode, encode, evidence_claims
 from verifier.tee.aws_nitrotpm.rules import NitroTpmVerified
 from verifier.tee.aws_nitrotpm.verify import Collateral
-from verifier.tee.base import Carried, Scheme
+from verifier.tee.scheme import Carried, Scheme
 
 # What runs, where something was measured. Not 10, IMA's, which every file that is opened extends.
 _SOFTWARE: Final = (8, 9, 11, 12, 13, 14)
@@ -57,13 +57,13 @@ SCHEME: Final[Scheme[Evidence, Collateral]] = Scheme(
     rules=rules.RULES,
     identity_models=MappingProxyType(
         {
-            "platform": reference.PlatformValues,
-            "firmware": reference.Firmware,
-            "workload": reference.Workload,
-            "config": reference.Config,
+            "platform": identity.PlatformValues,
+            "firmware": identity.Firmware,
+            "workload": identity.Workload,
+            "config": identity.Config,
         }
     ),
-    exceptions_model=reference.Exceptions,
+    exceptions_model=identity.Exceptions,
     layout_fields=layout.FIELDS,
     bins=rules.BINS,
     evidence_claims=evidence_claims,

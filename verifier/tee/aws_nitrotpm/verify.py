@@ -13,12 +13,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from verifier.core.errors import EvidenceRejected, MalformedEvidence, mismatch
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence, mismatch
 from verifier.tee.aws_nitro.decode import Document
 from verifier.tee.aws_nitro.verify import document_checks
 from verifier.tee.aws_nitrotpm import layout
 from verifier.tee.aws_nitrotpm.decode import Evidence
-from verifier.tee.base import Check, Subject
+from verifier.tee.scheme import Check, Subject
 from verifier.tee.tcg.data import DATA_IS_HASHED_STRICTLY, require_data
 from verifier.tee.tcg.layout import HASHES, SHA384
 from verifier.tee.tcg.replay import require_replay

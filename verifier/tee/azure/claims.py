@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from verifier.core.encoding import unb64url
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.encoding import unb64url
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.azure.layout import HASH_SHA256, HASH_SHA384, RuntimeData
 
 AK_ID: Final = "HCLAkPub"

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from verifier.core.errors import MalformedEvidence
-from verifier.core.layout import Field, Layout
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.layout import Field, Layout
 
 HEADER_SIZE: Final = 32
 HARDWARE_SIZE: Final = 1184  # an SNP report; a TDREPORT of 1024 and zeros

@@ -9,7 +9,7 @@ from verifier.core.rules import Judgement, Rule
 from verifier.tee.azure.claims import CLAIM_FIELDS, RuntimeClaims
 from verifier.tee.azure.layout import HCL_FIELDS
 from verifier.tee.azure.verify import ak_digest
-from verifier.tee.base import Bin, Verified
+from verifier.tee.scheme import Bin, Verified
 
 AnyVerified = Verified[Any, Any]
 FIELDS: Final = (*HCL_FIELDS, *CLAIM_FIELDS)

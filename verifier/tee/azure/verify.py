@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from verifier.core.errors import EvidenceRejected
-from verifier.core.x509chain import Anchor
+from verifier.formats.errors import EvidenceRejected
+from verifier.formats.x509chain import Anchor
 from verifier.tee.azure.claims import RuntimeClaims
-from verifier.tee.base import Check, Subject
+from verifier.tee.scheme import Check, Subject
 from verifier.tee.tpm2.keys import spki_digest
 from verifier.tee.tpm2.layout import ALG_RSASSA
 from verifier.tee.vtpm.akcert import AkChain, chain_checks, verified_path

@@ -6,10 +6,10 @@ from types import MappingProxyType
 from typing import Final
 
 from verifier.tee.azure.verify import ANCHORS as AZURE_ANCHORS
-from verifier.tee.azure_snp_vtpm import reference, rules, verify
+from verifier.tee.azure_snp_vtpm import identity, rules, verify
 from verifier.tee.azure_snp_vtpm.decode import HCL_REPORT, NAME, Evidence, decode, encode, evidence_claims
 from verifier.tee.azure_snp_vtpm.verify import Collateral
-from verifier.tee.base import Scheme
+from verifier.tee.scheme import Scheme
 from verifier.tee.sev_snp.scheme import SCHEME as SNP
 from verifier.tee.vtpm.quote import OPTIONAL_PARTS, REQUIRED_PARTS
 from verifier.tee.vtpm.rules import measurement
@@ -35,13 +35,13 @@ SCHEME: Final[Scheme[Evidence, Collateral]] = Scheme(
     rules=rules.RULES,
     identity_models=MappingProxyType(
         {
-            "platform": reference.Platform,
-            "firmware": reference.Firmware,
-            "workload": reference.Workload,
-            "config": reference.Config,
+            "platform": identity.Platform,
+            "firmware": identity.Firmware,
+            "workload": identity.Workload,
+            "config": identity.Config,
         }
     ),
-    exceptions_model=reference.Exceptions,
+    exceptions_model=identity.Exceptions,
     layout_fields=rules.FIELDS,
     bins=rules.BINS,
     evidence_claims=evidence_claims,

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from verifier.core.x509chain import Anchor, Root
+from verifier.formats.x509chain import Anchor, Root
 from verifier.tee.azure.claims import report_data_of
 from verifier.tee.azure.verify import ENDORSEMENTS as AK_ENDORSEMENTS
 from verifier.tee.azure.verify import azure_checks
 from verifier.tee.azure_snp_vtpm.decode import NAME, Evidence
-from verifier.tee.base import Check, Inner, Mark, Need, Subject
+from verifier.tee.scheme import Check, Inner, Mark, Need, Subject
 from verifier.tee.sev_snp import verify as snp
 from verifier.tee.sev_snp.decode import Report
 from verifier.tee.sev_snp.scheme import SCHEME as SNP

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from verifier.core.rules import Judgement, Rule
 from verifier.tee.azure import rules as azure
+from verifier.tee.azure.identity import VmConfiguration
 from verifier.tee.azure.layout import TDREPORT_NAMES
-from verifier.tee.azure.reference import VmConfiguration
 from verifier.tee.azure.verify import ak_digest
 from verifier.tee.azure_tdx_vtpm.decode import NAME
 from verifier.tee.azure_tdx_vtpm.verify import TIED
-from verifier.tee.base import Bin, Verified
 from verifier.tee.composite import lift_all, lifted_bins, lifted_fields
+from verifier.tee.scheme import Bin, Verified
 from verifier.tee.tdx.scheme import SCHEME as TDX
 from verifier.tee.vtpm import rules as vtpm
 from verifier.tee.vtpm.quote import FIELDS as TPM_FIELDS

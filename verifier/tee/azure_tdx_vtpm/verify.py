@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from verifier.core.errors import EvidenceRejected, mismatch
-from verifier.core.x509chain import Anchor, Root
+from verifier.formats.errors import EvidenceRejected, mismatch
+from verifier.formats.x509chain import Anchor, Root
 from verifier.tee.azure.claims import report_data_of
 from verifier.tee.azure.layout import TDINFO, TEE_TCB_INFO
 from verifier.tee.azure.verify import ENDORSEMENTS as AK_ENDORSEMENTS
 from verifier.tee.azure.verify import azure_checks
 from verifier.tee.azure_tdx_vtpm.decode import NAME, Evidence
-from verifier.tee.base import Check, Inner, Mark, Need, Subject
 from verifier.tee.dcap.decode import TdReport
 from verifier.tee.dcap.endorse import DcapCollateral
+from verifier.tee.scheme import Check, Inner, Mark, Need, Subject
 from verifier.tee.tdx import decode as tdx
 from verifier.tee.tdx.scheme import SCHEME as TDX
 from verifier.tee.vtpm.akcert import AkChain, own_anchors, read_chain

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from verifier.core.errors import EvidenceRejected, mismatch
 from verifier.core.rules import Rule, Scope
+from verifier.formats.errors import EvidenceRejected, mismatch
 from verifier.tee.azure_tdx_vtpm.scheme import SCHEME as VM
-from verifier.tee.azure_tdx_vtpm_gpu import reference
-from verifier.tee.base import Check, Scheme, Subject, Verified
+from verifier.tee.azure_tdx_vtpm_gpu import identity
 from verifier.tee.composite import Joint, JointRecord, joined, lift_all, lift_beside
 from verifier.tee.nvidia_gpu import rules as gpu_rules
 from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
+from verifier.tee.scheme import Check, Scheme, Subject, Verified
 
 NAME: Final = "azure-tdx-vtpm-gpu"
 JOINT: Final = Joint(binder=VM, others=(GPU,))
@@ -57,8 +57,8 @@ SCHEME: Final[Scheme[JointRecord, JointRecord]] = joined(
     checks=CHECKS,
     rules=RULES,
     identity_models=MappingProxyType(
-        {**VM.identity_models, "platform": reference.Platform, "firmware": reference.Firmware}
+        {**VM.identity_models, "platform": identity.Platform, "firmware": identity.Firmware}
     ),
-    exceptions_model=reference.Exceptions,
+    exceptions_model=identity.Exceptions,
     observe=_observe,
 )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from verifier.core.errors import MalformedEvidence
-from verifier.core.reader import Reader
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.reader import Reader
 from verifier.tee.ccel import layout
 from verifier.tee.tcg.banks import Banks, decode_banks
 from verifier.tee.tcg.decode import decode_log

@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from verifier.core.layout import Field, Layout
+from verifier.formats.layout import Field, Layout
 
 # CC measurement registers: 0 is MRTD, which no log extends; 1 to 4 are RTMR 0 to 3.
 MAX_CC_REGISTER: Final = 4

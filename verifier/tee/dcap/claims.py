@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.decode import Body, Quote, SgxReport, TdReport, decode_front
 from verifier.tee.dcap.endorse import embedded_pck

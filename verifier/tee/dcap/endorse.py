@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from verifier.core.errors import MalformedEvidence
-from verifier.core.x509 import MAX_CRL, Certificate, Crl, parse_crl, pem_blocks
-from verifier.tee.base import Need
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.x509 import MAX_CRL, Certificate, Crl, parse_crl, pem_blocks
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.collateral import QeIdentity, TcbInfo, parse_qe_identity, parse_tcb_info
 from verifier.tee.dcap.decode import Quote, platform_id
 from verifier.tee.dcap.pck import Pck, ca_of, ordered, pck_chain, read_chain, read_pck
+from verifier.tee.scheme import Need
 
 ENDORSEMENTS: Final = frozenset({"pck_chain"})
 # Names under which answers arrive in ``collate``, in this order.

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from verifier.core.layout import Field, Layout
+from verifier.formats.layout import Field, Layout
 
 DECODE_ID: Final = "decode.quote"  # with the scheme's name before it: ``decode.Quote`` adds it
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from verifier.core.encoding import sha256
-from verifier.core.errors import BridgeError
-from verifier.core.x509 import Certificate, parse_crl
-from verifier.core.x509chain import Anchor, ChainCache, check_constraints, check_signatures, find_path, is_crl_of
-from verifier.tee.base import Mark, Subject
+from verifier.formats.encoding import sha256
+from verifier.formats.errors import BridgeError
+from verifier.formats.x509 import Certificate, parse_crl
+from verifier.formats.x509chain import Anchor, ChainCache, check_constraints, check_signatures, find_path, is_crl_of
 from verifier.tee.dcap.collateral import QeIdentity, TcbInfo
 from verifier.tee.dcap.endorse import DcapCollateral, crl_der, endorsement_id, read_documents
 from verifier.tee.dcap.pck import ordered, read_chain
 from verifier.tee.dcap.steps import PROFILE, Dcap, DocumentSteps, QuoteSteps, qe_identity_steps, tcb_info_steps
+from verifier.tee.scheme import Mark, Subject
 
 _NUMBERS: Final = 1 << 159  # RFC 5280, section 5.2.3: at most 20 octets, signed
 

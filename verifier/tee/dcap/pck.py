@@ -15,9 +15,9 @@ from typing import Final, Literal
 from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
-from verifier.core.errors import MalformedEvidence
-from verifier.core.x509 import MAX_CERTIFICATE, Certificate, common_name, der_tlv, parse_certificate, pem_blocks
-from verifier.core.x509chain import MAX_CHAIN
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.x509 import MAX_CERTIFICATE, Certificate, common_name, der_tlv, parse_certificate, pem_blocks
+from verifier.formats.x509chain import MAX_CHAIN
 from verifier.tee.dcap import layout
 
 MAX_PEM: Final = 2 * MAX_CHAIN * MAX_CERTIFICATE

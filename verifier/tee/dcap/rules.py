@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from verifier.core.rules import Judgement, Rule
-from verifier.tee.base import Bin, Verified
 from verifier.tee.dcap.decode import Quote
 from verifier.tee.dcap.endorse import DcapCollateral
 from verifier.tee.dcap.evaluate import NEVER, Evaluation
 from verifier.tee.dcap.verify import evaluation_of
+from verifier.tee.scheme import Bin, Verified
 
 DcapVerified: TypeAlias = Verified[Any, DcapCollateral]  # ``evidence.quote`` is the quote
 DcapRule: TypeAlias = Rule[Any]

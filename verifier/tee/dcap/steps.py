@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from verifier.core.errors import CannotDecide, EvidenceRejected, mismatch
-from verifier.core.x509 import USAGE_DIGITAL_SIGNATURE, Certificate, SignatureAlgorithm, common_name
-from verifier.core.x509chain import (
+from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
+from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE, Certificate, SignatureAlgorithm, common_name
+from verifier.formats.x509chain import (
     Anchor,
     ChainIds,
     Path,
@@ -32,12 +32,12 @@ from verifier.core.x509chain import (
     require_path,
     require_usage,
 )
-from verifier.tee.base import Check, Subject
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.collateral import QeIdentity, TcbInfo
 from verifier.tee.dcap.decode import Quote
 from verifier.tee.dcap.endorse import DcapCollateral, endorsement_id
 from verifier.tee.dcap.pck import PLATFORM_CA, PROCESSOR_CA, Pck
+from verifier.tee.scheme import Check, Subject
 
 Dcap: TypeAlias = Subject[Any, DcapCollateral]  # ``evidence.quote`` is the quote
 DcapCheck: TypeAlias = Check[Any, DcapCollateral]

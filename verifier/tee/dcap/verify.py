@@ -13,9 +13,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
-from verifier.core.errors import CannotDecide, EvidenceRejected, mismatch
-from verifier.core.x509chain import Anchor, Root, check_crls, check_revocation
-from verifier.tee.base import Check, Subject, weakest_root
+from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
+from verifier.formats.x509chain import Anchor, Root, check_crls, check_revocation
 from verifier.tee.dcap.collateral import Module
 from verifier.tee.dcap.decode import Quote, TdReport
 from verifier.tee.dcap.endorse import DcapCollateral, endorsement_id
@@ -29,6 +28,7 @@ from verifier.tee.dcap.steps import (
     quote_of,
     tcb_info_steps,
 )
+from verifier.tee.scheme import Check, Subject, weakest_root
 
 ROOT_CERTIFICATE: Final = (
     files("verifier.tee.dcap").joinpath("anchors", "intel_sgx_root_ca.der").read_bytes()

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from verifier.core.binding import Component, evidence_component
-from verifier.core.errors import MalformedEvidence
-from verifier.tee.base import Scheme
+from verifier.formats.errors import MalformedEvidence
+from verifier.tee.scheme import Scheme
 from verifier.tee.sev_snp.scheme import SCHEME as SNP
 from verifier.tee.tdx.scheme import SCHEME as TDX
 from verifier.tee.vtpm.quote import OPTIONAL_PARTS, REQUIRED_PARTS, VtpmQuote, decode_parts, encode_parts, vtpm_claims

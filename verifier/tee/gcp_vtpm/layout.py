@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from verifier.core.errors import MalformedEvidence
-from verifier.core.reader import Reader
-from verifier.core.x509 import der_tlv
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.reader import Reader
+from verifier.formats.x509 import der_tlv
 
 OID_INSTANCE: Final = "1.3.6.1.4.1.11129.2.1.21"
 # Names for the bins of the composite's rules.

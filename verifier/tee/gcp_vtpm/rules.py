@@ -10,13 +10,13 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from verifier.core.encoding import sha256
 from verifier.core.rules import Judgement, Rule, TrustClaim
-from verifier.tee.base import Bin, Scheme, Verified
+from verifier.formats.encoding import sha256
 from verifier.tee.composite import lift, lifted_bins, lifted_fields
 from verifier.tee.gcp_vtpm.decode import CPUS, NAME
 from verifier.tee.gcp_vtpm.layout import FIELDS as AK_FIELDS
 from verifier.tee.gcp_vtpm.layout import Instance
+from verifier.tee.scheme import Bin, Scheme, Verified
 from verifier.tee.vtpm import rules as vtpm
 from verifier.tee.vtpm.quote import FIELDS as TPM_FIELDS
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from verifier.tee.base import Scheme
-from verifier.tee.gcp_vtpm import reference, rules, verify
+from verifier.tee.gcp_vtpm import identity, rules, verify
 from verifier.tee.gcp_vtpm.decode import CPU_PARTS, CPUS, NAME, Evidence, decode, encode, evidence_claims
 from verifier.tee.gcp_vtpm.verify import Collateral
+from verifier.tee.scheme import Scheme
 from verifier.tee.vtpm.quote import OPTIONAL_PARTS, REQUIRED_PARTS
 from verifier.tee.vtpm.rules import measurement
 
@@ -40,13 +40,13 @@ SCHEME: Final[Scheme[Evidence, Collateral]] = Scheme(
     rules=rules.RULES,
     identity_models=MappingProxyType(
         {
-            "platform": reference.Platform,
-            "firmware": reference.Firmware,
-            "workload": reference.Workload,
-            "config": reference.Config,
+            "platform": identity.Platform,
+            "firmware": identity.Firmware,
+            "workload": identity.Workload,
+            "config": identity.Config,
         }
     ),
-    exceptions_model=reference.Exceptions,
+    exceptions_model=identity.Exceptions,
     layout_fields=rules.FIELDS,
     bins=rules.BINS,
     evidence_claims=evidence_claims,

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any, Final, TypeAlias
 
-from verifier.core.errors import CannotDecide, EvidenceRejected, mismatch
-from verifier.core.x509 import USAGE_DIGITAL_SIGNATURE
-from verifier.core.x509chain import Anchor, Root
-from verifier.tee.base import Carried, Check, Inner, Mark, Need, Subject, weakest_root
+from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
+from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE
+from verifier.formats.x509chain import Anchor, Root
 from verifier.tee.gcp_vtpm.decode import CPUS, NAME, Evidence, prefix_of, stripped
 from verifier.tee.gcp_vtpm.layout import OID_INSTANCE, Instance, decode_instance
+from verifier.tee.scheme import Carried, Check, Inner, Mark, Need, Subject, weakest_root
 from verifier.tee.tpm2.keys import Key, checked_key
 from verifier.tee.tpm2.layout import ALG_ECDSA, ALG_RSASSA
 from verifier.tee.vtpm.akcert import AkChain, chain_checks, own_anchors, read_chain, verified_path

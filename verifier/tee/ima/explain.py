@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.ima.decode import decode_file_signature
 from verifier.tee.ima.layout import (
     SIG_HASHES,

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final, cast
 from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
-from verifier.core.errors import MalformedEvidence
-from verifier.core.reader import Reader
-from verifier.core.x509 import Certificate, common_name, der_tlv, parse_certificate, pem_blocks
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.reader import Reader
+from verifier.formats.x509 import Certificate, common_name, der_tlv, parse_certificate, pem_blocks
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.layout import DECODE_CHAIN, DECODE_REPORT
 

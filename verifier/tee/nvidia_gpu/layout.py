@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from verifier.core.layout import Field, Layout
+from verifier.formats.layout import Field, Layout
 
 DECODE_REPORT: Final = "nvidia-gpu.decode.spdm_report"
 DECODE_CHAIN: Final = "nvidia-gpu.decode.cert_chain"

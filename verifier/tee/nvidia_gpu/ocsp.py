@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ObjectIdentifier, ocsp
 
-from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence
-from verifier.core.x509 import (
+from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.formats.x509 import (
     OID_EXTENDED_KEY_USAGE,
     USAGE_DIGITAL_SIGNATURE,
     Certificate,
@@ -33,7 +33,7 @@ from verifier.core.x509 import (
     der_tlv,
     parse_certificate,
 )
-from verifier.core.x509chain import (
+from verifier.formats.x509chain import (
     ChainCache,
     ChainIds,
     Path,

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from verifier.core.rules import Judgement, Rule, Scope
-from verifier.tee.base import Bin, Matched, Verified
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.decode import (
     GpuEvidence,
@@ -20,6 +19,7 @@ from verifier.tee.nvidia_gpu.decode import (
     vbios_version,
 )
 from verifier.tee.nvidia_gpu.verify import GpuCollateral, revocation
+from verifier.tee.scheme import Bin, Matched, Verified
 
 GpuVerified: TypeAlias = Verified[GpuEvidence, GpuCollateral]
 GpuRule: TypeAlias = Rule[GpuVerified]

@@ -10,11 +10,11 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-from verifier.core.x509chain import Anchor
-from verifier.tee.base import Scheme
-from verifier.tee.nvidia_gpu import layout, reference, rules, verify
+from verifier.formats.x509chain import Anchor
+from verifier.tee.nvidia_gpu import identity, layout, rules, verify
 from verifier.tee.nvidia_gpu.decode import GpuEvidence, decode, encode, evidence_claims
 from verifier.tee.nvidia_gpu.verify import GpuCollateral
+from verifier.tee.scheme import Scheme
 
 ANCHORS: Final = (
     Anchor(
@@ -38,8 +38,8 @@ SCHEME: Final[Scheme[GpuEvidence, GpuCollateral]] = Scheme(
     checks=verify.CHECKS,
     anchors=ANCHORS,
     rules=rules.RULES,
-    identity_models=MappingProxyType({"platform": reference.PlatformValues, "firmware": reference.FirmwareValues}),
-    exceptions_model=reference.Exceptions,
+    identity_models=MappingProxyType({"platform": identity.PlatformValues, "firmware": identity.FirmwareValues}),
+    exceptions_model=identity.Exceptions,
     layout_fields=layout.FIELDS,
     bins=rules.BINS,
     evidence_claims=evidence_claims,

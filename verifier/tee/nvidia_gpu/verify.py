@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from verifier.core.errors import EvidenceRejected, mismatch
-from verifier.core.x509 import USAGE_DIGITAL_SIGNATURE, Certificate, SignatureAlgorithm
-from verifier.core.x509chain import (
+from verifier.formats.errors import EvidenceRejected, mismatch
+from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE, Certificate, SignatureAlgorithm
+from verifier.formats.x509chain import (
     Anchor,
     ChainIds,
     Path,
@@ -33,10 +33,10 @@ from verifier.core.x509chain import (
     require_path,
     require_usage,
 )
-from verifier.tee.base import Check, Need, Subject, Verified
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.decode import GpuEvidence, read_fwid
 from verifier.tee.nvidia_gpu.ocsp import KIND, Answer, check_answer, key_of, read_answer
+from verifier.tee.scheme import Check, Need, Subject, Verified
 
 NAME: Final = "nvidia-gpu"
 IDS: Final = ChainIds(

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from cryptography.hazmat import asn1
 
-from verifier.core.errors import MalformedEvidence
-from verifier.core.x509 import Certificate
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.x509 import Certificate
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.layout import DECODE_ID, LAYOUTS, PRODUCTS, SIGNED, Product, product_of, tcb_places
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from verifier.core.layout import Field, Layout
+from verifier.formats.layout import Field, Layout
 
 SIZE: Final = 0x4A0
 SIGNED: Final = (0, 0x2A0)  # what the signature covers

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from verifier.core.rules import Scope
-from verifier.tee.base import Verified
+from verifier.tee.scheme import Verified
 from verifier.tee.sev_snp.decode import Report, tcb_parts
 from verifier.tee.sev_snp.verify import SnpCollateral, product_of
 

@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from verifier.core.rules import Judgement, Rule, TrustClaim
-from verifier.tee.base import Bin, Verified
+from verifier.tee.scheme import Bin, Verified
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.decode import Report, tcb_parts
+from verifier.tee.sev_snp.remedies import REMEDIES, TCB_WORDS
 from verifier.tee.sev_snp.verify import SnpCollateral, product_of
-from verifier.tee.sev_snp.words import REMEDIES, TCB_WORDS
 
 SnpVerified: TypeAlias = Verified[Report, SnpCollateral]
 SnpRule: TypeAlias = Rule[SnpVerified]

@@ -6,9 +6,9 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-from verifier.core.x509chain import Anchor
-from verifier.tee.base import Scheme
-from verifier.tee.sev_snp import layout, reference, rules, verify
+from verifier.formats.x509chain import Anchor
+from verifier.tee.scheme import Scheme
+from verifier.tee.sev_snp import identity, layout, rules, verify
 from verifier.tee.sev_snp.decode import Report, decode, encode, evidence_claims
 from verifier.tee.sev_snp.layout import PRODUCTS
 from verifier.tee.sev_snp.observe import observe
@@ -45,12 +45,12 @@ SCHEME: Final[Scheme[Report, SnpCollateral]] = Scheme(
     rules=rules.RULES,
     identity_models=MappingProxyType(
         {
-            "platform": reference.PlatformValues,
-            "firmware": reference.FirmwareValues,
-            "config": reference.ConfigValues,
+            "platform": identity.PlatformValues,
+            "firmware": identity.FirmwareValues,
+            "config": identity.ConfigValues,
         }
     ),
-    exceptions_model=reference.Exceptions,
+    exceptions_model=identity.Exceptions,
     layout_fields=layout.FIELDS,
     bins=rules.BINS,
     evidence_claims=evidence_claims,

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from verifier.core.encoding import sha256
-from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence, mismatch
-from verifier.core.x509 import (
+from verifier.formats.encoding import sha256
+from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence, mismatch
+from verifier.formats.x509 import (
     Certificate,
     Crl,
     SignatureAlgorithm,
@@ -27,7 +27,7 @@ from verifier.core.x509 import (
     parse_crl,
     pem_blocks,
 )
-from verifier.core.x509chain import (
+from verifier.formats.x509chain import (
     Anchor,
     ChainIds,
     Path,
@@ -42,11 +42,11 @@ from verifier.core.x509chain import (
     is_crl_of,
     require_path,
 )
-from verifier.tee.base import Check, Mark, Need, Subject
+from verifier.tee.scheme import Check, Mark, Need, Subject
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.decode import Report, Vek, read_vek, tcb_parts
 from verifier.tee.sev_snp.layout import Product
-from verifier.tee.sev_snp.words import REMEDIES
+from verifier.tee.sev_snp.remedies import REMEDIES
 
 NAME: Final = "sev-snp"
 ENDORSEMENTS: Final = frozenset({"vcek", "vlek", "ask", "ark"})

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from verifier.core.errors import EvidenceRejected, mismatch
 from verifier.core.rules import Rule, Scope
-from verifier.tee.base import Check, Scheme, Subject, Verified
+from verifier.formats.errors import EvidenceRejected, mismatch
 from verifier.tee.composite import Joint, JointRecord, joined, lift_all, lift_beside
 from verifier.tee.nvidia_gpu import rules as gpu_rules
 from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
+from verifier.tee.scheme import Check, Scheme, Subject, Verified
 from verifier.tee.sev_snp.scheme import SCHEME as CPU
-from verifier.tee.sev_snp_gpu import reference
+from verifier.tee.sev_snp_gpu import identity
 
 NAME: Final = "sev-snp-gpu"
 JOINT: Final = Joint(binder=CPU, others=(GPU,))
@@ -54,8 +54,8 @@ SCHEME: Final[Scheme[JointRecord, JointRecord]] = joined(
     checks=CHECKS,
     rules=RULES,
     identity_models=MappingProxyType(
-        {**CPU.identity_models, "platform": reference.PlatformValues, "firmware": reference.FirmwareValues}
+        {**CPU.identity_models, "platform": identity.PlatformValues, "firmware": identity.FirmwareValues}
     ),
-    exceptions_model=reference.Exceptions,
+    exceptions_model=identity.Exceptions,
     observe=_observe,
 )

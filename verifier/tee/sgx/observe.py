@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from verifier.core.rules import Scope
-from verifier.tee.base import Verified
+from verifier.tee.scheme import Verified
 
 
 def observe(verified: Verified[Any, Any]) -> Mapping[Scope, Mapping[str, Any]]:

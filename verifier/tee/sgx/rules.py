@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from verifier.core.rules import Judgement, Rule, TrustClaim
-from verifier.tee.base import Bin, Verified
 from verifier.tee.dcap import layout as dcap
 from verifier.tee.dcap.decode import SgxReport
 from verifier.tee.dcap.endorse import DcapCollateral
 from verifier.tee.dcap.rules import bin_of, equals, platform_rules, unless_allowed
+from verifier.tee.scheme import Bin, Verified
 from verifier.tee.sgx.decode import Evidence
 from verifier.tee.sgx.layout import FIELDS, NAME
 

@@ -6,14 +6,14 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from verifier.tee.base import Scheme
 from verifier.tee.dcap import endorse
 from verifier.tee.dcap.claims import evidence_claims
 from verifier.tee.dcap.endorse import DcapCollateral
 from verifier.tee.dcap.marks import marks_of
 from verifier.tee.dcap.rules import instance, tcb_status
 from verifier.tee.dcap.verify import ANCHORS, root_of
-from verifier.tee.sgx import reference, rules, verify
+from verifier.tee.scheme import Scheme
+from verifier.tee.sgx import identity, rules, verify
 from verifier.tee.sgx.decode import Evidence, decode, encode
 from verifier.tee.sgx.layout import FIELDS, NAME
 from verifier.tee.sgx.observe import observe
@@ -34,12 +34,12 @@ SCHEME: Final[Scheme[Evidence, DcapCollateral]] = Scheme(
     rules=rules.RULES,
     identity_models=MappingProxyType(
         {
-            "platform": reference.PlatformValues,
-            "workload": reference.WorkloadValues,
-            "config": reference.ConfigValues,
+            "platform": identity.PlatformValues,
+            "workload": identity.WorkloadValues,
+            "config": identity.ConfigValues,
         }
     ),
-    exceptions_model=reference.Exceptions,
+    exceptions_model=identity.Exceptions,
     layout_fields=FIELDS,
     bins=rules.BINS,
     evidence_claims=lambda evidence: evidence_claims(evidence.quote),

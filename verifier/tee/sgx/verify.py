@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from verifier.tee.base import Check
 from verifier.tee.dcap.endorse import DcapCollateral
 from verifier.tee.dcap.verify import checks_of
+from verifier.tee.scheme import Check
 from verifier.tee.sgx.decode import Evidence
 from verifier.tee.sgx.layout import NAME
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.tcg.layout import HASHES_BY_NAME
 
 MAX_BYTES = 64 * 1024

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from verifier.core.errors import EvidenceRejected
+from verifier.formats.errors import EvidenceRejected
 from verifier.tee.tcg.layout import EventLog, HashAlgorithm, extend
 from verifier.tee.tcg.replay import extended, replay, require_replay
 from verifier.tee.tcg.uki import PCR_UKI

@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from verifier.tee.tcg.closed import judge_rules
+from verifier.tee.tcg.identity import Applications, SecureBootKeys, Uki
 from verifier.tee.tcg.layout import EFI_GLOBAL_VARIABLE_TEXT, SHA256, EventLog
-from verifier.tee.tcg.reference import Applications, SecureBootKeys, Uki
 from verifier.tee.tcg.uki import PCR_APPLICATION, PCR_COMMAND_LINE, PCR_UKI, predict_pcr12
 
 PCR_SECURE_BOOT = 7

@@ -14,6 +14,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from verifier.tee.tcg.data import before_separator
+from verifier.tee.tcg.identity import EventEntry, RegisterRule
 from verifier.tee.tcg.layout import (
     SHA256,
     Event,
@@ -23,7 +24,6 @@ from verifier.tee.tcg.layout import (
     encode_uefi_variable,
     type_name,
 )
-from verifier.tee.tcg.reference import EventEntry, RegisterRule
 from verifier.tee.tcg.replay import extended
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from verifier.core.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.tee.tcg.decode import decode_uefi_variable
 from verifier.tee.tcg.layout import (
     EFI_GLOBAL_VARIABLE,

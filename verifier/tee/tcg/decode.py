@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from verifier.core.errors import MalformedEvidence
-from verifier.core.reader import Reader
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.reader import Reader
 from verifier.tee.tcg.layout import (
     EV_EFI_HCRTM_EVENT,
     EV_NO_ACTION,

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from verifier.core.errors import MalformedEvidence
-from verifier.core.reader import Reader
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.reader import Reader
 from verifier.tee.tcg.layout import HashAlgorithm
 
 IMAGE = "uki.decode.image"

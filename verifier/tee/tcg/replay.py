@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from verifier.core.errors import EvidenceRejected
+from verifier.formats.errors import EvidenceRejected
 from verifier.tee.tcg.layout import EV_NO_ACTION, Event, EventLog, HashAlgorithm, initial_register
 
 InitialValue = Callable[[int, int, int], bytes]  # (register, digest size, startup locality) -> value

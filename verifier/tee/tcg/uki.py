@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.tcg.layout import SHA256, HashAlgorithm, extend
 from verifier.tee.tcg.pe import (
     IMAGE,

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from verifier.core.rules import Judgement, Rule, TrustClaim
-from verifier.tee.base import Bin, Verified
 from verifier.tee.dcap import layout as dcap
 from verifier.tee.dcap.endorse import DcapCollateral
 from verifier.tee.dcap.rules import Judge, bin_of, compare_bits, equals, platform_rules, unless_allowed
+from verifier.tee.scheme import Bin, Verified
 from verifier.tee.tcg.closed import judge_rules
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.layout import SHA384

@@ -7,17 +7,17 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
-from verifier.tee.base import Scheme
 from verifier.tee.dcap import endorse
 from verifier.tee.dcap.claims import evidence_claims
 from verifier.tee.dcap.endorse import DcapCollateral
 from verifier.tee.dcap.marks import marks_of
 from verifier.tee.dcap.rules import instance, tcb_status
 from verifier.tee.dcap.verify import ANCHORS, root_of
-from verifier.tee.tcg.case import log_claims
+from verifier.tee.scheme import Scheme
+from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.layout import SHA384
-from verifier.tee.tdx import reference, rules, verify
+from verifier.tee.tdx import identity, rules, verify
 from verifier.tee.tdx.decode import Evidence, decode, encode
 from verifier.tee.tdx.layout import FIELDS, NAME
 
@@ -56,13 +56,13 @@ SCHEME: Final[Scheme[Evidence, DcapCollateral]] = Scheme(
     rules=rules.RULES,
     identity_models=MappingProxyType(
         {
-            "platform": reference.PlatformValues,
-            "firmware": reference.FirmwareValues,
-            "workload": reference.WorkloadValues,
-            "config": reference.ConfigValues,
+            "platform": identity.PlatformValues,
+            "firmware": identity.FirmwareValues,
+            "workload": identity.WorkloadValues,
+            "config": identity.ConfigValues,
         }
     ),
-    exceptions_model=reference.Exceptions,
+    exceptions_model=identity.Exceptions,
     layout_fields=FIELDS,
     bins=rules.BINS,
     evidence_claims=_evidence_claims,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-from verifier.tee.base import Check, Subject
 from verifier.tee.dcap.endorse import DcapCollateral
 from verifier.tee.dcap.verify import checks_of
+from verifier.tee.scheme import Check, Subject
 from verifier.tee.tcg.data import DATA_IS_HASHED_STRICTLY, require_data
 from verifier.tee.tcg.layout import SHA384
 from verifier.tee.tcg.replay import require_replay, zero_register

@@ -12,8 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from verifier.core.encoding import b64url, canonical, unb64url
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.encoding import b64url, canonical, unb64url
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.tpm2.layout import Public, decode_public, is_name
 
 AK_NEED = "ak"

@@ -12,8 +12,8 @@ from cryptography.hazmat.decrepit.ciphers.modes import CFB
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
-from verifier.core.errors import EvidenceRejected
 from verifier.core.ports import RandomSource
+from verifier.formats.errors import EvidenceRejected
 from verifier.tee.tcg.layout import HASHES, STRONG_HASHES, HashAlgorithm
 from verifier.tee.tpm2.keys import HASH_CLASSES, load_public
 from verifier.tee.tpm2.layout import ALG_AES, ALG_CFB, Public, kdfa, kdfe, tpm2b

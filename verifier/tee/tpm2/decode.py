@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.ima.decode import MeasurementList, decode_list
 from verifier.tee.ima.layout import PCR_IMA
 from verifier.tee.ima.replay import replay_prefix

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from verifier.core.errors import EvidenceRejected, MalformedEvidence
 from verifier.core.ports import RandomSource
-from verifier.core.x509 import (
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.x509 import (
     OID_EXTENDED_KEY_USAGE,
     OID_SUBJECT_ALT_NAME,
     USAGE_KEY_AGREEMENT,
@@ -25,7 +25,7 @@ from verifier.core.x509 import (
     parse_certificate,
     parse_crl,
 )
-from verifier.core.x509chain import Anchor, ChainCache, ChainIds, Profile, require_path, verify_chain
+from verifier.formats.x509chain import Anchor, ChainCache, ChainIds, Profile, require_path, verify_chain
 from verifier.tee.tcg.layout import STRONG_HASHES
 from verifier.tee.tpm2.credential import EK_PUBLIC_ID, protect
 from verifier.tee.tpm2.keys import Key, load_public, spki, spki_digest

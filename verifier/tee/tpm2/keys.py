@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from verifier.core.encoding import sha256
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.encoding import sha256
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, SHA512
 from verifier.tee.tpm2.layout import (
     ALG_ECDSA,

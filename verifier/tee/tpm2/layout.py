@@ -12,8 +12,8 @@ import hmac
 import struct
 from dataclasses import dataclass
 
-from verifier.core.errors import MalformedEvidence
-from verifier.core.reader import Reader
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.reader import Reader
 from verifier.tee.tcg.layout import HASHES, SHA1, SHA256, SHA384, SHA512, SM3_256, HashAlgorithm
 
 TPM_GENERATED = 0xFF544347

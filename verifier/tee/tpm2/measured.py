@@ -6,10 +6,10 @@ that this one is over the quoted PCRs. Entries behind the quoted one are ignored
 
 from __future__ import annotations
 
-from verifier.core.errors import EvidenceRejected, mismatch
-from verifier.tee.base import Check, Subject
+from verifier.formats.errors import EvidenceRejected, mismatch
 from verifier.tee.ima.layout import PCR_IMA, Entry
 from verifier.tee.ima.replay import boot_aggregates, first_inconsistent, is_boot_aggregate, is_padded_sha1
+from verifier.tee.scheme import Check, Subject
 from verifier.tee.tcg.layout import HASHES_BY_NAME
 from verifier.tee.tpm2.decode import Evidence
 from verifier.tee.tpm2.verify import Collateral

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from verifier.core.encoding import sha256
 from verifier.core.rules import Judgement, Rule
-from verifier.tee.base import Bin, Matched, Verified
+from verifier.formats.encoding import sha256
 from verifier.tee.ima.explain import explain
+from verifier.tee.scheme import Bin, Matched, Verified
 from verifier.tee.tcg.bootrules import PCR_SECURE_BOOT, judge_secure_boot_keys, judge_uki
 from verifier.tee.tcg.closed import judge_rules
 from verifier.tee.tcg.data import proven_secure_boot

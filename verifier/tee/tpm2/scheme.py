@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from verifier.core.x509chain import Root
-from verifier.tee.base import Need, Scheme
+from verifier.formats.x509chain import Root
 from verifier.tee.ima.decode import MeasurementList
-from verifier.tee.tcg.case import log_claims
+from verifier.tee.scheme import Need, Scheme
+from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.layout import HASHES, SHA256
 from verifier.tee.tpm2.collateral import AK_KIND, AK_NEED, decode_enrolled_ak
 from verifier.tee.tpm2.decode import OPTIONAL_PARTS, REQUIRED_PARTS, Evidence, decode, encode
+from verifier.tee.tpm2.identity import Config, Exceptions, Firmware, Platform, Workload
 from verifier.tee.tpm2.layout import FIELDS, Quote
 from verifier.tee.tpm2.measured import IMA_CHECKS
 from verifier.tee.tpm2.observe import observe
-from verifier.tee.tpm2.reference import Config, Exceptions, Firmware, Platform, Workload
 from verifier.tee.tpm2.rules import BINS, RULES, Tpm2Verified, measurement
 from verifier.tee.tpm2.verify import CHECKS, Collateral, Tpm2Subject
 

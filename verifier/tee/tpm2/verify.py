@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from verifier.core.errors import EvidenceRejected, mismatch
-from verifier.tee.base import Check, Subject
+from verifier.formats.errors import EvidenceRejected, mismatch
+from verifier.tee.scheme import Check, Subject
 from verifier.tee.tcg.boot import require_boot_replay
 from verifier.tee.tcg.data import DATA_IS_HASHED_STRICTLY, require_data
 from verifier.tee.tcg.layout import HASHES, STRONG_HASHES

@@ -13,16 +13,16 @@ from typing import Any, Final
 
 from cryptography import x509
 
-from verifier.core.errors import MalformedEvidence
-from verifier.core.reader import Reader
-from verifier.core.x509 import (
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.reader import Reader
+from verifier.formats.x509 import (
     OID_EXTENDED_KEY_USAGE,
     OID_SUBJECT_ALT_NAME,
     Certificate,
     parse_certificate,
     pem_blocks,
 )
-from verifier.core.x509chain import (
+from verifier.formats.x509chain import (
     Anchor,
     ChainIds,
     Path,
@@ -33,7 +33,7 @@ from verifier.core.x509chain import (
     find_path,
     require_path,
 )
-from verifier.tee.base import Check, Subject
+from verifier.tee.scheme import Check, Subject
 
 MAX_INTERMEDIATES: Final = 4
 # Both may be critical in AK certificates (TCG EK Credential Profile 2.5 says so of EKs); the leaf's own use is the composite's check.

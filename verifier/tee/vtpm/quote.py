@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.tcg.banks import Banks, decode_banks
-from verifier.tee.tcg.case import log_claims
+from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import HASHES, SHA256, EventLog

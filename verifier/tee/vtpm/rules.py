@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from verifier.core.encoding import sha256
 from verifier.core.rules import Judgement, Rule
-from verifier.tee.base import Bin, Matched, Verified
+from verifier.formats.encoding import sha256
+from verifier.tee.scheme import Bin, Matched, Verified
 from verifier.tee.tcg.closed import judge_rules
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.layout import SHA256

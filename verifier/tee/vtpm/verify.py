@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from verifier.core.errors import EvidenceRejected, mismatch
-from verifier.tee.base import Check, Subject
+from verifier.formats.errors import EvidenceRejected, mismatch
+from verifier.tee.scheme import Check, Subject
 from verifier.tee.tcg.data import DATA_IS_HASHED_STRICTLY, require_data
 from verifier.tee.tcg.layout import HASHES, HASHES_BY_NAME, SHA1, STRONG_HASHES
 from verifier.tee.tcg.replay import require_replay

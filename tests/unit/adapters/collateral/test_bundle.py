@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.sev_snp import ForgedAmd
+from forge.intel import ForgedIntel
+from forge.sev_snp import ForgedAmd
 from tests.support.vendor_servers import vendor_server
 from verifier.adapters.collateral import Cache, Entry
 from verifier.adapters.collateral.bundle import (
@@ -30,8 +30,8 @@ from verifier.adapters.collateral.items import item
 from verifier.adapters.sql import SqlStore, open_store
 from verifier.appraise.signatures import PrivateKey, public_key
 from verifier.cli.__main__ import cli
-from verifier.core.encoding import b64url, unb64url
-from verifier.core.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
+from verifier.formats.encoding import b64url, unb64url
+from verifier.formats.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
 
 NOW = int(time.time())
 DAY = 86_400

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from attester.simulated.sev_snp import ForgedAmd
+from forge.sev_snp import ForgedAmd
 from tests.support.processes import StartChild, child_processes
 from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import BadDocument, inspect
 from verifier.adapters.collateral.items import SNP_CRL, VCEK, Item, item, item_of
-from verifier.core.errors import CannotDecide
-from verifier.tee.base import Need
+from verifier.formats.errors import CannotDecide
+from verifier.tee.scheme import Need
 
 NOW = 1_795_000_000
 CHIP = ForgedAmd(now=NOW)

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.nvidia_gpu import ForgedNvidia
-from attester.simulated.nvidia_ocsp import ocsp_documents
-from attester.simulated.sev_snp import ForgedAmd
+from forge.intel import ForgedIntel
+from forge.nvidia_gpu import ForgedNvidia
+from forge.nvidia_ocsp import ocsp_documents
+from forge.sev_snp import ForgedAmd
 from verifier.adapters.collateral.documents import BadDocument, Facts, inspect, is_of_anchor, issuer_of
 from verifier.adapters.collateral.door import Door, DoorKeeper, _short
 from verifier.adapters.collateral.items import KINDS, Item, item
 from verifier.adapters.collateral.replies import Reply
-from verifier.core.errors import CannotDecide
+from verifier.formats.errors import CannotDecide
 
 NOW = 1_795_000_000
 CHIP = ForgedAmd(now=NOW)

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.sev_snp import ForgedAmd
+from forge.intel import ForgedIntel
+from forge.sev_snp import ForgedAmd
 from tests.support.vendor_servers import Fault, Page, VendorServer, put_forged_intel, throttled, vendor_server
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral.cache import Cache, Entry
@@ -35,10 +35,10 @@ from verifier.adapters.collateral.items import (
     Item,
     item,
 )
-from verifier.adapters.collateral.kds import Kds
-from verifier.adapters.collateral.pcs import Pcs
 from verifier.adapters.collateral.wants import Lane, Limits
-from verifier.core.errors import CannotDecide
+from verifier.adapters.vendors.amd import Kds
+from verifier.adapters.vendors.intel import Pcs
+from verifier.formats.errors import CannotDecide
 
 NOW = int(time.time())
 MILAN = ForgedAmd("Milan", now=NOW)

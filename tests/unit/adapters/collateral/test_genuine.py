@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.sev_snp import ForgedAmd, _ca_certificate
+from forge.intel import ForgedIntel
+from forge.sev_snp import ForgedAmd, _ca_certificate
 from tests.support.service import MovedClock
 from tests.support.vendor_servers import Page, VendorServer, put_forged_intel, vendor_server
 from verifier.adapters.collateral import Cache, Collateral, Entry
@@ -22,13 +22,13 @@ from verifier.adapters.collateral.door import Door
 from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, is_due
 from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.items import Item, item
-from verifier.adapters.collateral.kds import Kds
-from verifier.adapters.collateral.pcs import Pcs
 from verifier.adapters.collateral.wants import Lane, Limits
 from verifier.adapters.sql import SqlStore, open_store
-from verifier.core.errors import CannotDecide
-from verifier.tee.base import gather
+from verifier.adapters.vendors.amd import Kds
+from verifier.adapters.vendors.intel import Pcs
+from verifier.formats.errors import CannotDecide
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import gather
 
 NOW = int(time.time())
 DAY = 86_400

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from cryptography.x509 import ocsp
 
-from attester.simulated.nvidia_gpu import ForgedNvidia
-from attester.simulated.nvidia_ocsp import ForgedAnswer, ocsp_documents
+from forge.nvidia_gpu import ForgedNvidia
+from forge.nvidia_ocsp import ForgedAnswer, ocsp_documents
 from tests.support.ocsp_responder import OcspResponder, ocsp_responder
 from tests.support.service import MovedClock
 from verifier.adapters.clock import SystemClock
@@ -23,14 +23,14 @@ from verifier.adapters.collateral.door import Door
 from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Unobserved
 from verifier.adapters.collateral.http import Client, Failed, Throttled
 from verifier.adapters.collateral.items import Item, item, item_of
-from verifier.adapters.collateral.nvidia import NvidiaOcsp, request_of
 from verifier.adapters.collateral.replies import Reply
 from verifier.adapters.collateral.wants import Limits
 from verifier.adapters.sql import open_store
-from verifier.core.x509chain import ChainCache
-from verifier.tee.base import Need, Subject, UnsafeUnbound, Verified, run_checks
-from verifier.tee.nvidia_gpu import SCHEME
+from verifier.adapters.vendors.nvidia import NvidiaOcsp, request_of
+from verifier.formats.x509chain import ChainCache
+from verifier.tee.nvidia_gpu.scheme import SCHEME
 from verifier.tee.nvidia_gpu.verify import needs, revocation
+from verifier.tee.scheme import Need, Subject, UnsafeUnbound, Verified, run_checks
 
 NOW = int(time.time())
 GPU = ForgedNvidia(seed=b"an OCSP device")

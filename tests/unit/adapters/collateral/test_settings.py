@@ -10,8 +10,8 @@ import pytest
 
 from verifier.adapters.settings_source import load_settings
 from verifier.compose import endpoints_of, has_endpoints, open_cache
-from verifier.core.errors import ConfigError
 from verifier.core.settings import Settings, check_settings
+from verifier.formats.errors import ConfigError
 
 BASE = Settings(base_url="https://verifier.example", behind_tls_proxy=True, key_passphrase_file="p")  # noqa: S106 - a file
 

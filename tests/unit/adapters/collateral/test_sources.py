@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.sev_snp import ForgedAmd
+from forge.intel import ForgedIntel
+from forge.sev_snp import ForgedAmd
 from tests.support.parts import evidence_root, missing
 from tests.support.service import MovedClock
 from tests.support.vendor_servers import VendorServer, put_intel, put_vcek, vendor_server
@@ -19,16 +19,16 @@ from verifier.adapters.collateral.documents import inspect, is_of_anchor
 from verifier.adapters.collateral.folder import Folder
 from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.items import item, item_of
-from verifier.adapters.collateral.kds import Kds
 from verifier.adapters.collateral.listed import ListedChips
-from verifier.adapters.collateral.pcs import Pcs
 from verifier.adapters.collateral.replies import QUOTA, Reply
 from verifier.adapters.sql import SqlStore, open_store
-from verifier.core.errors import CannotDecide
+from verifier.adapters.vendors.amd import Kds
+from verifier.adapters.vendors.intel import Pcs
 from verifier.core.ports import TrustRow
-from verifier.core.x509 import parse_certificate
-from verifier.tee.base import Need, gather
+from verifier.formats.errors import CannotDecide
+from verifier.formats.x509 import parse_certificate
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import Need, gather
 from verifier.tee.sev_snp.decode import read_vek
 
 NOW = int(time.time())
@@ -313,7 +313,7 @@ def test_real_answers_of_intel_are_read_as_what_they_are(vendor: VendorServer) -
 
 
 def _subjects(path: Path) -> str:
-    from verifier.core.x509 import common_name, pem_blocks
+    from verifier.formats.x509 import common_name, pem_blocks
 
     blocks = pem_blocks(path.read_bytes(), "CERTIFICATE")
     return " ".join(common_name(parse_certificate(der, "case").subject) or "" for der in blocks).upper()

@@ -16,8 +16,8 @@ from tests.support.verdicts import make_verdict
 from verifier.adapters.sql import SqlStore, open_store
 from verifier.adapters.sql.records import MAX_REFUSED_EVIDENCE
 from verifier.adapters.sql.writer import Writer
-from verifier.core.errors import BridgeError, CannotDecide, EvidenceRejected
 from verifier.core.ports import CommittedRecord, VerdictRecord
+from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
 
 SKEW_MS = 5_000
 

@@ -17,8 +17,8 @@ from tests.support.postgresql import PostgresServer, postgres_server
 from tests.support.verdicts import make_verdict
 from tests.unit.adapters.sql.test_tables import AK, TICKET
 from verifier.adapters.sql import SqlStore, engine, open_store
-from verifier.core.errors import CannotDecide, ConfigError
 from verifier.core.ports import Store, TrustRow
+from verifier.formats.errors import CannotDecide, ConfigError
 
 CALLS: dict[str, Callable[[SqlStore], object]] = {
     "now_ms": lambda store: store.now_ms(),

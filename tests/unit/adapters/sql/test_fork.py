@@ -10,7 +10,7 @@ import pytest
 from tests.support.processes import StartChild
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql import SqlStore, forking
-from verifier.core.errors import CannotDecide
+from verifier.formats.errors import CannotDecide
 
 
 def test_a_store_that_was_used_before_a_fork_serves_both_sides(store: SqlStore, start_child: StartChild) -> None:

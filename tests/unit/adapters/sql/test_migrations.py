@@ -20,7 +20,7 @@ from verifier.adapters.sql import SqlStore, migrate, open_store
 from verifier.adapters.sql.engine import Database, read_url
 from verifier.adapters.sql.models import metadata
 from verifier.adapters.sql.schema import MIGRATIONS
-from verifier.core.errors import ConfigError
+from verifier.formats.errors import ConfigError
 
 _HALF = '''"""Makes one table, dies where it is told to, makes another."""
 

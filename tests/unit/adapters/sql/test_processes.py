@@ -17,7 +17,7 @@ from tests.support.processes import StartChild
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql import open_store
 from verifier.adapters.sql.engine import Turn
-from verifier.core.errors import EvidenceRejected
+from verifier.formats.errors import EvidenceRejected
 
 KILLS = 10
 THREADS = 4

@@ -22,9 +22,9 @@ from verifier.adapters.sql.records import (
     stored,
     verify_links,
 )
-from verifier.core.encoding import canonical
-from verifier.core.errors import EvidenceRejected
 from verifier.core.ports import CommittedRecord, StoredRecord
+from verifier.formats.encoding import canonical
+from verifier.formats.errors import EvidenceRejected
 
 _TEXT = st.text(st.characters(blacklist_categories=("Cs",)))
 _JSON = st.recursive(

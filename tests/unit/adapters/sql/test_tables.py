@@ -13,8 +13,8 @@ from sqlalchemy import text
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql import SqlStore, open_store
 from verifier.adapters.sql.store import EPOCH_STEP_MS, EPOCHS, next_epoch
-from verifier.core.errors import ConfigError, EvidenceRejected
 from verifier.core.ports import EnrolledAk, TrustRow
+from verifier.formats.errors import ConfigError, EvidenceRejected
 
 MANY = 100_000
 

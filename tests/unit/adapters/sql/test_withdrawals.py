@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql import SqlStore, open_store
-from verifier.core.errors import EvidenceRejected
 from verifier.core.ports import EnrolledAk
+from verifier.formats.errors import EvidenceRejected
 
 EK = b"\x08" * 32
 AK = EnrolledAk(

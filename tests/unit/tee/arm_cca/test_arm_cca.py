@@ -13,21 +13,23 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from attester.simulated.arm_cca import ForgedArm, cose_key, published_cpak, published_rak, raw_point, sign1
-from attester.simulated.certificates import spki
+from forge.arm_cca import ForgedArm, cose_key, published_cpak, published_rak, raw_point, sign1
+from forge.certificates import spki
 from tests.support.parts import evidence_root, missing
 from tests.support.vectors import run_vector, verify_vector
 from tests.vectors.arm_cca.recipes import ARM, DATA, NEWER, NOW, OTHER, P256, vector
-from verifier.core import cbor
-from verifier.core.errors import CannotDecide, EvidenceRejected, MalformedEvidence
-from verifier.core.x509 import pem_blocks
-from verifier.core.x509chain import ChainCache
-from verifier.tee.arm_cca import CASE, SCHEME, layout
+from verifier.cases.form import CaseError, CaseFiles
+from verifier.cases.platforms.arm_cca import CASE
+from verifier.cases.words.arm_cca import WORDS
+from verifier.formats import cbor
+from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.formats.x509 import pem_blocks
+from verifier.formats.x509chain import ChainCache
+from verifier.tee.arm_cca import layout
 from verifier.tee.arm_cca.decode import decode, encode
+from verifier.tee.arm_cca.scheme import SCHEME
 from verifier.tee.arm_cca.verify import TEST_CPAKS, TEST_RAKS, CcaCollateral, collate
-from verifier.tee.arm_cca.words import WORDS
-from verifier.tee.base import Subject, UnsafeUnbound, run_checks
-from verifier.tee.case import CaseError, CaseFiles
+from verifier.tee.scheme import Subject, UnsafeUnbound, run_checks
 
 
 def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:

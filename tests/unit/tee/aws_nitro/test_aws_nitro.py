@@ -13,17 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from attester.simulated.aws_nitro import ForgedNitro, image_pcrs
+from forge.aws_nitro import ForgedNitro, image_pcrs
 from tests.support.vectors import base_of, run_vector
 from tests.vectors.aws_nitro.recipes import BOUND, DIGEST, GOOD, NITRO, NOW, VECTORS, vector
-from verifier.core.errors import EvidenceRejected, MalformedEvidence
-from verifier.core.x509chain import ChainCache
-from verifier.tee.aws_nitro import CASE, SCHEME, layout
+from verifier.cases.form import CaseError, CaseFiles
+from verifier.cases.platforms.aws_nitro import CASE
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.x509chain import ChainCache
+from verifier.tee.aws_nitro import layout
 from verifier.tee.aws_nitro.decode import decode_document
-from verifier.tee.aws_nitro.reference import ConfigValues, PlatformValues, WorkloadValues
+from verifier.tee.aws_nitro.identity import ConfigValues, PlatformValues, WorkloadValues
+from verifier.tee.aws_nitro.scheme import SCHEME
 from verifier.tee.aws_nitro.verify import Collateral
-from verifier.tee.base import Subject, UnsafeUnbound, run_checks
-from verifier.tee.case import CaseError, CaseFiles
+from verifier.tee.scheme import Subject, UnsafeUnbound, run_checks
 
 
 def test_the_pinned_root_is_the_one_that_aws_publishes() -> None:

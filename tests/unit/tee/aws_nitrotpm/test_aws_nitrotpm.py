@@ -14,20 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from attester.simulated.aws_nitro import ForgedNitro
-from attester.simulated.aws_nitrotpm import ForgedNitroTpm, point
-from attester.simulated.tpm2 import new_key
+from forge.aws_nitro import ForgedNitro
+from forge.aws_nitrotpm import ForgedNitroTpm, point
+from forge.tpm2 import new_key
 from tests.vectors.aws_nitrotpm.recipes import BOUND, CONFIG, DIGEST, GOOD, MACHINE, NOW
-from verifier.core.encoding import sha256
-from verifier.core.errors import EvidenceRejected, MalformedEvidence
-from verifier.core.x509chain import ChainCache
+from verifier.cases.form import CaseError, CaseFiles
+from verifier.cases.platforms.aws_nitrotpm import CASE
+from verifier.formats.encoding import sha256
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.x509chain import ChainCache
 from verifier.tee.aws_nitro.scheme import SCHEME as NITRO
-from verifier.tee.aws_nitrotpm import CASE, SCHEME
 from verifier.tee.aws_nitrotpm.decode import decode
-from verifier.tee.aws_nitrotpm.reference import Config, Firmware, Workload
+from verifier.tee.aws_nitrotpm.identity import Config, Firmware, Workload
+from verifier.tee.aws_nitrotpm.scheme import SCHEME
 from verifier.tee.aws_nitrotpm.verify import Collateral, attestation_key
-from verifier.tee.base import Expected, Matched, Subject, Verified, run_checks
-from verifier.tee.case import CaseError, CaseFiles
+from verifier.tee.scheme import Expected, Matched, Subject, Verified, run_checks
 
 
 def verify(parts: Mapping[str, bytes], expected: Expected = BOUND) -> Verified[Any, Any]:

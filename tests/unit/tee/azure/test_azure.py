@@ -15,8 +15,10 @@ from tests.vectors.azure_snp_vtpm.recipes import BASE as SNP_VM
 from tests.vectors.azure_snp_vtpm.recipes import NOW as SNP_NOW
 from tests.vectors.azure_tdx_vtpm.recipes import BASE as TDX_VM
 from tests.vectors.vtpm.forging import NONCE
-from verifier.core.encoding import sha256
-from verifier.core.errors import CannotDecide, MalformedEvidence
+from verifier.cases.form import CaseFiles
+from verifier.cases.platforms.azure_tdx_vtpm import CASE as TDX_CASE
+from verifier.formats.encoding import sha256
+from verifier.formats.errors import CannotDecide, MalformedEvidence
 from verifier.tee.azure.layout import (
     REPORT_SNP,
     TDREPORT_FIELDS,
@@ -27,12 +29,10 @@ from verifier.tee.azure.layout import (
     encode_hcl,
 )
 from verifier.tee.azure.verify import ANCHORS
-from verifier.tee.azure_snp_vtpm.reference import Paravisor
+from verifier.tee.azure_snp_vtpm.identity import Paravisor
 from verifier.tee.azure_snp_vtpm.scheme import SCHEME as SNP
-from verifier.tee.azure_tdx_vtpm.case import CASE as TDX_CASE
 from verifier.tee.azure_tdx_vtpm.scheme import SCHEME as TDX
 from verifier.tee.azure_tdx_vtpm.verify import TIED
-from verifier.tee.case import CaseFiles
 from verifier.tee.vtpm.akcert import own_anchors
 
 SCHEMES = {"azure-snp-vtpm": SNP, "azure-tdx-vtpm": TDX}
@@ -136,7 +136,7 @@ def test_a_case_without_a_td_quote_cannot_be_decided() -> None:
 
 
 def test_a_case_with_a_forged_intel_is_refused_by_the_quotes_own_checks() -> None:
-    from verifier.core.errors import EvidenceRejected
+    from verifier.formats.errors import EvidenceRejected
 
     with pytest.raises(EvidenceRejected) as caught:
         TDX_CASE.judge(_tdx_case(evidence={"td_quote.bin": TDX_VM.td_quote()}))

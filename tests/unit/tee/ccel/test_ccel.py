@@ -10,15 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attester.simulated.bootlog import BootLog
-from attester.simulated.intel_cclog import ccel_acpi_table, measured_cc_boot, rtmrs_of
-from attester.simulated.intel_quote import Shape
+from forge.bootlog import BootLog
+from forge.intel_cclog import ccel_acpi_table, measured_cc_boot, rtmrs_of
+from forge.intel_quote import Shape
 from tests.support.vectors import CaseVector, recipes_of, run_case_vector
-from verifier.appraise.offline import judge_case
-from verifier.core.errors import EvidenceRejected, MalformedEvidence
-from verifier.tee.case import CaseError
+from verifier.cases.form import CaseError
+from verifier.cases.judge import judge_case
+from verifier.cases.platforms.ccel import CASE, require_rtmrs
+from verifier.cases.registry import CASES
+from verifier.cases.words.ccel import REMEDIES
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.tee.ccel import layout
-from verifier.tee.ccel.case import CASE, require_rtmrs
 from verifier.tee.ccel.decode import (
     decode_acpi_table,
     decode_cc_log,
@@ -26,9 +28,8 @@ from verifier.tee.ccel.decode import (
     rtmrs_of_quote,
     template_holds,
 )
-from verifier.tee.ccel.words import REMEDIES
 from verifier.tee.dcap import layout as dcap
-from verifier.tee.registry import CASES, SCHEMES
+from verifier.tee.registry import SCHEMES
 from verifier.tee.tcg.layout import SHA384
 
 RECIPES = recipes_of("ccel")

@@ -9,14 +9,15 @@ from urllib.parse import quote as percent
 
 import pytest
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_quote import Shape
-from verifier.core.errors import BridgeError, CannotDecide, MalformedEvidence
-from verifier.tee.base import Scheme
-from verifier.tee.case import CaseError, CaseFiles
+from forge.intel import ForgedIntel
+from forge.intel_quote import Shape
+from verifier.cases.form import CaseError, CaseFiles
+from verifier.cases.platforms.dcap import expected_of, given_of, judge_quote, quote_bytes, quote_claims
+from verifier.cases.registry import CASES
+from verifier.formats.errors import BridgeError, CannotDecide, MalformedEvidence
 from verifier.tee.dcap import layout
-from verifier.tee.dcap.case import expected_of, given_of, judge_quote, quote_bytes, quote_claims
-from verifier.tee.registry import CASES, SCHEMES
+from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import Scheme
 
 NOW: Final = 1_800_000_000
 INTEL: Final = ForgedIntel(now=NOW)

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import pytest
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_documents import module_identity, svn_level, tcb_level
-from verifier.core.x509 import parse_certificate
+from forge.intel import ForgedIntel
+from forge.intel_documents import module_identity, svn_level, tcb_level
+from verifier.formats.x509 import parse_certificate
 from verifier.tee.dcap.collateral import QeIdentity, TcbInfo, parse_qe_identity, parse_tcb_info
 from verifier.tee.dcap.evaluate import Evaluation, converge, evaluate, relaunch
 from verifier.tee.dcap.pck import Pck, read_pck

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_pki import pem
-from verifier.tee.base import Mark
+from forge.intel import ForgedIntel
+from forge.intel_pki import pem
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import Mark
 
 NOW: Final = 1_800_000_000
 INTEL: Final = ForgedIntel(now=NOW)

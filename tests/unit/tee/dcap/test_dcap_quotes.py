@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_quote import Shape
-from verifier.core.errors import CannotDecide, MalformedEvidence
-from verifier.core.x509chain import ChainCache
-from verifier.tee.base import Subject, UnsafeUnbound, run_checks
+from forge.intel import ForgedIntel
+from forge.intel_quote import Shape
+from verifier.formats.errors import CannotDecide, MalformedEvidence
+from verifier.formats.x509chain import ChainCache
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.decode import Quote, decode_quote, encode_quote, platform_id
 from verifier.tee.dcap.endorse import needs, pck_key
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import Subject, UnsafeUnbound, run_checks
 
 NOW: Final = 1_800_000_000
 INTEL: Final = ForgedIntel(now=NOW)

@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attester.simulated.intel_documents import module_identity, svn_level, tcb_level
+from forge.intel_documents import module_identity, svn_level, tcb_level
 from tests.vectors.dcap.forging import INTEL
 from tests.vectors.dcap.tcb import WORDS
-from verifier.core.x509 import parse_certificate
+from verifier.formats.x509 import parse_certificate
 from verifier.tee.dcap.collateral import parse_qe_identity, parse_tcb_info
 from verifier.tee.dcap.evaluate import evaluate
 from verifier.tee.dcap.pck import Pck, read_pck

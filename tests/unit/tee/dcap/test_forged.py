@@ -16,23 +16,23 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attester.simulated.intel import ForgedIntel, envelope_maker, platform_tcb
-from attester.simulated.intel_documents import Tee, inner_bytes
-from attester.simulated.intel_pki import ROLES
-from attester.simulated.intel_quote import Shape
+from forge.intel import ForgedIntel, envelope_maker, platform_tcb
+from forge.intel_documents import Tee, inner_bytes
+from forge.intel_pki import ROLES
+from forge.intel_quote import Shape
 from tests.support.vectors import Vector, recipes_of, run_vector, verify_vector
 from tests.vectors.dcap.forging import BOUND, INTEL, LIKE_INTEL, NOW, PROCESSOR
 from tests.vectors.dcap.tcb import WORDS
 from verifier.core.binding import BindingDigest
-from verifier.core.errors import MalformedEvidence
-from verifier.core.x509 import Certificate, Extension, parse_certificate
-from verifier.tee.base import require_parts
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.x509 import Certificate, Extension, parse_certificate
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.collateral import parse_qe_identity, parse_tcb_info
 from verifier.tee.dcap.decode import decode_quote, encode_quote
 from verifier.tee.dcap.pck import read_chain, read_pck
 from verifier.tee.dcap.verify import ROOT_CERTIFICATE
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import require_parts
 
 TEES: tuple[Tee, ...] = ("sgx", "tdx")
 ANY_TEE = frozenset({layout.TEE_SGX, layout.TEE_TDX})

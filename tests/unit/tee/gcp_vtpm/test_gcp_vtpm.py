@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attester.simulated.gcp_vtpm import ForgedGcp
+from forge.gcp_vtpm import ForgedGcp
 from tests.support.vectors import base_of, recipes_of, verify_vector
 from tests.vectors.gcp_vtpm.recipes import BASE, ECC
 from tests.vectors.vtpm.forging import NONCE
-from verifier.core.encoding import sha256
-from verifier.core.errors import CannotDecide, EvidenceRejected
-from verifier.core.x509chain import Anchor
-from verifier.tee.case import CaseFiles
-from verifier.tee.gcp_vtpm import case
+from verifier.cases.form import CaseFiles
+from verifier.cases.platforms import gcp_vtpm
+from verifier.formats.encoding import sha256
+from verifier.formats.errors import CannotDecide, EvidenceRejected
+from verifier.formats.x509chain import Anchor
 from verifier.tee.gcp_vtpm.layout import Instance, decode_instance, encode_instance
 from verifier.tee.gcp_vtpm.scheme import SCHEME
 from verifier.tee.gcp_vtpm.verify import ANCHORS
@@ -76,12 +76,12 @@ def _files(machine: ForgedGcp, **evidence: bytes) -> CaseFiles:
 def _trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let cases trust the forged Google: what is judged here comes after the chain."""
     anchors: tuple[Anchor, ...] = (BASE.ca.anchor(),)
-    monkeypatch.setattr(case, "ANCHORS", anchors)
+    monkeypatch.setattr(gcp_vtpm, "ANCHORS", anchors)
 
 
 def test_a_root_that_the_case_brings_is_no_anchor() -> None:
     with pytest.raises(EvidenceRejected) as caught:
-        case.CASE.judge(_files(BASE))
+        gcp_vtpm.CASE.judge(_files(BASE))
     assert caught.value.check_id == "gcp-vtpm.ak-cert.root"
 
 
@@ -93,20 +93,20 @@ def test_a_stated_key_has_to_be_the_certificates() -> None:
         body = base64.encodebytes(spki(machine.tpm.ak.public_key()))
         return b"-----BEGIN PUBLIC KEY-----\n" + body + b"-----END PUBLIC KEY-----\n"
 
-    assert case.CASE.judge(_files(BASE, ak_pub__pem=pem(BASE))).root == "simulated"
+    assert gcp_vtpm.CASE.judge(_files(BASE, ak_pub__pem=pem(BASE))).root == "simulated"
     with pytest.raises(EvidenceRejected) as caught:
-        case.CASE.judge(_files(BASE, ak_pub__pem=pem(ECC)))
+        gcp_vtpm.CASE.judge(_files(BASE, ak_pub__pem=pem(ECC)))
     assert caught.value.check_id == "gcp-vtpm.ak-cert.ak-pub"
 
 
 def test_a_case_without_the_certificate_cannot_be_decided() -> None:
     with pytest.raises(CannotDecide) as caught:
-        case.CASE.judge(_files(BASE, ak_cert__der=b""))
+        gcp_vtpm.CASE.judge(_files(BASE, ak_cert__der=b""))
     assert caught.value.check_id == "gcp-vtpm.endorsement.ak_cert"
 
 
 @pytest.mark.usefixtures("_trusted")
 def test_a_nonce_without_a_quote_is_refused() -> None:
     with pytest.raises(EvidenceRejected) as caught:
-        case.CASE.judge(_files(BASE, quote__msg=b"", quote__sig__tpmt=b""))
+        gcp_vtpm.CASE.judge(_files(BASE, quote__msg=b"", quote__sig__tpmt=b""))
     assert caught.value.check_id == "binding.user-data"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from attester.envelope import Envelope
-from attester.simulated.nvidia_gpu import envelope_with_gpu, gpu_envelope
+from forge.nvidia_gpu import envelope_with_gpu, gpu_envelope
 from tests.support.composites import DIGEST, HOPPER, OTHER, GpuComposite
 from tests.support.vectors import run_vector, verify_vector
 from tests.vectors.azure_snp_vtpm_gpu.recipes import MACHINE as AZURE_SNP_MACHINE
@@ -18,13 +18,13 @@ from tests.vectors.azure_tdx_vtpm_gpu.recipes import MACHINE as AZURE_TDX_MACHIN
 from tests.vectors.sev_snp_gpu.recipes import MACHINE as SNP_MACHINE
 from tests.vectors.tdx_gpu.recipes import MACHINE as TDX_MACHINE
 from verifier.core import wire
-from verifier.core.encoding import canonical
-from verifier.core.errors import MalformedEvidence
-from verifier.core.x509chain import Anchor
-from verifier.tee.base import require_parts
+from verifier.formats.encoding import canonical
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.x509chain import Anchor
 from verifier.tee.composite import own_anchors
-from verifier.tee.nvidia_gpu import SCHEME as GPU
+from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import require_parts
 
 MACHINES = [
     pytest.param(machine, id=machine.name)

@@ -10,10 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from attester.simulated.ima import MeasurementList, spki
-from attester.simulated.tpm2 import new_key
+from forge.ima import MeasurementList, spki
+from forge.tpm2 import new_key
 from tests.support.parts import missing
-from verifier.core.encoding import sha256
+from verifier.formats.encoding import sha256
 from verifier.tee.ima.decode import decode_file_signature
 from verifier.tee.ima.explain import explain, key_id, load_key
 

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from attester.simulated.ima import MeasurementList, key_id_of, sign_file, spki
-from attester.simulated.tpm2 import new_key
-from verifier.core.errors import MalformedEvidence
+from forge.ima import MeasurementList, key_id_of, sign_file, spki
+from forge.tpm2 import new_key
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.ima.decode import MAX_ENTRIES, decode_file_signature, decode_list
 from verifier.tee.ima.explain import explain, is_signed_by, key_id, load_key
+from verifier.tee.ima.identity import ImaRules
 from verifier.tee.ima.layout import (
     DIGEST_SIZES,
     OLD_TEMPLATE,
@@ -27,7 +28,6 @@ from verifier.tee.ima.layout import (
     encode_file_signature,
     template_data,
 )
-from verifier.tee.ima.reference import ImaRules
 from verifier.tee.ima.replay import boot_aggregates, first_inconsistent, is_padded_sha1, replay_all, replay_prefix
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, SHA512
 

@@ -14,17 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from attester.simulated.nvidia_gpu import ForgedNvidia
+from forge.nvidia_gpu import ForgedNvidia
 from tests.support.vectors import run_vector, verify_vector
 from tests.vectors.nvidia_gpu.recipes import BLACKWELL, HOPPER, NONCE, NOW, OTHER, SWITCH, golden, vector
-from verifier.core.errors import MalformedEvidence
-from verifier.core.x509 import common_name
-from verifier.tee.base import Matched
-from verifier.tee.case import CaseError, CaseFiles
-from verifier.tee.nvidia_gpu import CASE, SCHEME, layout
+from verifier.cases.form import CaseError, CaseFiles
+from verifier.cases.platforms.nvidia_gpu import CASE
+from verifier.cases.words.nvidia_gpu import WORDS
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.x509 import common_name
+from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.decode import Block, decode, encode, read_fwid, subject_text
-from verifier.tee.nvidia_gpu.reference import FirmwareValues, GpuFirmwareValues, GpuPlatformValues, PlatformValues
-from verifier.tee.nvidia_gpu.words import WORDS
+from verifier.tee.nvidia_gpu.identity import FirmwareValues, GpuFirmwareValues, GpuPlatformValues, PlatformValues
+from verifier.tee.nvidia_gpu.scheme import SCHEME
+from verifier.tee.scheme import Matched
 
 END_OF_TIME = 253_402_300_799
 

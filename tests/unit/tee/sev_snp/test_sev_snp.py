@@ -16,15 +16,15 @@ import pytest
 from cryptography import x509
 from pydantic import ValidationError
 
-from attester.simulated.sev_snp import ForgedAmd, tcb_version
+from forge.sev_snp import ForgedAmd, tcb_version
 from tests.support.vectors import verify_vector
 from tests.vectors.sev_snp.forging import CSP, DATA, GENOA, MILAN, NOW, TURIN, VLEK, everything, vector
-from verifier.core.x509 import common_name, parse_certificate
-from verifier.tee.base import Verified
-from verifier.tee.sev_snp import SCHEME
+from verifier.formats.x509 import common_name, parse_certificate
+from verifier.tee.scheme import Verified
 from verifier.tee.sev_snp.decode import Report, decode, tcb_parts
+from verifier.tee.sev_snp.identity import PlatformValues
 from verifier.tee.sev_snp.layout import LAYOUTS, SIZE, product_of
-from verifier.tee.sev_snp.reference import PlatformValues
+from verifier.tee.sev_snp.scheme import SCHEME
 from verifier.tee.sev_snp.verify import SnpCollateral
 
 # SHA-256 of certificate (DER) and of SubjectPublicKeyInfo, as AMD's key server has given them since each product came out.
@@ -236,8 +236,8 @@ def test_rules_are_total() -> None:
 def test_an_attester_that_needs_the_layout_loads_no_rules() -> None:
     """The attester's distribution has no pydantic: the forged AMD and the layout must do without."""
     code = (
-        "import sys; import attester.simulated.sev_snp, verifier.tee.sev_snp.layout; "
-        "sys.exit(any(m.split('.')[0] in ('pydantic', 'flask') or m == 'verifier.tee.base' for m in sys.modules))"
+        "import sys; import forge.sev_snp, verifier.tee.sev_snp.layout; "
+        "sys.exit(any(m.split('.')[0] in ('pydantic', 'flask') or m == 'verifier.tee.scheme' for m in sys.modules))"
     )
     root = Path(__file__).resolve().parents[4]
     done = subprocess.run(

@@ -7,11 +7,12 @@ from typing import Any, Final
 import pytest
 from pydantic import ValidationError
 
-from attester.simulated.intel import ForgedIntel
-from verifier.core.x509chain import ChainCache
-from verifier.tee.base import Subject, UnsafeUnbound, Verified, run_checks
-from verifier.tee.sgx import CASE, SCHEME
-from verifier.tee.sgx.reference import ConfigValues, Exceptions, WorkloadValues
+from forge.intel import ForgedIntel
+from verifier.cases.platforms.sgx import CASE
+from verifier.formats.x509chain import ChainCache
+from verifier.tee.scheme import Subject, UnsafeUnbound, Verified, run_checks
+from verifier.tee.sgx.identity import ConfigValues, Exceptions, WorkloadValues
+from verifier.tee.sgx.scheme import SCHEME
 
 NOW: Final = 1_800_000_000
 INTEL: Final = ForgedIntel(now=NOW)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attester.simulated.bootlog import BootLog, measured_boot, secure_boot_variable
-from verifier.core.errors import MalformedEvidence
-from verifier.tee.tcg.case import log_claims
+from forge.bootlog import BootLog, measured_boot, secure_boot_variable
+from verifier.formats.errors import MalformedEvidence
+from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.closed import judge_rules
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.decode import MAX_EVENTS, decode_log, decode_uefi_variable

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attester.simulated.bootlog import uki_boot
-from attester.simulated.uki import make_uki
+from forge.bootlog import uki_boot
+from forge.uki import make_uki
 from tests.support.parts import missing
 from tools.realparts.debian import efi_stubs
-from verifier.core.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.tee.tcg.boot import WORDS, phase_path, require_boot_replay
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, SHA512, HashAlgorithm

@@ -8,8 +8,9 @@ import pytest
 
 from tests.support.sources import ROOT, constants_like_ids
 from tests.support.vectors import CaseVector, recipes_of, run_case_vector
-from verifier.tee.case import CaseError, CaseFiles
-from verifier.tee.registry import CASES, SCHEMES
+from verifier.cases.form import CaseError, CaseFiles
+from verifier.cases.registry import CASES
+from verifier.tee.registry import SCHEMES
 from verifier.tee.tcg.decode import decode_log
 
 RECIPES = recipes_of("tcg-eventlog")

@@ -8,14 +8,15 @@ from typing import Any, Final
 import pytest
 from pydantic import ValidationError
 
-from attester.simulated.intel import ForgedIntel
-from attester.simulated.intel_cclog import log_area
-from attester.simulated.intel_quote import Shape
-from verifier.core.x509chain import ChainCache
-from verifier.tee.base import Subject, UnsafeUnbound, Verified, run_checks
+from forge.intel import ForgedIntel
+from forge.intel_cclog import log_area
+from forge.intel_quote import Shape
+from verifier.cases.platforms.tdx import CASE
+from verifier.formats.x509chain import ChainCache
 from verifier.tee.dcap import layout
-from verifier.tee.tdx import CASE, SCHEME
-from verifier.tee.tdx.reference import ConfigValues, Exceptions, FirmwareValues, PlatformValues, WorkloadValues
+from verifier.tee.scheme import Subject, UnsafeUnbound, Verified, run_checks
+from verifier.tee.tdx.identity import ConfigValues, Exceptions, FirmwareValues, PlatformValues, WorkloadValues
+from verifier.tee.tdx.scheme import SCHEME
 
 NOW: Final = 1_800_000_000
 INTEL: Final = ForgedIntel(now=NOW)

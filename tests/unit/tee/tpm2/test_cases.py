@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from attester.simulated.bootlog import measured_boot
-from attester.simulated.tpm2 import PrivateKey, SimulatedTpm, make_tpm, new_key, pcr_digest, sign
+from forge.bootlog import measured_boot
+from forge.tpm2 import PrivateKey, SimulatedTpm, make_tpm, new_key, pcr_digest, sign
 from tests.vectors.tpm2.forging import NONCE, PCRS, rsa_tpm, tpm
-from verifier.core.errors import BridgeError
-from verifier.tee.case import CaseError, CaseFiles
-from verifier.tee.registry import CASES
+from verifier.cases.form import CaseError, CaseFiles
+from verifier.cases.registry import CASES
+from verifier.formats.errors import BridgeError
 from verifier.tee.tcg.layout import SHA1, SHA256
 from verifier.tee.tpm2.layout import Selection, encode_signature
 

@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attester.simulated.tpm2 import (
+from forge.tpm2 import (
     EK_ATTRIBUTES,
     EkCa,
     SimulatedTpm,
@@ -27,8 +27,8 @@ from attester.simulated.tpm2 import (
     new_key,
 )
 from tests.support.sources import ROOT, constants_like_ids
-from verifier.core.errors import BridgeError, EvidenceRejected, MalformedEvidence
-from verifier.core.x509chain import Anchor, ChainCache
+from verifier.formats.errors import BridgeError, EvidenceRejected, MalformedEvidence
+from verifier.formats.x509chain import Anchor, ChainCache
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384
 from verifier.tee.tpm2.enrolment import check_ak, check_ek, describe_ek, make_credential
 from verifier.tee.tpm2.layout import (

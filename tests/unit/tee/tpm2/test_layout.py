@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attester.simulated.tpm2 import make_tpm
+from forge.tpm2 import make_tpm
 from tests.vectors.tpm2.forging import NONCE, PCRS, enrolled
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.tcg.banks import decode_banks
 from verifier.tee.tcg.layout import HASHES, SHA1, SHA256, SHA384
 from verifier.tee.tpm2.collateral import decode_enrolled_ak, encode_not_enrolled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from verifier.core.errors import MalformedEvidence
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.tpm2.layout import decode_public
 
 

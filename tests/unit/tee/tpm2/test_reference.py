@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from attester.simulated.tpm2 import make_tpm
+from forge.tpm2 import make_tpm
 from tests.support.vectors import verify_vector
 from tests.vectors.tpm2.forging import good_values, tpm
 from tests.vectors.tpm2.recipes import ACCEPTED
-from verifier.core.encoding import sha256
-from verifier.tee.base import Matched
-from verifier.tee.tpm2.reference import Config, Firmware, Platform, Workload
+from verifier.formats.encoding import sha256
+from verifier.tee.scheme import Matched
+from verifier.tee.tpm2.identity import Config, Firmware, Platform, Workload
 from verifier.tee.tpm2.rules import measurement
 from verifier.tee.tpm2.scheme import SCHEME
 

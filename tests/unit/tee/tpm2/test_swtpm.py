@@ -16,11 +16,11 @@ import pytest
 
 from tests.support.parts import missing
 from tests.support.swtpm import EkCa, make_ek_ca, manufacture, require_swtpm, running_swtpm
-from verifier.core.encoding import canonical, sha256
-from verifier.core.errors import BridgeError, EvidenceRejected
-from verifier.core.x509 import pem_blocks
-from verifier.core.x509chain import Anchor, ChainCache
-from verifier.tee.base import BindingDigest, Bound, Subject, run_checks
+from verifier.formats.encoding import canonical, sha256
+from verifier.formats.errors import BridgeError, EvidenceRejected
+from verifier.formats.x509 import pem_blocks
+from verifier.formats.x509chain import Anchor, ChainCache
+from verifier.tee.scheme import BindingDigest, Bound, Subject, run_checks
 from verifier.tee.tpm2.collateral import encode_enrolled_ak
 from verifier.tee.tpm2.enrolment import check_ak, check_ek, make_credential
 from verifier.tee.tpm2.layout import decode_public, encode_public, name_of

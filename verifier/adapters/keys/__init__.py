@@ -1,0 +1,1 @@
+"""Signing keys: the encrypted key file, the offline root and the ceremony that makes them."""

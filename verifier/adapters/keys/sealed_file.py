@@ -1,0 +1,219 @@
+"""Sealed files: JSON under a passphrase, for the key file and the offline root.
+
+The file is one JSON object: what it is in clear (``about``), how the key is derived (``kdf``), a nonce, and the sealed
+body. scrypt (RFC 7914) makes a 256-bit key of the passphrase, AES-256-GCM seals the body with everything else in the
+file as associated data, so that no field in clear can be changed without the passphrase. Mode 0600, written to a new
+file, synced and renamed under a lock: a reader sees the old file or the new one, also after a power cut.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from verifier.formats.encoding import b64url, encode_json, sha256, unb64url
+from verifier.formats.errors import ConfigError
+
+PASSPHRASE_MIN: Final = 16
+# 32 MiB and about 0.1 s a guess; the passphrase is a file that a machine made, so this is a second line of defence.
+SCRYPT_N: Final = 2**15
+_SALT_SIZE, _NONCE_SIZE, _KEY_SIZE = 16, 12, 32
+
+
+class _Kdf(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    name: Annotated[str, Field(pattern="^scrypt$")] = "scrypt"
+    n: Annotated[int, Field(ge=2**14, le=2**20)] = SCRYPT_N
+    r: Annotated[int, Field(ge=8, le=8)] = 8
+    p: Annotated[int, Field(ge=1, le=4)] = 1
+    salt: str
+
+
+class About(BaseModel):
+    """What a file is, readable without the passphrase, authenticated with it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    kind: str
+    version: Annotated[int, Field(ge=1, le=1)] = 1
+    base_url: str
+    simulated: bool
+
+
+class _Sealed(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    about: About
+    kdf: _Kdf
+    nonce: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What changes when a file is replaced."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+def stamp(path: Path) -> Stamp | None:
+    """Return the file's stamp; ``None`` where there is no file to be seen."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    return Stamp(seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns)
+
+
+def read_passphrase(path: Path) -> bytes:
+    """Read a passphrase: the file's bytes without trailing line ends, at least 16 of them.
+
+    Its mode is not judged: container platforms mount secrets world-readable inside a mount of their own.
+    """
+    try:
+        passphrase = path.read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise ConfigError(
+            str(path), "passphrase", error.strerror, "a readable file that holds the passphrase"
+        ) from None
+    if len(passphrase) < PASSPHRASE_MIN:
+        want = f"at least {PASSPHRASE_MIN} bytes"
+        raise ConfigError(str(path), "passphrase", f"{len(passphrase)} bytes", want)
+    return passphrase
+
+
+class SealedFile:
+    """One sealed file. The derived key is kept while salt and passphrase stay the same, so a re-read costs no scrypt."""
+
+    def __init__(self, path: Path, passphrase_file: Path) -> None:
+        self.path = path
+        self._passphrase_file = passphrase_file
+        self._derived: tuple[bytes, bytes] = (b"", b"")
+
+    def exists(self) -> bool:
+        """Tell whether the file is there."""
+        return self.path.exists()
+
+    def read(self, kind: str) -> tuple[About, bytes]:
+        """Return what the file says it is and its opened body. Anything wrong is ``ConfigError``, by name."""
+        sealed = self._parse(kind)
+        nonce, body = self._unb64("nonce", sealed.nonce), self._unb64("body", sealed.body)
+        try:
+            opened = AESGCM(self._key(sealed.kdf)).decrypt(
+                nonce, body, _associated(sealed.about, sealed.kdf, sealed.nonce)
+            )
+        except (InvalidTag, ValueError):
+            want = "the passphrase that sealed it, and a file that nobody changed"
+            raise self._wrong("body", "a seal that does not open", want) from None
+        return sealed.about, opened
+
+    def peek(self, kind: str) -> About:
+        """Return what the file says it is, unauthenticated: only good for refusing early."""
+        return self._parse(kind).about
+
+    def write(self, about: About, body: Mapping[str, Any]) -> None:
+        """Seal ``body`` and replace the file. The salt is kept with the file, so that others need no new scrypt."""
+        kdf = self._parse(about.kind).kdf if self.exists() else _Kdf(salt=b64url(secrets.token_bytes(_SALT_SIZE)))
+        raw_nonce = secrets.token_bytes(_NONCE_SIZE)
+        nonce = b64url(raw_nonce)
+        sealed = AESGCM(self._key(kdf)).encrypt(raw_nonce, encode_json(body), _associated(about, kdf, nonce))
+        whole = _Sealed(about=about, kdf=kdf, nonce=nonce, body=b64url(sealed))
+        replace_durably(self.path, json.dumps(whole.model_dump(), indent=1).encode() + b"\n")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the file's lock (``<file>.lock``, advisory, between processes of this machine)."""
+        try:
+            handle = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise self._wrong("lock", error.strerror, "a folder that this process may write") from None
+        try:
+            _keep_owner(handle, self.path)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _parse(self, kind: str) -> _Sealed:
+        try:
+            with self.path.open("rb") as file:
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+                raw = file.read()
+        except OSError as error:
+            raise self._wrong("file", error.strerror, "a readable file (`verifier keys init` makes it)") from None
+        if mode & 0o077:
+            raise self._wrong("mode", oct(mode), "0o600: nobody else reads or writes it")
+        try:
+            sealed = _Sealed.model_validate_json(raw)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            key = ".".join(str(step) for step in first["loc"]) or "file"
+            raise self._wrong(key, first["type"], first["msg"]) from None
+        if sealed.about.kind != kind:
+            raise self._wrong("about.kind", sealed.about.kind, kind)
+        return sealed
+
+    def _key(self, kdf: _Kdf) -> bytes:
+        passphrase = read_passphrase(self._passphrase_file)
+        source = sha256(encode_json(kdf.model_dump()) + b"\x00" + passphrase)
+        known_source, known = self._derived
+        if source != known_source:
+            salt = self._unb64("kdf.salt", kdf.salt)
+            known = Scrypt(salt=salt, length=_KEY_SIZE, n=kdf.n, r=kdf.r, p=kdf.p).derive(passphrase)
+            self._derived = (source, known)
+        return known
+
+    def _unb64(self, key: str, text: str) -> bytes:
+        try:
+            return unb64url(text)
+        except ValueError:
+            raise self._wrong(key, "other text", "base64url") from None
+
+    def _wrong(self, key: str, got: object, want: str) -> ConfigError:
+        return ConfigError(str(self.path), key, got, want)
+
+
+def _associated(about: About, kdf: _Kdf, nonce: str) -> bytes:
+    return encode_json({"about": about.model_dump(), "kdf": kdf.model_dump(), "nonce": nonce})
+
+
+def replace_durably(path: Path, content: bytes) -> None:
+    """Replace a file by a new one of mode 0600: write, sync, rename, sync the folder. Hold the file's lock."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            _keep_owner(file.fileno(), path)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _keep_owner(handle: int, path: Path) -> None:
+    """Give a file the owner of the one that it stands for: root may rotate the keys of a service that runs as another."""
+    if os.geteuid() == 0 and path.exists():
+        owner = path.stat()
+        os.fchown(handle, owner.st_uid, owner.st_gid)

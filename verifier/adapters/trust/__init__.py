@@ -1,0 +1,1 @@
+"""Trust documents and anchors from folders."""

@@ -1,0 +1,1 @@
+"""What each vendor serves: AMD, Intel, NVIDIA, one module a vendor."""

@@ -1,0 +1,172 @@
+"""Offline judgement: a case, or the parts of one scheme's evidence. Pure; nothing judged here is bound to a challenge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from verifier.appraise.engine import appraise
+from verifier.appraise.policy import CompiledPolicy
+from verifier.cases.form import CaseFiles, CaseForm, IncompleteCase
+from verifier.cases.remedies import remedy_of
+from verifier.core.rules import Finding
+from verifier.formats.errors import BridgeError, CannotDecide, MalformedEvidence
+from verifier.formats.x509chain import ChainCache
+from verifier.tee.scheme import (
+    Need,
+    Scheme,
+    Subject,
+    UnsafeUnbound,
+    Verified,
+    check_user_data,
+    gather,
+    require_parts,
+    run_checks,
+)
+
+Outcome = Literal["genuine", "accepted", "rejected", "malformed", "cannot-decide"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineVerdict:
+    """What ``verifier appraise`` says."""
+
+    outcome: Outcome
+    check_id: str = ""
+    detail: str = ""
+    remedy: str = ""  # what to change, for ``check_id``
+    findings: tuple[Finding, ...] = ()
+    claims: Mapping[str, Any]
+    root: str = ""
+    anchor: str = ""
+
+    @property
+    def verdict(self) -> Literal["valid", "invalid"]:
+        """``valid`` for genuine or accepted evidence, ``invalid`` for every kind of no."""
+        return "valid" if self.outcome in ("genuine", "accepted") else "invalid"
+
+
+def _no(error: BridgeError, claims: Mapping[str, Any]) -> OfflineVerdict:
+    outcome: Outcome = "rejected"
+    if isinstance(error, MalformedEvidence):
+        outcome = "malformed"
+    elif isinstance(error, CannotDecide):
+        outcome = "cannot-decide"
+    return OfflineVerdict(
+        outcome=outcome,
+        check_id=error.check_id,
+        detail=error.detail,
+        remedy=remedy_of(error.check_id),
+        claims=claims,
+    )
+
+
+def _judged(findings: tuple[Finding, ...], claims: Mapping[str, Any], root: str, anchor: str) -> OfflineVerdict:
+    failed = next((finding for finding in findings if not finding.ok), None)
+    if failed is None:
+        return OfflineVerdict(outcome="accepted", findings=findings, claims=claims, root=root, anchor=anchor)
+    detail = failed.detail or f"{failed.field}: got {failed.seen}, want {failed.expected}"
+    return OfflineVerdict(
+        outcome="rejected",
+        check_id=failed.rule,
+        detail=detail,
+        remedy=failed.remedy or remedy_of(failed.rule),
+        findings=findings,
+        claims=claims,
+        root=root,
+        anchor=anchor,
+    )
+
+
+def _fallback(form: CaseForm, files: CaseFiles) -> Mapping[str, Any]:
+    try:
+        return form.fallback_claims(files)
+    except (MalformedEvidence, IncompleteCase):
+        return {}  # nothing beside it can be read either
+
+
+def judge_case(form: CaseForm, files: CaseFiles) -> OfflineVerdict:
+    """Judge a case by the rules that its own policy sets, and report the evidence claims whatever the verdict."""
+    try:
+        claims = form.claims(files)
+    except MalformedEvidence as error:
+        return _no(error, _fallback(form, files))
+    except IncompleteCase as error:
+        return _no(MalformedEvidence(error.check_id, error.detail), _fallback(form, files))
+    try:
+        verdict = form.judge(files)
+    except BridgeError as error:
+        return _no(error, claims)
+    except IncompleteCase as error:
+        return _no(MalformedEvidence(error.check_id, error.detail), claims)
+    return _judged(verdict.findings, claims, verdict.root or "", verdict.anchor)
+
+
+def verify_parts(
+    scheme: Scheme[Any, Any],
+    evidence: Any,
+    endorsements: Mapping[str, bytes],
+    *,
+    now: int,
+    user_data: bytes | None,
+) -> Verified[Any, Any]:
+    """Verify decoded evidence with the endorsements of a folder; raises one of the three kinds of no."""
+    expected = UnsafeUnbound(user_data)
+    check_user_data(scheme, evidence, expected)
+    subject = gather_subject(scheme, evidence, endorsements, now=now, all_required=True)
+    return run_checks(scheme, subject, expected)
+
+
+def gather_subject(
+    scheme: Scheme[Any, Any], evidence: Any, endorsements: Mapping[str, bytes], *, now: int, all_required: bool
+) -> Subject[Any, Any]:
+    """Put together what the checks are given: of the folder's files those that the scheme asks for."""
+    carried = {name: data for name, data in endorsements.items() if name in scheme.endorsement_names}
+
+    def ask(needs: tuple[Need, ...]) -> dict[str, bytes]:
+        for need in needs:
+            if need.required and all_required and need.name not in endorsements:
+                raise CannotDecide(
+                    f"{scheme.name}.endorsement.{need.name}", f"{need.name}: got nothing, want it in --endorsements"
+                )
+        return {need.name: endorsements[need.name] for need in needs if need.name in endorsements}
+
+    collateral = scheme.collate(evidence, gather(scheme, evidence, carried, ask))
+    return Subject(evidence, collateral, scheme.anchors, now, ChainCache())
+
+
+def judge_parts(
+    scheme: Scheme[Any, Any],
+    parts: Mapping[str, bytes],
+    endorsements: Mapping[str, bytes],
+    *,
+    now: int,
+    user_data: bytes | None,
+    policy: CompiledPolicy | None,
+) -> OfflineVerdict:
+    """Judge parts: genuine without a policy, accepted or rejected with one."""
+    claims: Mapping[str, Any] = {}
+    try:
+        require_parts(scheme, parts, {})
+        evidence = scheme.decode(parts)
+        claims = scheme.evidence_claims(evidence)
+        verified = verify_parts(scheme, evidence, endorsements, now=now, user_data=user_data)
+    except BridgeError as error:
+        return _no(error, claims)
+    if policy is None:
+        return OfflineVerdict(outcome="genuine", claims=claims, root=verified.root, anchor="built-in")
+    appraisal = appraise(verified, policy, now)
+    failed = next(
+        (finding for finding in appraisal.findings if finding.rule == appraisal.check_id and not finding.ok), None
+    )
+    return OfflineVerdict(
+        outcome="accepted" if appraisal.accepted else "rejected",
+        check_id=appraisal.check_id,
+        remedy=remedy_of(appraisal.check_id) if failed is None or not failed.remedy else failed.remedy,
+        detail="" if failed is None else failed.detail or f"{failed.field}: got {failed.seen}, want {failed.expected}",
+        findings=appraisal.findings,
+        claims=claims,
+        root=verified.root,
+        anchor="built-in",
+    )

@@ -1,0 +1,1 @@
+"""The case form of each platform, one module a platform."""

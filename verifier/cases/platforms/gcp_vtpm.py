@@ -1,0 +1,121 @@
+"""Published cases of Google's vTPM, judged offline. Nothing judged here can mint.
+
+Checked: the AK's chain to a pinned root (intermediates in any order), its use, every quote (one a bank) under it, PCR values, nonce,
+event log. ``ak_pub.pem`` counts only as far as it is the certificate's key. The instance identity is told, not demanded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Final
+
+from cryptography import x509
+
+from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.platforms.vtpm import (
+    POLICY_KEYS,
+    ak_certificate,
+    ak_chain,
+    certificate_claims,
+    judge_quotes,
+    log_of,
+    quotes_of,
+    verified_ak_path,
+)
+from verifier.cases.words.gcp_vtpm import BITS, REMEDIES, WORDS
+from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.tee.gcp_vtpm.decode import NAME
+from verifier.tee.gcp_vtpm.verify import AK_CERT, ANCHORS, SCHEMES, instance_of, require_usage
+from verifier.tee.tcg.claims import log_claims
+from verifier.tee.tcg.layout import HASHES
+from verifier.tee.tpm2.keys import checked_key, describe, load_pem_key, spki
+from verifier.tee.tpm2.layout import Quote
+from verifier.tee.vtpm.akcert import AkChain
+from verifier.tee.vtpm.quote import quote_claims
+from verifier.tee.vtpm.verify import QuoteIds
+
+AK_PUB: Final = "gcp-vtpm.ak-cert.ak-pub"
+
+
+def _bank_of(quote: Quote) -> str:
+    return HASHES[quote.selections[0].algorithm].name if quote.selections else ""
+
+
+def _ak_claims(files: CaseFiles) -> dict[str, Any]:
+    certificate = ak_certificate(files, NAME)
+    if certificate is None:
+        return {}
+    try:
+        key = checked_key(x509.load_der_x509_certificate(certificate.der).public_key(), AK_CERT)
+    except ValueError:
+        raise MalformedEvidence(AK_CERT, "ak_cert: the key cannot be read") from None
+    claims: dict[str, Any] = {"ak_type": describe(key), **certificate_claims(files, NAME)}
+    instance = instance_of(AkChain((certificate,)))
+    if instance is not None:
+        claims["instance"] = {
+            "zone": instance.zone,
+            "project_number": instance.project_number,
+            "project_id": instance.project_id,
+            "instance_id": str(instance.instance_id),
+            "instance_name": instance.instance_name,
+            "is_production": instance.is_production,
+        }
+    return claims
+
+
+def _quote_claims(files: CaseFiles) -> dict[str, Any]:
+    quotes = [signed.quote for signed in quotes_of(files, NAME)]
+    listed = [{"bank": _bank_of(q), "qualified_signer": q.qualified_signer.hex(), **quote_claims(q)} for q in quotes]
+    return {"quotes": listed} if listed else {}
+
+
+def _log_claims(files: CaseFiles) -> dict[str, Any]:
+    log = log_of(files, NAME)
+    return {} if log is None else {"log": log_claims(log)}
+
+
+_CLAIMS: Final = (_quote_claims, _ak_claims, _log_claims)
+
+
+def _claims(files: CaseFiles) -> dict[str, Any]:
+    return {name: value for part in _CLAIMS for name, value in part(files).items()}
+
+
+def _fallback(files: CaseFiles) -> dict[str, Any]:
+    """Say what can be read beside a file that cannot."""
+    said: dict[str, Any] = {}
+    for part in _CLAIMS:
+        with contextlib.suppress(MalformedEvidence, IncompleteCase):
+            said |= part(files)
+    return said
+
+
+def _judge(files: CaseFiles) -> CaseVerdict:
+    if not quotes_of(files, NAME) and "nonce" not in files.policy:
+        raise IncompleteCase(QuoteIds(NAME)["decode.quote"], "evidence: got no quote (*.msg), want at least one")
+    leaf = ak_certificate(files, NAME)
+    stated = files.evidence.get("ak_pub.pem", files.collateral.get("ak_pub.pem"))
+    if leaf is None:
+        if stated is not None:
+            # Nobody vouches for the key, so this cannot end well; but what is wrong even so is said first.
+            judge_quotes(files, load_pem_key(stated, AK_PUB), NAME, schemes=SCHEMES)
+        raise CannotDecide(AK_CERT, "ak_cert: got nothing, want the certificate of this vTPM's AK")
+    path = verified_ak_path(files, ak_chain(files, NAME, leaf), NAME, ANCHORS)
+    require_usage(AkChain((leaf,)))
+    key = checked_key(path.leaf_key(), AK_CERT)
+    if stated is not None and spki(load_pem_key(stated, AK_PUB)) != spki(key):
+        raise EvidenceRejected(AK_PUB, "ak_pub.pem: got another key, want the AK certificate's")
+    judge_quotes(files, key, NAME, schemes=SCHEMES)
+    return CaseVerdict(root=path.anchor.root)
+
+
+CASE: Final = CaseForm(
+    platform=NAME,
+    policy_keys=POLICY_KEYS,
+    claims=_claims,
+    judge=_judge,
+    fallback_claims=_fallback,
+    words=WORDS,
+    bits=BITS,
+    remedies=REMEDIES,
+)

@@ -1,0 +1,150 @@
+"""Published cases of NVIDIA devices, judged offline (``evidence/README.md``). Nothing judged here can mint.
+
+Evidence comes as binary, as hex text, or as JSON with base64 (NVIDIA's own tools write all three); PEM with any line ends.
+``nvidia_device_identity_ca.pem`` is never an anchor: the root is pinned.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.words.nvidia_gpu import REMEDIES, WORDS
+from verifier.formats.errors import MalformedEvidence
+from verifier.formats.x509 import Certificate, parse_certificate, pem_blocks
+from verifier.formats.x509chain import ChainCache
+from verifier.tee.nvidia_gpu import layout
+from verifier.tee.nvidia_gpu.decode import GpuEvidence, decode, evidence_claims
+from verifier.tee.nvidia_gpu.layout import DECODE_CHAIN, DECODE_REPORT
+from verifier.tee.nvidia_gpu.scheme import SCHEME
+from verifier.tee.nvidia_gpu.verify import GpuCollateral
+from verifier.tee.scheme import Subject, UnsafeUnbound, run_checks
+
+_HEX = re.compile(rb"(?:[0-9a-fA-F]{2}\s*)+")
+# Under which names NVIDIA's tools keep them in JSON.
+_REPORT_KEYS: Final = ("evidence", "spdm_report", "attestation_report", "report")
+_CHAIN_KEYS: Final = ("certificate", "cert_chain", "certificate_chain", "attestation_cert_chain")
+
+
+def _file(files: CaseFiles, stem: str) -> bytes | None:
+    """Find a file by its stem, whatever its suffix says of the encoding."""
+    named = {name.partition(".")[0]: data for name, data in {**files.collateral, **files.evidence}.items()}
+    return named.get(stem)
+
+
+def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name stands twice")
+    return members
+
+
+def _from_json(data: bytes, keys: tuple[str, ...], check_id: str) -> bytes:
+    """Take a base64 member out of an object, or out of a list of one."""
+    try:
+        read = json.loads(data, object_pairs_hook=_each_name_once)
+        return base64.b64decode("".join(_member(read, keys).split()), validate=True)
+    except (ValueError, RecursionError) as error:
+        raise MalformedEvidence(check_id, f"JSON: {error}") from None
+
+
+def _member(read: Any, keys: tuple[str, ...]) -> str:
+    if isinstance(read, list) and len(read) == 1:
+        read = read[0]
+    found = [read[key] for key in keys if key in read] if isinstance(read, dict) else [read]
+    if len(found) != 1 or not isinstance(found[0], str):
+        raise ValueError(f"want one text, or an object with one of {list(keys)}")
+    return found[0]
+
+
+def _plain(data: bytes, keys: tuple[str, ...], check_id: str) -> bytes:
+    """Undo JSON with base64, hex and base64 text; what is neither stays as it is."""
+    if data.lstrip()[:1] in (b"{", b"[", b'"'):
+        data = _from_json(data, keys, check_id)
+    text = data.strip()
+    if _HEX.fullmatch(text):
+        return bytes.fromhex(text.decode("ascii"))
+    try:
+        return base64.b64decode(b"".join(text.split()), validate=True)
+    except binascii.Error:
+        return data
+
+
+def _report(files: CaseFiles) -> bytes:
+    data = _file(files, "spdm_report")
+    if data is None:
+        raise IncompleteCase(DECODE_REPORT, "evidence: got no spdm_report.bin, want it")
+    start = bytes((layout.SPDM_1_1, layout.GET_MEASUREMENTS))
+    return data if data.startswith(start) else _plain(data, _REPORT_KEYS, DECODE_REPORT)
+
+
+def _chain(files: CaseFiles) -> bytes:
+    """Return the chain in its one strict form, leaf first whatever the order in which it came."""
+    data = _file(files, "cert_chain")
+    if data is None:
+        data = _file(files, "spdm_report")  # NVIDIA's evidence in JSON holds both
+        if data is None or data.lstrip()[:1] not in (b"{", b"["):
+            raise IncompleteCase(DECODE_CHAIN, "evidence: got no cert_chain.pem, want it")
+    if b"-----BEGIN" not in data:
+        data = _plain(data, _CHAIN_KEYS, DECODE_CHAIN)
+    try:
+        blocks = pem_blocks(data, "CERTIFICATE")
+    except ValueError as error:
+        raise MalformedEvidence(DECODE_CHAIN, f"cert_chain: {error}") from None
+    return layout.encode_chain(_leaf_first(blocks))
+
+
+def _leaf_first(blocks: Sequence[bytes]) -> Sequence[bytes]:
+    """Put certificates in order by their names; what is no single chain stays as it came, and is refused as such.
+
+    A chain that came without its root is given the pinned one, which is what it is verified against anyway.
+    """
+    read = [parse_certificate(der, DECODE_CHAIN, f"cert_chain[{i}]") for i, der in enumerate(blocks)]
+    if read and not any(certificate.self_issued for certificate in read):
+        read.append(SCHEME.anchors[0].certificate)
+    by_issuer = {certificate.issuer: certificate for certificate in read if not certificate.self_issued}
+    top = next((certificate for certificate in read if certificate.self_issued), None)
+    ordered: list[Certificate] = []
+    while top is not None and top not in ordered:
+        ordered.append(top)
+        top = by_issuer.get(top.subject)
+    return [c.der for c in reversed(ordered)] if len(ordered) == len(read) else blocks
+
+
+def _evidence(files: CaseFiles) -> GpuEvidence:
+    return decode({"spdm_report": _report(files), "cert_chain": _chain(files)})
+
+
+def _nonce(policy: Mapping[str, Any]) -> bytes | None:
+    value = policy.get("nonce")
+    if value is None:
+        return None
+    try:
+        return bytes.fromhex(value)
+    except (TypeError, ValueError):
+        raise CaseError(f"policy.nonce: got {value!r}, want hex") from None
+
+
+def _judge(files: CaseFiles) -> CaseVerdict:
+    unknown = sorted(files.policy.keys() - CASE.policy_keys)
+    if unknown:
+        raise CaseError(f"policy: got unknown key {unknown[0]!r}, want {sorted(CASE.policy_keys)}")
+    expected = UnsafeUnbound(_nonce(files.policy))
+    subject = Subject(_evidence(files), GpuCollateral(), SCHEME.anchors, files.now, ChainCache())
+    verified = run_checks(SCHEME, subject, expected)
+    return CaseVerdict(root=verified.root, verified=verified)
+
+
+CASE: Final = CaseForm(
+    platform="nvidia-gpu",
+    policy_keys=frozenset({"nonce"}),
+    claims=lambda files: evidence_claims(_evidence(files)),
+    judge=_judge,
+    words=WORDS,
+    remedies=REMEDIES,
+)

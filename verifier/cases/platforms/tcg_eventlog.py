@@ -1,0 +1,75 @@
+"""Cases of platform ``tcg-eventlog``: a log judged by replay against given registers. No scheme: nothing here ever mints.
+
+What is checked: every register of ``expected_registers.json``, in every bank it names, equals the log's replay; with
+``check_event_data`` also that event data hash to their digests. What is not: who says that the registers are a machine's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.words.tcg_eventlog import REMEDIES, WORDS
+from verifier.tee.tcg.banks import Banks, as_written_strictly, decode_banks
+from verifier.tee.tcg.claims import log_claims
+from verifier.tee.tcg.data import require_data
+from verifier.tee.tcg.decode import decode_log
+from verifier.tee.tcg.layout import HASHES_BY_NAME, EventLog
+from verifier.tee.tcg.replay import require_replay
+
+DECODE_LOG = "tcg-eventlog.decode.eventlog"
+DECODE_REGISTERS = "tcg-eventlog.decode.registers"
+REPLAY = "tcg-eventlog.replay"
+DATA = "tcg-eventlog.data"
+
+_LOG_FILE = "eventlog.bin"
+_REGISTERS_FILE = "expected_registers.json"
+_ALL_REGISTERS = frozenset(range(24))
+
+
+def _registers(files: CaseFiles) -> Banks:
+    data = files.collateral.get(_REGISTERS_FILE, files.evidence.get(_REGISTERS_FILE))
+    if data is None:
+        raise IncompleteCase(
+            DECODE_REGISTERS, f"{_REGISTERS_FILE}: got nothing, want the registers that the log has to replay to"
+        )
+    return decode_banks(as_written_strictly(data), DECODE_REGISTERS, _REGISTERS_FILE)
+
+
+def _log(files: CaseFiles) -> EventLog:
+    data = files.evidence.get(_LOG_FILE)
+    if data is None:
+        raise IncompleteCase(DECODE_LOG, f"{_LOG_FILE}: got nothing, want an event log")
+    return decode_log(data, check_id=DECODE_LOG)
+
+
+def _register_claims(files: CaseFiles) -> dict[str, Any]:
+    banks = _registers(files)
+    return {"registers": {bank: {str(i): v.hex() for i, v in values.items()} for bank, values in banks.items()}}
+
+
+def _claims(files: CaseFiles) -> dict[str, Any]:
+    return {**_register_claims(files), "log": log_claims(_log(files))}
+
+
+def _judge(files: CaseFiles) -> CaseVerdict:
+    check_data = files.policy.get("check_event_data", False)
+    if not isinstance(check_data, bool):
+        raise CaseError(f"policy.check_event_data: got {check_data!r}, want true or false")
+    log = _log(files)
+    for bank, want in _registers(files).items():
+        require_replay(log, HASHES_BY_NAME[bank], want, must_explain=_ALL_REGISTERS, check_id=REPLAY)
+    if check_data:
+        require_data(log, check_id=DATA)
+    return CaseVerdict()
+
+
+CASE = CaseForm(
+    platform="tcg-eventlog",
+    policy_keys=frozenset(("check_event_data",)),
+    claims=_claims,
+    judge=_judge,
+    fallback_claims=_register_claims,
+    words=WORDS,
+    remedies=REMEDIES,
+)

@@ -1,0 +1,318 @@
+"""Cases of platform ``tpm2``: quotes judged offline, without enrolment. Nothing judged here ever mints.
+
+Checked: every quote's signature by the AK, PCR values against its digest, the nonce, the log against the quoted PCRs, the AK's
+chain where there is one. Not checked: Name, attributes and home of the AK, which a case does not give.
+The AK counts as it is given (``anchor: case-given``): ``ak_pub.pem`` by itself, or a certificate under ``test_root_ca.pem``.
+"""
+
+from __future__ import annotations
+
+import binascii
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+
+from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.words.tpm2 import REMEDIES, WORDS
+from verifier.core.binding import require_bound
+from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.formats.x509 import (
+    OID_EXTENDED_KEY_USAGE,
+    OID_SUBJECT_ALT_NAME,
+    Certificate,
+    parse_certificate,
+    pem_blocks,
+)
+from verifier.formats.x509chain import Anchor, ChainCache, ChainIds, Path, Profile, verify_chain
+from verifier.tee.ima.decode import decode_list
+from verifier.tee.ima.layout import PCR_IMA
+from verifier.tee.ima.replay import first_inconsistent
+from verifier.tee.tcg.banks import Banks, as_written_strictly, decode_banks
+from verifier.tee.tcg.boot import require_boot_replay
+from verifier.tee.tcg.claims import log_claims
+from verifier.tee.tcg.data import require_data
+from verifier.tee.tcg.decode import decode_log
+from verifier.tee.tcg.layout import HASHES, SHA1, STRONG_HASHES, EventLog
+from verifier.tee.tpm2.decode import quoted_entries
+from verifier.tee.tpm2.keys import Key, checked_key, describe, is_signed_by, load_pem_key, spki
+from verifier.tee.tpm2.layout import Quote, Signature, decode_any_signature, decode_quote
+from verifier.tee.tpm2.measured import IMA_REPLAY, IMA_TEMPLATE
+from verifier.tee.tpm2.scheme import quote_claims
+from verifier.tee.tpm2.verify import EVENT_DATA, REPLAY, SELECTION, SIGNATURE, SIGNATURE_SCHEME, require_pcr_digest
+
+AK_DECODE = "tpm2.decode.ak_pub"
+CERT_DECODE = "tpm2.decode.ak_cert"
+PCRS_DECODE = "tpm2.decode.pcrs"
+LOG_DECODE = "tpm2.decode.eventlog"
+IMA_DECODE = "tpm2.decode.ascii_runtime_measurements"
+CERT_KEY = "tpm2.ak-cert.key"
+AK_ENDORSEMENT = "tpm2.endorsement.ak-cert"
+
+IDS = ChainIds(
+    root="tpm2.ak-cert.root",
+    signature="tpm2.ak-cert.signature",
+    validity="tpm2.ak-cert.validity",
+    constraints="tpm2.ak-cert.constraints",
+    revoked="tpm2.ak-cert.revoked",
+    crl="tpm2.ak-cert.crl",
+)
+# AK certificates may mark purpose and subjectAltName critical (TCG EK Credential Profile 2.5 does so for EKs).
+_PROFILE = Profile(tolerated=frozenset({OID_SUBJECT_ALT_NAME, OID_EXTENDED_KEY_USAGE}))
+
+_SIGNATURE_SUFFIXES = (".sig.tpmt", ".sig.der", ".sig")
+_ROOT_STEM = "test_root_ca"
+_CERTIFICATES = (".pem", ".der", ".crt", ".cer")
+_LONG_SEQUENCE, _DER_HEAD = b"\x30\x82", 4  # how every certificate of 256 bytes to 64 KiB begins
+
+
+@dataclass(frozen=True, slots=True)
+class SignedQuote:
+    """One ``.msg`` with its signature; ``raw`` is what was signed."""
+
+    raw: bytes
+    quote: Quote
+    signature: Signature
+
+
+def _quote(raw: bytes, prefix: str) -> Quote:
+    try:
+        return decode_quote(raw, check_id=f"{prefix}.decode.quote")
+    except MalformedEvidence as error:  # magic and type have ids of their own, under the platform's name
+        raise MalformedEvidence(error.check_id.replace("tpm2.", f"{prefix}.", 1), error.detail) from None
+
+
+def signed_quotes(evidence: Mapping[str, bytes], *, prefix: str = "tpm2") -> tuple[SignedQuote, ...]:
+    """Read every quote of a case, in the order of its files. ``prefix`` names the platform in the check ids."""
+    found: list[SignedQuote] = []
+    for name, raw in evidence.items():
+        if not name.endswith(".msg"):
+            continue
+        stem = name.removesuffix(".msg")
+        signature = next((evidence[stem + s] for s in _SIGNATURE_SUFFIXES if stem + s in evidence), None)
+        if signature is None:
+            raise IncompleteCase(
+                f"{prefix}.decode.quote_sig",
+                f"{name}: got no signature file beside it, want {stem}.sig.tpmt, .sig.der or .sig",
+            )
+        quote = _quote(raw, prefix)
+        size, where = len(quote.pcr_digest), f"{prefix}.decode.quote_sig"
+        found.append(SignedQuote(raw, quote, decode_any_signature(signature, digest_size=size, check_id=where)))
+    if not found:
+        raise IncompleteCase(f"{prefix}.decode.quote", "evidence: got no quote (*.msg), want at least one")
+    return tuple(found)
+
+
+def _certificate(name: str, data: bytes) -> Certificate:
+    return _certificates(name, data)[0]
+
+
+def _certificates(name: str, data: bytes) -> tuple[Certificate, ...]:
+    try:
+        blocks = pem_blocks(data, "CERTIFICATE")
+    except ValueError:
+        raise MalformedEvidence(CERT_DECODE, f"{name}: not PEM") from None
+    return tuple(parse_certificate(der, CERT_DECODE, name) for der in blocks or (_without_zeros(data),))
+
+
+def _without_zeros(data: bytes) -> bytes:
+    """Return the DER certificate at the start of what an NV index holds; what follows stays unless it is zeros."""
+    end = _DER_HEAD + int.from_bytes(data[2:_DER_HEAD], "big")
+    return data[:end] if data[:2] == _LONG_SEQUENCE and not any(data[end:]) else data
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _ak_certificate(files: CaseFiles) -> Certificate | None:
+    given = {**files.collateral, **files.evidence}
+    return next((_certificate(n, d) for n, d in given.items() if _stem(n) == "ak_cert"), None)
+
+
+def _ak_chain(files: CaseFiles, leaf: Certificate) -> Path:
+    """Verify the AK's certificate under the root that only the case can give."""
+    anchors: list[Anchor] = []
+    between: list[Certificate] = []
+    for name, data in {**files.evidence, **files.collateral}.items():
+        stem = _stem(name)
+        # Keys, lists and the leaf itself end like certificates do.
+        if not name.endswith(_CERTIFICATES) or stem == "ak_cert" or "_pub" in stem or "crl" in name:
+            continue
+        if stem == _ROOT_STEM:
+            anchors.append(Anchor(name, _certificate(name, data).der, "case-given"))
+        else:
+            between += _certificates(name, data)
+    if not anchors:
+        raise CannotDecide(AK_ENDORSEMENT, f"AK certificate: got no {_ROOT_STEM}.pem, want the root of its chain")
+    chain = [leaf]
+    # Cases list intermediates in any order; each has to be the issuer of the one before.
+    while (issuer := next((c for c in between if c.subject == chain[-1].issuer), None)) is not None:
+        chain.append(issuer)
+        between.remove(issuer)
+    return verify_chain(chain, anchors, now=files.now, ids=IDS, cache=ChainCache(), profile=_PROFILE)
+
+
+def _stated_key(files: CaseFiles) -> Key | None:
+    pem = files.evidence.get("ak_pub.pem", files.collateral.get("ak_pub.pem"))
+    return None if pem is None else load_pem_key(pem, AK_DECODE)
+
+
+def _key_claims(files: CaseFiles) -> dict[str, Any]:
+    claims: dict[str, Any] = {}
+    key, certificate = _stated_key(files), _ak_certificate(files)
+    if certificate is not None:
+        try:
+            read = x509.load_der_x509_certificate(certificate.der)
+            key = key or checked_key(read.public_key(), CERT_DECODE)
+            claims["ak_cert_subject"] = read.subject.rfc4514_string()
+        except ValueError:
+            raise MalformedEvidence(CERT_DECODE, "ak_cert: subject or key cannot be read") from None
+    return claims if key is None else {"ak_type": describe(key), **claims}
+
+
+def _bank_of(quote: Quote) -> str:
+    return HASHES[quote.selections[0].algorithm].name if quote.selections else ""
+
+
+def _quote_claims(files: CaseFiles) -> dict[str, Any]:
+    quotes = [s.quote for s in signed_quotes(files.evidence)]
+    listed = [{"bank": _bank_of(q), **quote_claims(q)} for q in quotes]
+    return {"quotes": listed, **{key: listed[0][key] for key in ("pcr_select", "pcr_digest", "extra_data")}}
+
+
+def _log_claims(files: CaseFiles) -> dict[str, Any]:
+    log = _log(files)
+    return {} if log is None else {"log": log_claims(log)}
+
+
+_CLAIMS = (_quote_claims, _key_claims, _log_claims)
+
+
+def _claims(files: CaseFiles) -> dict[str, Any]:
+    return {name: value for part in _CLAIMS for name, value in part(files).items()}
+
+
+def _fallback(files: CaseFiles) -> dict[str, Any]:
+    """Say what can be read beside a file that cannot."""
+    said: dict[str, Any] = {}
+    for part in _CLAIMS:
+        with contextlib.suppress(MalformedEvidence, IncompleteCase):
+            said |= part(files)
+    return said
+
+
+def _log(files: CaseFiles) -> EventLog | None:
+    data = files.evidence.get("eventlog.bin")
+    return None if data is None else decode_log(data, check_id=LOG_DECODE)
+
+
+def require_quote(
+    signed: SignedQuote, key: Key, banks: Banks | None, *, allow_sha1: bool, check_id: str = SIGNATURE
+) -> None:
+    """Refuse a quote whose selection, signature or PCR values are wrong; values that are not there are not compared."""
+    algorithms = [s.algorithm for s in signed.quote.selections]
+    if not any(s.pcrs for s in signed.quote.selections) or len(set(algorithms)) != len(algorithms):
+        raise EvidenceRejected(SELECTION, "pcrSelect: got no PCR, or a bank twice")
+    if signed.signature.hash not in STRONG_HASHES and not (allow_sha1 and signed.signature.hash == SHA1.id):
+        got = HASHES[signed.signature.hash].name
+        raise EvidenceRejected(SIGNATURE_SCHEME, f"signature hash: got {got}, want sha256 or stronger")
+    if not is_signed_by(key, signed.signature, signed.raw):
+        raise EvidenceRejected(check_id, "quote: signature does not verify with the AK")
+    if banks is not None:
+        require_pcr_digest(signed.quote, signed.signature, banks)
+
+
+def require_log(log: EventLog, quotes: tuple[SignedQuote, ...], banks: Banks) -> None:
+    """Refuse a log that does not give the quoted PCRs that it has events for, in every quoted bank that it carries."""
+    compared = 0
+    for signed in quotes:
+        for selection in signed.quote.selections:
+            if selection.algorithm not in log.banks:
+                continue
+            bank = banks.get(HASHES[selection.algorithm].name, {})
+            want = {pcr: bank[pcr] for pcr in selection.pcrs if pcr in bank}
+            algorithm = HASHES[selection.algorithm]
+            require_boot_replay(log, algorithm, want, must_explain=frozenset(), check_id=REPLAY)
+            compared += 1
+    if not compared:
+        raise EvidenceRejected(REPLAY, "event log: carries none of the quoted banks")
+
+
+def require_files(files: CaseFiles, banks: Banks) -> None:
+    """Refuse an IMA list, where the case has one, that is not the kernel's or of which no prefix gives a quoted PCR 10."""
+    data = files.evidence.get("ascii_runtime_measurements")
+    if data is None:
+        return
+    ima = decode_list(data, check_id=IMA_DECODE)
+    if (wrong := first_inconsistent(ima.entries)) is not None:
+        raise EvidenceRejected(IMA_TEMPLATE, f"IMA list, entry {wrong}: template hash is not that of its data")
+    given = {bank: {bank: values} for bank, values in banks.items() if PCR_IMA in values}
+    if not given:
+        raise EvidenceRejected(IMA_REPLAY, f"IMA list: got no PCR {PCR_IMA} in the quote, want it beside a list")
+    for bank, values in given.items():
+        if not quoted_entries(ima, values):
+            raise EvidenceRejected(IMA_REPLAY, f"{bank} PCR {PCR_IMA}: got it after none of {len(ima.entries)} entries")
+
+
+def _switch(files: CaseFiles, name: str) -> bool:
+    value = files.policy.get(name, False)
+    if not isinstance(value, bool):
+        raise CaseError(f"policy.{name}: got {value!r}, want true or false")
+    return value
+
+
+def policy_nonce(files: CaseFiles) -> bytes | None:
+    """Return the nonce that the case asks for; ``None`` where it asks for none."""
+    if "nonce" not in files.policy:
+        return None
+    try:
+        return binascii.unhexlify(files.policy["nonce"])
+    except (ValueError, TypeError):
+        raise CaseError(f"policy.nonce: got {files.policy['nonce']!r}, want hex") from None
+
+
+def _judge(files: CaseFiles) -> CaseVerdict:
+    quotes = signed_quotes(files.evidence)
+    nonce, allow_sha1 = policy_nonce(files), _switch(files, "allow_sha1_signature")
+    raw_banks = files.evidence.get("pcrs.json")
+    banks = None if raw_banks is None else decode_banks(as_written_strictly(raw_banks), PCRS_DECODE, "pcrs")
+    log = _log(files)
+    key = _trusted_key(files)
+    for signed in quotes:
+        require_quote(signed, key, banks, allow_sha1=allow_sha1)
+        if nonce is not None:
+            require_bound(signed.quote.extra_data, nonce)
+    if banks is not None:
+        require_files(files, banks)
+    if log is not None and banks is not None:
+        require_log(log, quotes, banks)
+        if _switch(files, "check_event_data"):
+            require_data(log, check_id=EVENT_DATA)
+    return CaseVerdict(root="case-given", anchor="case-given")
+
+
+def _trusted_key(files: CaseFiles) -> Key:
+    """Return the key that the case lets count: its certificate's, else ``ak_pub.pem`` as it stands."""
+    stated, certificate = _stated_key(files), _ak_certificate(files)
+    if certificate is None:
+        if stated is None:
+            raise CannotDecide(AK_ENDORSEMENT, "AK: got neither ak_cert nor ak_pub.pem, want one")
+        return stated
+    key = checked_key(_ak_chain(files, certificate).leaf_key(), CERT_DECODE)
+    if stated is not None and spki(stated) != spki(key):
+        raise EvidenceRejected(CERT_KEY, "ak_pub.pem: another key than the AK certificate's")
+    return key
+
+
+CASE = CaseForm(
+    platform="tpm2",
+    policy_keys=frozenset(("nonce", "allow_sha1_signature", "check_event_data")),
+    claims=_claims,
+    judge=_judge,
+    fallback_claims=_fallback,
+    words=WORDS,
+    remedies=REMEDIES,
+)

@@ -1,0 +1,32 @@
+"""Identity fields that both of Azure's composites have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from verifier.tee.scheme import Values
+from verifier.tee.tpm2.identity import Sha256Hex
+
+
+class VmConfiguration(Values):
+    """What the paravisor says of the virtual machine (``vm-configuration``), switch by switch."""
+
+    console_enabled: bool | None = None
+    secure_boot: bool | None = None
+    tpm_enabled: bool | None = None
+    tpm_persisted: bool | None = None
+    filtered_vpci_devices_allowed: bool | None = None
+
+
+class AzurePlatform(Values):
+    """Which machines: SHA-256 of the SubjectPublicKeyInfo of the AKs that count here."""
+
+    ak_digests: Annotated[tuple[Sha256Hex, ...], Field(min_length=1, max_length=100_000, strict=False)] | None = None
+
+
+class AzureFirmware(Values):
+    """How the paravisor set the virtual machine up."""
+
+    vm_configuration: VmConfiguration | None = None

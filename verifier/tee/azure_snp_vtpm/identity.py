@@ -1,0 +1,66 @@
+"""What a trust owner writes: fields of the identity classes, and exceptions that a policy may name.
+
+``firmware`` covers the paravisor (launched by AMD's firmware, judged by the SNP report) and the guest's own firmware (PCR 0 to 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+from verifier.tee.azure.identity import AzureFirmware, AzurePlatform
+from verifier.tee.scheme import Values
+from verifier.tee.sev_snp.identity import (
+    AbiVersion,
+    Exceptions,
+    GuestPolicyBits,
+    Hex16,
+    Hex48,
+    PlatformValues,
+)
+from verifier.tee.vtpm.identity import FIRMWARE_PCRS, VtpmConfig, VtpmFirmware, VtpmWorkload
+
+__all__ = ["Config", "Exceptions", "Firmware", "Paravisor", "Platform", "Workload"]
+_ZERO: Final = "0" * 96
+
+
+def _of_something(digests: tuple[str, ...]) -> tuple[str, ...]:
+    if _ZERO in digests:
+        raise ValueError("paravisor.digests: got all zero, want a measurement or a signer: any guest has no signer")
+    return digests
+
+
+class Paravisor(Values):
+    """Who vouches for the AK: the launch measurements that count, or the digests of the key (or author key) that signed the launch."""
+
+    kind: Literal["measurement", "id-key", "author-key"]
+    digests: Annotated[
+        tuple[Hex48, ...], Field(min_length=1, max_length=64, strict=False), AfterValidator(_of_something)
+    ]
+
+
+class Platform(PlatformValues, AzurePlatform):
+    """Class ``platform``: which hardware, how new, whose; which AKs."""
+
+
+class Firmware(AzureFirmware, VtpmFirmware):
+    """Class ``firmware``: the paravisor and how it was launched, the virtual machine's setup, PCR 0 to 7."""
+
+    key_space: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({"pcrs": FIRMWARE_PCRS})
+    paravisor: Paravisor | None = None
+    guest_policy: GuestPolicyBits | None = None
+    minimum_abi: AbiVersion | None = None
+    minimum_guest_svn: Annotated[int, Field(ge=0, le=0xFFFFFFFF)] | None = None
+    family_id: Hex16 | None = None
+    image_id: Hex16 | None = None
+
+
+class Workload(VtpmWorkload):
+    """Class ``workload``: boot loader, kernel, applications, by PCRs or the event log."""
+
+
+class Config(VtpmConfig):
+    """Class ``config``: digest of the attester's configuration in a PCR."""
