@@ -29,7 +29,8 @@ from forge.intel import ForgedIntel
 from forge.intel_documents import Tee
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.registry import SCHEMES
-from verifier.tee.scheme import Subject, UnsafeUnbound, run_checks
+from verifier.tee.scheme import Subject
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 AT = 1_780_000_000
 PEER = Path(__file__).resolve().parents[1] / "peers" / "go_tdx_guest"

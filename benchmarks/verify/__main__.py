@@ -27,7 +27,8 @@ from benchmarks.timing import MissingPartError, go_built, timed
 from benchmarks.verify.evidence import AT, PEER, SnpEvidence, load
 from verifier.formats import x509, x509chain
 from verifier.formats.x509chain import ChainCache
-from verifier.tee.scheme import Subject, UnsafeUnbound, Verified, run_checks
+from verifier.tee.scheme import Subject, Verified
+from verifier.tee.verified import UnsafeUnbound, run_checks
 from verifier.tee.sev_snp import decode, verify
 from verifier.tee.sev_snp.scheme import SCHEME
 

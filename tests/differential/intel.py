@@ -28,7 +28,8 @@ from verifier.formats.x509chain import ChainCache
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.verify import evaluation_of
 from verifier.tee.registry import SCHEMES
-from verifier.tee.scheme import Subject, UnsafeUnbound, Verified, run_checks
+from verifier.tee.scheme import Subject, Verified
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 NOW: Final = 1_780_000_000
 _STATUSES: Final = (

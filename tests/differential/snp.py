@@ -15,7 +15,8 @@ from tests.differential.mutation import mutate_one
 from tests.support.oracles import Oracles
 from tests.support.vectors import Vector
 from verifier.formats.x509chain import Anchor, ChainCache
-from verifier.tee.scheme import Subject, UnsafeUnbound, Verified, run_checks
+from verifier.tee.scheme import Subject, Verified
+from verifier.tee.verified import UnsafeUnbound, run_checks
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.scheme import SCHEME
 

@@ -18,7 +18,8 @@ from verifier.core.binding import BindingDigest, Context, binding_digest, eviden
 from verifier.formats.errors import MalformedEvidence
 from verifier.formats.x509chain import Anchor
 from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
-from verifier.tee.scheme import Bound, Expected, Scheme, UnsafeUnbound
+from verifier.tee.scheme import Scheme
+from verifier.tee.verified import Bound, Expected, UnsafeUnbound
 
 CONTEXT: Final = Context("https://v/t/default", "default", "web", "vault")
 DIGEST: Final = binding_digest(bytes(range(64)), b"\x01" * 32, b"\x02" * 32, CONTEXT)

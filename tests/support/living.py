@@ -13,7 +13,8 @@ from verifier.core.wire import EvidenceEnvelope, flatten
 from verifier.formats.x509chain import ChainCache
 from verifier.reference.observe import observe
 from verifier.tee.registry import SCHEMES
-from verifier.tee.scheme import Need, Subject, UnsafeUnbound, Verified, gather, run_checks
+from verifier.tee.scheme import Need, Subject, Verified
+from verifier.tee.verified import UnsafeUnbound, gather, run_checks
 
 _DIGESTS: Final = tuple(hashlib.new(name, CONFIGURATION).hexdigest() for name in ("sha256", "sha384", "sha512"))
 _DUMMY: Final = BindingDigest(

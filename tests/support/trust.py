@@ -19,7 +19,8 @@ from verifier.appraise.text import PlainDocument
 from verifier.core.ports import TrustRow
 from verifier.core.rules import Judgement, Rule, Scope, TrustClaim
 from verifier.formats.x509chain import ChainCache
-from verifier.tee.scheme import Check, Scheme, Subject, UnsafeUnbound, Values, Verified, run_checks
+from verifier.tee.scheme import Check, Scheme, Subject, Values, Verified
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 NOW = 1_780_000_000
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]

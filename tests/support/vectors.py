@@ -22,17 +22,8 @@ from typing import Any, Literal
 from verifier.cases.form import CaseFiles, CaseForm
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
 from verifier.formats.x509chain import Anchor, ChainCache
-from verifier.tee.scheme import (
-    Expected,
-    Need,
-    Scheme,
-    Subject,
-    UnsafeUnbound,
-    Verified,
-    gather,
-    require_parts,
-    run_checks,
-)
+from verifier.tee.scheme import Need, Scheme, Subject, Verified
+from verifier.tee.verified import Expected, UnsafeUnbound, gather, require_parts, run_checks
 
 Outcome = Literal["accepted", "rejected", "malformed", "cannot-decide"]
 

@@ -222,7 +222,7 @@ def parse_document(plain: PlainDocument, schemes: Schemes) -> Parsed:
         _check_identity(model, plain.where, schemes)
     elif isinstance(model, AppraisalPolicy):
         scheme = scheme_named(model.scheme, plain.where, schemes)
-        validate(scheme.exceptions_model, plain.where, model.exceptions, "exceptions")
+        validate(scheme.appraisal.exceptions, plain.where, model.exceptions, "exceptions")
     else:
         _check_workload(model, plain.where)
     return Parsed(plain.where, model.document, model, body_of(plain.value))
@@ -239,10 +239,10 @@ def identity_model(scheme: Scheme[Any, Any], kind: IdentityKind, where: str) -> 
     """Return the model of an identity's values."""
     if kind == "metadata":
         return MetadataValues
-    if kind not in scheme.identity_models:
-        classes = ", ".join((*scheme.identity_models, "metadata"))
+    if kind not in scheme.appraisal.models:
+        classes = ", ".join((*scheme.appraisal.models, "metadata"))
         raise ConfigError(where, "kind", kind, f"a class that {scheme.name} has: {classes}")
-    return scheme.identity_models[kind]
+    return scheme.appraisal.models[kind]
 
 
 def _check_identity(model: Identity, where: str, schemes: Schemes) -> None:

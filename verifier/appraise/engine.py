@@ -12,7 +12,8 @@ from typing import Any
 from verifier.appraise.identities import Candidate, PreparedRule
 from verifier.appraise.policy import CompiledClass, CompiledPolicy
 from verifier.appraise.result import Appraisal, EarStatus
-from verifier.core.rules import TRUST_CLAIMS, Finding, Judgement, Rule, Scope, TrustClaim
+from verifier.core.rules import TRUST_CLAIMS, Finding, Judgement, Scope, TrustClaim
+from verifier.tee.catalogue import remedy_of
 from verifier.tee.scheme import Matched, Verified
 
 CONTRAINDICATED = 96
@@ -62,7 +63,7 @@ def _judge_all(rules: tuple[PreparedRule, ...], verified: Verified[Any, Any]) ->
             if prepared.excepted:
                 last = _excepted(prepared, judgement, verified)
             else:
-                last = _finding(prepared, judgement, _value(prepared.rule, judgement))
+                last = _finding(prepared, judgement, prepared.rule.worth(judgement))
                 prepared.memo[:] = (last,)
         findings.append(last)
     return findings
@@ -72,35 +73,17 @@ def _excepted(prepared: PreparedRule, judgement: Judgement, verified: Verified[A
     """Judge by the default as well: what an exception lets pass keeps its effect on the vector."""
     rule = prepared.rule
     by_default = rule.judge(verified, prepared.default)
-    value = _value(rule, judgement) if by_default.ok else rule.fails_as
+    value = rule.worth(judgement) if by_default.ok else rule.fails_as
     if judgement.ok and not by_default.ok and not judgement.detail:
         said = "let pass by an exception of the policy; the trust vector says what it is"
         judgement = Judgement(ok=True, seen=judgement.seen, detail=said)
     return _finding(prepared, judgement, value)
 
 
-def _value(rule: Rule[Any], judgement: Judgement) -> int:
-    """Return what the outcome is worth: a holding rule may have seen less than it was made to affirm."""
-    if not judgement.ok:
-        return rule.fails_as
-    return rule.holds_as if judgement.value is None else judgement.value
-
-
 def _finding(prepared: PreparedRule, judgement: Judgement, value: int) -> Finding:
     rule = prepared.rule
-    return Finding(
-        rule.id,
-        rule.scope,
-        rule.field,
-        judgement.ok,
-        prepared.expected,
-        judgement.seen,
-        prepared.identity,
-        judgement.detail,
-        "" if judgement.ok else rule.remedy,
-        rule.trust_claim,
-        value,
-    )
+    remedy = "" if judgement.ok else remedy_of(rule.id)
+    return rule.finding(judgement, prepared.expected, prepared.identity, value=value, remedy=remedy)
 
 
 def _try_candidate(candidate: Candidate, verified: Verified[Any, Any], now: int) -> tuple[list[Finding], int]:
@@ -120,7 +103,7 @@ def _try_candidate(candidate: Candidate, verified: Verified[Any, Any], now: int)
                 seen=now,
                 identity=candidate.reference,
                 detail=f"{candidate.reference} may not be used now",
-                remedy="pin a version whose window is open, or have the trust owner publish one",
+                remedy=remedy_of(WINDOW_RULE),
                 trust_claim=_WINDOW_CLAIM.get(scope, "executables"),
                 value=WARNING,
             ),
@@ -205,7 +188,7 @@ def _result(
     whole: dict[TrustClaim, int] = {
         claim: CONTRAINDICATED if contraindicated else vector.get(claim, NO_CLAIM) for claim in TRUST_CLAIMS
     }
-    kind, instance = scheme.instance(verified)
+    kind, instance = scheme.token.instance(verified)
     return Appraisal(
         accepted=failed is None,
         check_id="" if failed is None else failed.rule,
@@ -219,12 +202,12 @@ def _result(
         root=verified.root,
         host_excluded=scheme.host_excluded,
         bound=verified.bound,
-        measurement=scheme.measurement(verified, matched),
+        measurement=scheme.token.measurement(verified, matched),
         instance_kind=kind,
         instance_id=instance,
-        debug_status=scheme.debug_status(evidence),
+        debug_status=scheme.token.debug_status(evidence),
         debug_allowed=policy.allows_debug,
-        tcb_status=scheme.tcb_status(verified),
+        tcb_status=scheme.token.tcb_status(verified),
         unchecked_classes=policy.unchecked_classes,
-        evidence_claims=scheme.evidence_claims(evidence),
+        evidence_claims=scheme.form.claims(evidence),
     )

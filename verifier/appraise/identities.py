@@ -90,8 +90,8 @@ def prepare_class(
         for parsed in found
         if isinstance(parsed.model, Identity)
     ]
-    fields = [name for name in scheme.identity_models[scope].model_fields if not unchecked.covers((scope, name))]
-    space = scheme.identity_models[scope].key_space
+    fields = [name for name in scheme.appraisal.models[scope].model_fields if not unchecked.covers((scope, name))]
+    space = scheme.appraisal.models[scope].key_space
     groups = [loaded] if all_of else [[one] for one in loaded]
     for group in groups:
         for name in fields:
@@ -153,7 +153,7 @@ def _candidate(
             expected[name] = _without(one.values[name], (scope, name), unchecked)
     rules = tuple(
         PreparedRule(rule, expected[rule.field], one.reference)
-        for rule in scheme.rules
+        for rule in scheme.appraisal.rules
         if rule.scope == scope and rule.field in expected
     )
     for name in sorted(expected.keys() - {prepared.rule.field for prepared in rules}):

@@ -49,7 +49,7 @@ def lint(documents: Documents, compiled: Mapping[Key, CompiledPolicy], now: int)
 
 
 def _of(policy: CompiledPolicy, now: int) -> Iterator[tuple[str, str]]:
-    bare = sorted(policy.unchecked_classes & policy.scheme.software_classes)
+    bare = sorted(policy.unchecked_classes & policy.scheme.appraisal.software)
     if bare:
         yield (
             "unmeasured",

@@ -91,7 +91,9 @@ def compile_policy(parsed: Parsed, resolve: Resolve, schemes: Schemes) -> Compil
     _check_paths(unchecked, scheme, classes, found)
     exceptions = _read_exceptions(policy, scheme, parsed.where)
     pinned = [one for scope in found for one in found[scope]]
-    unmeasured = frozenset(scope for scope in scheme.software_classes if not _has_claim(classes, scope, "executables"))
+    unmeasured = frozenset(
+        scope for scope in scheme.appraisal.software if not _has_claim(classes, scope, "executables")
+    )
     return CompiledPolicy(
         tenant=policy.tenant,
         name=policy.name,
@@ -101,11 +103,11 @@ def compile_policy(parsed: Parsed, resolve: Resolve, schemes: Schemes) -> Compil
         service=_service_rules(scheme, exceptions),
         classes=classes,
         unchecked=frozenset(policy.unchecked),
-        unchecked_classes=frozenset(scope for scope in scheme.identity_models if scope not in named) | unmeasured,
+        unchecked_classes=frozenset(scope for scope in scheme.appraisal.models if scope not in named) | unmeasured,
         unclaimed=_unclaimed(scheme, named, unmeasured),
-        essential=_ESSENTIAL & {rule.trust_claim for rule in scheme.rules},
+        essential=_ESSENTIAL & {rule.trust_claim for rule in scheme.appraisal.rules},
         exceptions=exceptions,
-        allows_debug=any(exceptions.get(name) not in (None, False) for name in scheme.debug_exceptions),
+        allows_debug=any(exceptions.get(name) not in (None, False) for name in scheme.appraisal.debug_exceptions),
         newest=_newest(named, found),
     )
 
@@ -119,13 +121,13 @@ def _named_classes(
         references: tuple[IdentityReference, ...] | None = getattr(policy, scope)
         listed = (scope,) in unchecked.paths
         if references is None:
-            if scope in scheme.identity_models and not listed:
+            if scope in scheme.appraisal.models and not listed:
                 want = f"identities, or {scope!r} in unchecked"
                 if scope == "config":
                     want = "identities: an attester that takes no outside configuration has an identity that says so"
                 raise ConfigError(unchecked.where, scope, "nothing", want)
             continue
-        if scope not in scheme.identity_models:
+        if scope not in scheme.appraisal.models:
             raise ConfigError(unchecked.where, scope, "identities", f"a class that {scheme.name} has")
         if listed:
             raise ConfigError(unchecked.where, f"unchecked.{scope}", "named and unchecked", "one of the two")
@@ -140,21 +142,20 @@ def _read_unchecked(policy: AppraisalPolicy, scheme: Scheme[Any, Any], where: st
     unchecked = Unchecked(where, frozenset(paths))
     for text, path in zip(policy.unchecked, paths, strict=True):
         key = f"unchecked.{text}"
-        scope = next((scope for scope in scheme.identity_models if scope == path[0]), None)
+        scope = next((scope for scope in scheme.appraisal.models if scope == path[0]), None)
         if paths.count(path) > 1:
             raise ConfigError(where, key, "listed twice", "each once")
         if scope is None:
-            raise ConfigError(where, key, path[0], f"one of {', '.join(scheme.identity_models)}")
+            raise ConfigError(where, key, path[0], f"one of {', '.join(scheme.appraisal.models)}")
         if scope == "config":
             raise ConfigError(where, key, "config", "another class: the attester's configuration cannot be unchecked")
         if any(path[:length] in unchecked.paths for length in range(1, len(path))):
             raise ConfigError(where, key, "listed below what is listed", "the shorter path alone")
-        fields = scheme.identity_models[scope].model_fields
+        fields = scheme.appraisal.models[scope].model_fields
         if len(path) > 1 and path[1] not in fields:
             raise ConfigError(where, key, path[1], f"one of {', '.join(fields)}")
-    for rule in scheme.rules:
-        mandatory = rule.mandatory or rule.id in scheme.mandatory_rules
-        if mandatory and rule.scope != "service" and unchecked.touches((rule.scope, rule.field)):
+    for rule in scheme.appraisal.rules:
+        if rule.mandatory and rule.scope != "service" and unchecked.touches((rule.scope, rule.field)):
             raise ConfigError(where, f"unchecked.{rule.scope}.{rule.field}", rule.id, "a rule that is not mandatory")
     return unchecked
 
@@ -172,7 +173,7 @@ def _check_paths(
         values = [one.values.get(path[1]) for one in identities if isinstance(one, Identity)]
         for key in path[2:-1]:
             values = [value.get(key) for value in values if isinstance(value, dict)]
-        space = next(model.key_space for scope, model in scheme.identity_models.items() if scope == path[0])
+        space = next(model.key_space for scope, model in scheme.appraisal.models.items() if scope == path[0])
         if not any(isinstance(value, dict) for value in values) or path[2] not in space.get(path[1], (path[2],)):
             raise ConfigError(
                 unchecked.where, f"unchecked.{'.'.join(path)}", "a path that leads nowhere", "a key of a table"
@@ -210,14 +211,14 @@ def _newest(
 
 
 def _read_exceptions(policy: AppraisalPolicy, scheme: Scheme[Any, Any], where: str) -> Mapping[str, Any]:
-    dumped = validate(scheme.exceptions_model, where, policy.exceptions, "exceptions").model_dump(mode="json")
+    dumped = validate(scheme.appraisal.exceptions, where, policy.exceptions, "exceptions").model_dump(mode="json")
     given = {name: value for name, value in dumped.items() if value is not None}
     for name in sorted(given):
-        rules = [rule for rule in scheme.rules if rule.scope == "service" and rule.field == name]
+        rules = [rule for rule in scheme.appraisal.rules if rule.scope == "service" and rule.field == name]
         if not rules:
             raise ConfigError(where, f"exceptions.{name}", name, f"an exception that a rule of {scheme.name} knows")
         for rule in rules:
-            if rule.mandatory or rule.id in scheme.mandatory_rules:
+            if rule.mandatory:
                 raise ConfigError(where, f"exceptions.{name}", rule.id, "a rule that is not mandatory")
     return given
 
@@ -230,7 +231,7 @@ def _service_rules(scheme: Scheme[Any, Any], exceptions: Mapping[str, Any]) -> t
             excepted=rule.field in exceptions and exceptions[rule.field] != rule.default,
             default=rule.default,
         )
-        for rule in scheme.rules
+        for rule in scheme.appraisal.rules
         if rule.scope == "service"
     )
 
@@ -249,8 +250,8 @@ def _has_claim(classes: tuple[CompiledClass, ...], scope: Scope, claim: TrustCla
 
 def _unclaimed(scheme: Scheme[Any, Any], named: Iterable[Scope], unmeasured: frozenset[Scope]) -> frozenset[TrustClaim]:
     """Return the claims that a class bears on which is not looked at, and "executables" where software is not measured."""
-    left = scheme.identity_models.keys() - set(named)
-    claims = {rule.trust_claim for rule in scheme.rules if rule.scope in left}
+    left = scheme.appraisal.models.keys() - set(named)
+    claims = {rule.trust_claim for rule in scheme.appraisal.rules if rule.scope in left}
     return frozenset(claims | {"executables"} if unmeasured else claims)
 
 

@@ -35,14 +35,16 @@ def _schema(name: str, schemes: Schemes) -> dict[str, Any]:
     branches: list[dict[str, Any]] = []
     if name == "identity":
         for scheme in schemes.values():
-            models: list[tuple[str, type[BaseModel]]] = [*scheme.identity_models.items(), ("metadata", MetadataValues)]
+            models: list[tuple[str, type[BaseModel]]] = [*scheme.appraisal.models.items(), ("metadata", MetadataValues)]
             for kind, model in models:
                 picked = {"scheme": scheme.name, "kind": kind}
                 branches.append(_branch(picked, "values", model, f"{scheme.name}.{kind}", definitions))
     elif name == "policy":
         for scheme in schemes.values():
             label = f"{scheme.name}.exceptions"
-            branches.append(_branch({"scheme": scheme.name}, "exceptions", scheme.exceptions_model, label, definitions))
+            branches.append(
+                _branch({"scheme": scheme.name}, "exceptions", scheme.appraisal.exceptions, label, definitions)
+            )
     if name != "workload":
         schema["properties"]["scheme"] = {"enum": sorted(schemes), "title": "Scheme"}
     if branches:

@@ -15,7 +15,8 @@ from typing import Any, Literal
 from verifier.appraise.policy import CompiledPolicy
 from verifier.cases.form import CaseFiles, CaseForm
 from verifier.cases.judge import OfflineVerdict, judge_case, judge_parts
-from verifier.tee.scheme import Scheme, watched_checks
+from verifier.tee.scheme import Scheme
+from verifier.tee.verified import watched_checks
 
 CheckState = Literal["held", "failed", "not reached"]
 
@@ -73,7 +74,7 @@ def _explained(
 ) -> Explanation:
     checks: list[tuple[str, CheckState]] = [(check_id, "held" if held else "failed") for check_id, held in seen]
     ran = {check_id for check_id, _state in checks}
-    missed = [] if scheme is None else [check.id for check in scheme.checks if check.id not in ran]
+    missed = [] if scheme is None else [check.id for check in scheme.verification.checks if check.id not in ran]
     # The list was worked through: to its end, to the check that said no, or not at all because nothing could be read.
     whole = not all(held for _check_id, held in seen) or (
         not missed if ran else verdict.outcome in ("malformed", "cannot-decide")

@@ -68,8 +68,6 @@ class CaseForm:
     fallback_claims: Callable[[CaseFiles], dict[str, Any]] = field(default=lambda _files: {})
     # What each evidence claim means, by its (dotted) name, in plain words: ``verifier explain`` prints them.
     words: Mapping[str, str] = field(default_factory=dict)
-    # What to change when a check says no, by check id, beyond what the scheme's checks and rules say themselves.
-    remedies: Mapping[str, str] = field(default_factory=dict)
     # Claims that are words of bits, by their dotted name: name of each bit -> its place. Hex that does not start with 0x is
     # bytes as they stand in the evidence, least significant first.
     bits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

@@ -9,21 +9,12 @@ from typing import Any, Literal
 from verifier.appraise.engine import appraise
 from verifier.appraise.policy import CompiledPolicy
 from verifier.cases.form import CaseFiles, CaseForm, IncompleteCase
-from verifier.cases.remedies import remedy_of
 from verifier.core.rules import Finding
 from verifier.formats.errors import BridgeError, CannotDecide, MalformedEvidence
 from verifier.formats.x509chain import ChainCache
-from verifier.tee.scheme import (
-    Need,
-    Scheme,
-    Subject,
-    UnsafeUnbound,
-    Verified,
-    check_user_data,
-    gather,
-    require_parts,
-    run_checks,
-)
+from verifier.tee.catalogue import remedy_of
+from verifier.tee.scheme import Need, Scheme, Subject, Verified
+from verifier.tee.verified import UnsafeUnbound, check_user_data, gather, require_parts, run_checks
 
 Outcome = Literal["genuine", "accepted", "rejected", "malformed", "cannot-decide"]
 
@@ -122,7 +113,7 @@ def gather_subject(
     scheme: Scheme[Any, Any], evidence: Any, endorsements: Mapping[str, bytes], *, now: int, all_required: bool
 ) -> Subject[Any, Any]:
     """Put together what the checks are given: of the folder's files those that the scheme asks for."""
-    carried = {name: data for name, data in endorsements.items() if name in scheme.endorsement_names}
+    carried = {name: data for name, data in endorsements.items() if name in scheme.form.endorsements}
 
     def ask(needs: tuple[Need, ...]) -> dict[str, bytes]:
         for need in needs:
@@ -132,8 +123,8 @@ def gather_subject(
                 )
         return {need.name: endorsements[need.name] for need in needs if need.name in endorsements}
 
-    collateral = scheme.collate(evidence, gather(scheme, evidence, carried, ask))
-    return Subject(evidence, collateral, scheme.anchors, now, ChainCache())
+    collateral = scheme.collateral.collate(evidence, gather(scheme, evidence, carried, ask))
+    return Subject(evidence, collateral, scheme.verification.anchors, now, ChainCache())
 
 
 def judge_parts(
@@ -149,8 +140,8 @@ def judge_parts(
     claims: Mapping[str, Any] = {}
     try:
         require_parts(scheme, parts, {})
-        evidence = scheme.decode(parts)
-        claims = scheme.evidence_claims(evidence)
+        evidence = scheme.form.decode(parts)
+        claims = scheme.form.claims(evidence)
         verified = verify_parts(scheme, evidence, endorsements, now=now, user_data=user_data)
     except BridgeError as error:
         return _no(error, claims)

@@ -78,7 +78,7 @@ def moment(text: str | None) -> int:
 
 def read_parts(scheme: str, given: tuple[str, ...]) -> dict[str, bytes]:
     """Read ``--evidence``; a bare file is the one part of a scheme that requires one."""
-    wanted = SCHEMES[scheme].required_parts
+    wanted = SCHEMES[scheme].form.required
     parts: dict[str, bytes] = {}
     for text in given:
         name, separator, path = text.partition("=")

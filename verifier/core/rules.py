@@ -7,7 +7,7 @@ A check (``tee.base``) asks whether evidence is genuine and raises; a rule never
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 V = TypeVar("V")
@@ -59,14 +59,15 @@ def is_something(expected: Any) -> bool:
     return expected is not None and not (isinstance(expected, str) and not expected.strip("0"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Rule(Generic[V]):
-    """One rule. ``judge(verified, expected)`` is pure and total: whatever the evidence says, it answers.
+    """One rule, a row of a scheme's table. ``judge(verified, expected)`` is pure and total: whatever the evidence says, it answers.
 
     ``field`` is the key in the identity's ``values`` (scope platform, firmware, workload, config) or in the policy's
     ``exceptions`` (scope service); ``layout_fields`` names what it judges, for the conformance suite's bins;
     ``default`` is what a service rule expects when the policy names no exception.
     ``expected`` is the validated field of the identity's pydantic model in JSON form, sub-keys listed in ``unchecked`` taken out.
+    What the id means and what to change when it says no stands in the folder's ``checks.toml``.
     """
 
     id: str
@@ -74,14 +75,38 @@ class Rule(Generic[V]):
     field: str
     judge: Callable[[V, Any], Judgement]
     layout_fields: tuple[str, ...] = ()
-    default: Any = None
     trust_claim: TrustClaim = "executables"
+    _: KW_ONLY
+    default: Any = None
     fails_as: int = 96  # the AR4SI value when it fails: 96 contraindicated, 32 warning
     holds_as: int = 2  # the value when it holds: 2 affirming
-    remedy: str = ""
     # Whether this expected value says which software runs, where the claim is "executables": a register of a rule may hold none.
     measures: Callable[[Any], bool] = is_something
     mandatory: bool = False  # nothing can switch it off, neither ``unchecked`` nor an exception
+
+    def worth(self, judgement: Judgement) -> int:
+        """Return the AR4SI value of an outcome: a holding rule may have seen less than it was made to affirm."""
+        if not judgement.ok:
+            return self.fails_as
+        return self.holds_as if judgement.value is None else judgement.value
+
+    def finding(
+        self, judgement: Judgement, expected: Any, identity: str = "", *, value: int | None = None, remedy: str = ""
+    ) -> Finding:
+        """Return what is kept of a judgement. ``identity``: "name@version" of what the evidence was compared with."""
+        return Finding(
+            self.id,
+            self.scope,
+            self.field,
+            judgement.ok,
+            expected,
+            judgement.seen,
+            identity,
+            judgement.detail,
+            remedy,
+            self.trust_claim,
+            self.worth(judgement) if value is None else value,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from verifier.formats import cbor
-from verifier.formats.errors import EvidenceRejected, MalformedEvidence, mismatch
+from verifier.formats.errors import Failed, MalformedEvidence, mismatch
 
 TAG_SIGN1: Final = 18
 HEADER_ALG: Final = 1
@@ -120,22 +120,20 @@ def to_be_signed(protected: bytes, payload: bytes, external_aad: bytes = b"") ->
     return cbor.head(cbor.ARRAY, 4) + context + b"".join(strings)
 
 
-def verify_sign1(sign1: Sign1, public_key: PublicKeyTypes, check_id: str, *, external_aad: bytes = b"") -> None:
-    """Refuse a signature that is not by ``public_key``: ``EvidenceRejected(check_id)``, for an algorithm that does not fit too."""
+def verify_sign1(sign1: Sign1, public_key: PublicKeyTypes, *, external_aad: bytes = b"") -> None:
+    """Refuse a signature that is not by ``public_key``: ``Failed``, for an algorithm that does not fit too."""
     algorithm = ALGORITHMS.get(sign1.alg)
     if algorithm is None:
         known = sorted(a.name for a in ALGORITHMS.values())
-        raise EvidenceRejected(check_id, mismatch("algorithm", sign1.alg, f"one of {known}"))
+        raise Failed(mismatch("algorithm", sign1.alg, f"one of {known}"))
     if not isinstance(public_key, ec.EllipticCurvePublicKey) or public_key.curve.name != algorithm.curve:
-        raise EvidenceRejected(
-            check_id, mismatch("key", type(public_key).__name__, f"{algorithm.curve}, as the header says")
-        )
+        raise Failed(mismatch("key", type(public_key).__name__, f"{algorithm.curve}, as the header says"))
     size = algorithm.size
     if len(sign1.signature) != 2 * size:
-        raise EvidenceRejected(check_id, mismatch("signature", f"{len(sign1.signature)} bytes", f"{2 * size}"))
+        raise Failed(mismatch("signature", f"{len(sign1.signature)} bytes", f"{2 * size}"))
     r, s = (int.from_bytes(half, "big") for half in (sign1.signature[:size], sign1.signature[size:]))
     signed = to_be_signed(sign1.protected, sign1.payload, external_aad)
     try:
         public_key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(algorithm.hash))
     except InvalidSignature:
-        raise EvidenceRejected(check_id, "signature: does not verify with this key") from None
+        raise Failed("signature: does not verify with this key") from None

@@ -10,6 +10,9 @@ ids are never renamed. Source: design.md section 2, "Errors".
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class BridgeError(Exception):
     """A no with a ``check_id``; ``detail`` is safe to show to the operator and never holds a secret or a token."""
@@ -42,6 +45,38 @@ class CannotDecide(BridgeError):
     def __init__(self, check_id: str, detail: str, *, retry_after: int = 5) -> None:
         super().__init__(check_id, detail)
         self.retry_after = retry_after
+
+
+class Failed(Exception):
+    """A step of verification says no. It has no id: what runs the step names it (``named``, ``tee.scheme.run_checks``)."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Undecided(Failed):
+    """A step cannot be taken: what it needs of the verifier's own is missing, stale or wrong."""
+
+    def __init__(self, detail: str, *, retry_after: int = 5) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+def as_no(check_id: str, failure: Failed) -> EvidenceRejected | CannotDecide:
+    """Return the kind of no that a failed step is, under an id."""
+    if isinstance(failure, Undecided):
+        return CannotDecide(check_id, failure.detail, retry_after=failure.retry_after)
+    return EvidenceRejected(check_id, failure.detail)
+
+
+@contextmanager
+def named(check_id: str) -> Iterator[None]:
+    """Give the steps inside this id: a step that fails is ``EvidenceRejected`` or ``CannotDecide`` under it."""
+    try:
+        yield
+    except Failed as failure:
+        raise as_no(check_id, failure) from None
 
 
 class ConfigError(Exception):

@@ -10,7 +10,8 @@ Use, all at once::
 
 or step by step, where a scheme makes a check of each: ``find_path``, ``check_constraints``, ``check_signatures``,
 ``check_validity``, ``check_crls``, ``check_revocation``. The order of the steps does not matter to the verdict; a chain is
-genuine when all of them pass. ``ids`` names the check ids under which each fails.
+genuine when all of them pass. A step that says no raises ``Failed``, one about the verifier's own CRLs ``Undecided``; the caller
+names it. ``verify_chain`` names each by its ``ids``.
 
 Checked: anchor, issuer names, signatures (algorithms of the profile only), every validity at ``now``, basicConstraints,
 keyUsage, path length, unknown critical extensions, key sizes, chain length, CRLs of the issuers that the caller hands over.
@@ -33,7 +34,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from verifier.formats.errors import CannotDecide, EvidenceRejected
+from verifier.formats.errors import Failed, Undecided, named
 from verifier.formats.x509 import (
     OID_AUTHORITY_KEY_ID,
     OID_BASIC_CONSTRAINTS,
@@ -78,7 +79,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainIds:
-    """Check ids under which the steps of a chain fail."""
+    """Ids under which ``verify_chain`` reports the steps of a chain."""
 
     root: str  # no pinned anchor above the chain
     signature: str  # an issuer's name or signature does not fit
@@ -92,7 +93,7 @@ class ChainIds:
 class Profile:
     """What a chain may look like."""
 
-    # Empty means every one on the allow-list of ``core.x509``.
+    # Empty means every one on the allow-list of ``formats.x509``.
     algorithms: frozenset[SignatureAlgorithm] = frozenset()
     # Critical extensions that the scheme itself judges, beside basicConstraints and keyUsage.
     tolerated: frozenset[str] = frozenset()
@@ -198,48 +199,46 @@ def find_path(unverified_chain: Sequence[Certificate], anchors: Sequence[Anchor]
     return _find(tuple(c.der for c in unverified_chain), tuple(anchors))
 
 
-def require_path(unverified_chain: Sequence[Certificate], anchors: Sequence[Anchor], ids: ChainIds) -> Path:
-    """Find the path or refuse under ``ids.root``."""
+def require_path(unverified_chain: Sequence[Certificate], anchors: Sequence[Anchor]) -> Path:
+    """Find the path; ``Failed`` where no anchor stands above the chain."""
     path = find_path(unverified_chain, anchors)
     if path is None:
         names = ", ".join(anchor.name for anchor in anchors) or "none pinned"
-        raise EvidenceRejected(ids.root, f"chain: got a chain to an untrusted root, want one of: {names}")
+        raise Failed(f"chain: got a chain to an untrusted root, want one of: {names}")
     return path
 
 
-def check_constraints(path: Path, ids: ChainIds, profile: Profile = ANY_PROFILE) -> None:
+def check_constraints(path: Path, profile: Profile = ANY_PROFILE) -> None:
     """Refuse a chain whose certificates may not do what they are used for. Nothing is computed with their keys."""
     if len(path.certificates) > profile.max_length:
         got = len(path.certificates)
-        raise EvidenceRejected(ids.constraints, f"chain: got {got} certificates, want at most {profile.max_length}")
+        raise Failed(f"chain: got {got} certificates, want at most {profile.max_length}")
     depth = len(path.certificates) - 1
     for place, certificate in enumerate(path.certificates):
         unknown = certificate.critical - _KNOWN_CRITICAL - profile.tolerated
         if unknown:
             where = f"chain[{depth - place}]"
-            raise EvidenceRejected(ids.constraints, f"{where}: got critical {sorted(unknown)}, want none unknown")
+            raise Failed(f"{where}: got critical {sorted(unknown)}, want none unknown")
         if place < depth:
-            _check_issuer(certificate, depth - place - 1, ids)
+            _check_issuer(certificate, depth - place - 1)
         if place and profile.algorithms and certificate.algorithm not in profile.algorithms:
             name = certificate.algorithm.name if certificate.algorithm else "another algorithm"
             want = sorted(algorithm.name for algorithm in profile.algorithms)
-            raise EvidenceRejected(ids.constraints, f"chain[{depth - place}]: got {name}, want {want}")
+            raise Failed(f"chain[{depth - place}]: got {name}, want {want}")
 
 
-def _check_issuer(certificate: Certificate, below: int, ids: ChainIds) -> None:
+def _check_issuer(certificate: Certificate, below: int) -> None:
     where = f"issuer {below + 1} above the leaf"
     if not certificate.is_ca:
-        raise EvidenceRejected(ids.constraints, f"{where}: got no CA, want basicConstraints CA")
+        raise Failed(f"{where}: got no CA, want basicConstraints CA")
     if certificate.key_usage is not None and USAGE_CERT_SIGN not in certificate.key_usage:
-        raise EvidenceRejected(ids.constraints, f"{where}: got no keyCertSign, want it")
+        raise Failed(f"{where}: got no keyCertSign, want it")
     # RFC 5280 section 4.2.1.9: the number of intermediates that may follow; self-issued ones count here too.
     if certificate.path_length is not None and below > certificate.path_length:
-        raise EvidenceRejected(
-            ids.constraints, f"{where}: got {below} CAs below, want at most {certificate.path_length}"
-        )
+        raise Failed(f"{where}: got {below} CAs below, want at most {certificate.path_length}")
 
 
-def check_signatures(path: Path, ids: ChainIds, cache: ChainCache, now: int) -> None:
+def check_signatures(path: Path, cache: ChainCache, now: int) -> None:
     """Verify every signature, from the anchor down; remembered until the earliest notAfter."""
     if cache.has(path.key, now):
         return
@@ -248,36 +247,32 @@ def check_signatures(path: Path, ids: ChainIds, cache: ChainCache, now: int) -> 
     for place, certificate in enumerate(path.certificates[1:], start=1):
         where = f"chain[{len(path.certificates) - 1 - place}]"
         if certificate.issuer != issuer.subject:
-            raise EvidenceRejected(ids.signature, f"{where}.issuer: got another name, want its issuer's subject")
+            raise Failed(f"{where}.issuer: got another name, want its issuer's subject")
         algorithm = certificate.algorithm
         if (
             key is None
             or algorithm is None
             or not _is_signed_by(key, algorithm, certificate.signature, certificate.tbs)
         ):
-            raise EvidenceRejected(ids.signature, f"{where}: signature does not verify with its issuer's key")
+            raise Failed(f"{where}: signature does not verify with its issuer's key")
         issuer = certificate
         key = _public_key(certificate.spki)
         if key is None:
-            raise EvidenceRejected(
-                ids.signature, f"{where}.subjectPublicKeyInfo: want RSA 2048-8192 or NIST P-256/384/521"
-            )
+            raise Failed(f"{where}.subjectPublicKeyInfo: want RSA 2048-8192 or NIST P-256/384/521")
     cache.put(path.key, min(c.not_after for c in path.certificates))
 
 
-def check_validity(path: Path, ids: ChainIds, now: int) -> None:
+def check_validity(path: Path, now: int) -> None:
     """Refuse a chain of which one certificate, the anchor counted, is not valid at ``now`` (both ends included)."""
     for place, certificate in enumerate(path.certificates):
         if not certificate.not_before <= now <= certificate.not_after:
             where = f"chain[{len(path.certificates) - 1 - place}]"
             bounds = f"{certificate.not_before} to {certificate.not_after}"
-            raise EvidenceRejected(ids.validity, f"{where}.validity: got time {now}, want {bounds}")
+            raise Failed(f"{where}.validity: got time {now}, want {bounds}")
 
 
-def check_crls(
-    path: Path, crls: Sequence[Crl], ids: ChainIds, cache: ChainCache, now: int, *, required: Collection[int] = ()
-) -> None:
-    """Check that each CRL is genuine and current; ``CannotDecide(ids.crl)`` otherwise: it is the verifier's own, not the evidence's.
+def check_crls(path: Path, crls: Sequence[Crl], cache: ChainCache, now: int, *, required: Collection[int] = ()) -> None:
+    """Check that each CRL is genuine and current; ``Undecided`` otherwise: it is the verifier's own, not the evidence's.
 
     ``required`` lists the places in ``path.certificates`` (0: the anchor) whose CRL must be there. Only after ``check_signatures``.
     """
@@ -285,25 +280,25 @@ def check_crls(
     for crl in crls:
         place = next((i for i, c in enumerate(path.certificates[:-1]) if c.subject == crl.issuer), None)
         if place is None:
-            raise CannotDecide(ids.crl, "CRL.issuer: got another name, want an issuer of the chain")
+            raise Undecided("CRL.issuer: got another name, want an issuer of the chain")
         issuer = path.certificates[place]
         if not crl.this_update <= now <= crl.next_update:
-            raise CannotDecide(ids.crl, f"CRL: got time {now}, want {crl.this_update} to {crl.next_update}")
-        _check_crl_signature(crl, issuer, ids, cache, now)
+            raise Undecided(f"CRL: got time {now}, want {crl.this_update} to {crl.next_update}")
+        _check_crl_signature(crl, issuer, cache, now)
         covered.add(place)
     missing = set(required) - covered
     if missing:
-        raise CannotDecide(ids.crl, f"CRL: got none of certificate {min(missing)} below the root, want one")
+        raise Undecided(f"CRL: got none of certificate {min(missing)} below the root, want one")
 
 
-def _check_crl_signature(crl: Crl, issuer: Certificate, ids: ChainIds, cache: ChainCache, now: int) -> None:
+def _check_crl_signature(crl: Crl, issuer: Certificate, cache: ChainCache, now: int) -> None:
     known = (b"crl", issuer.digest, crl.digest)
     if cache.has(known, now):
         return
     if issuer.key_usage is not None and USAGE_CRL_SIGN not in issuer.key_usage:
-        raise CannotDecide(ids.crl, "CRL: its issuer's key usage lacks cRLSign")
+        raise Undecided("CRL: its issuer's key usage lacks cRLSign")
     if not is_crl_of(crl, issuer):
-        raise CannotDecide(ids.crl, "CRL: signature does not verify with its issuer's key")
+        raise Undecided("CRL: signature does not verify with its issuer's key")
     cache.note_crl(issuer.subject, -1 if crl.number is None else crl.number)
     cache.put(known, crl.next_update)
 
@@ -314,19 +309,19 @@ def is_crl_of(crl: Crl, issuer: Certificate) -> bool:
     return key is not None and crl.algorithm is not None and _is_signed_by(key, crl.algorithm, crl.signature, crl.tbs)
 
 
-def check_revocation(path: Path, crls: Sequence[Crl], ids: ChainIds) -> None:
+def check_revocation(path: Path, crls: Sequence[Crl]) -> None:
     """Refuse a chain of which a certificate stands on its issuer's CRL. Only after ``check_crls``."""
     for crl in crls:
         for place, certificate in enumerate(path.certificates[1:], start=1):
             if certificate.issuer == crl.issuer and certificate.serial in crl.revoked:
                 where = f"chain[{len(path.certificates) - 1 - place}]"
-                raise EvidenceRejected(ids.revoked, f"{where}: serial {certificate.serial:#x} is revoked, want it not")
+                raise Failed(f"{where}: serial {certificate.serial:#x} is revoked, want it not")
 
 
-def require_usage(certificate: Certificate, *bits: int, check_id: str) -> None:
+def require_usage(certificate: Certificate, *bits: int) -> None:
     """Refuse a certificate that has a keyUsage without all of ``bits``."""
     if certificate.key_usage is not None and not certificate.key_usage.issuperset(bits):
-        raise EvidenceRejected(check_id, f"keyUsage: got bits {sorted(certificate.key_usage)}, want {sorted(bits)}")
+        raise Failed(f"keyUsage: got bits {sorted(certificate.key_usage)}, want {sorted(bits)}")
 
 
 def verify_chain(
@@ -341,12 +336,18 @@ def verify_chain(
     profile: Profile = ANY_PROFILE,
 ) -> Path:
     """Verify a chain, leaf first, in all steps; returns the path whose ``leaf_key()`` may be used."""
-    path = require_path(unverified_chain, anchors, ids)
-    check_constraints(path, ids, profile)
-    check_signatures(path, ids, cache, now)
-    check_validity(path, ids, now)
-    check_crls(path, crls, ids, cache, now, required=required_crls)
-    check_revocation(path, crls, ids)
+    with named(ids.root):
+        path = require_path(unverified_chain, anchors)
+    with named(ids.constraints):
+        check_constraints(path, profile)
+    with named(ids.signature):
+        check_signatures(path, cache, now)
+    with named(ids.validity):
+        check_validity(path, now)
+    with named(ids.crl):
+        check_crls(path, crls, cache, now, required=required_crls)
+    with named(ids.revoked):
+        check_revocation(path, crls)
     return path
 
 

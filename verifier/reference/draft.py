@@ -52,9 +52,9 @@ def draft_policy(
     Nothing can excuse the class ``config`` or a mandatory rule: a draft that lacks one of them says so with ``ConfigError``.
     """
     named = {str(one["kind"]): one for one in identities}
-    mandatory = {(r.scope, r.field) for r in scheme.rules if r.mandatory or r.id in scheme.mandatory_rules}
+    mandatory = {(r.scope, r.field) for r in scheme.appraisal.rules if r.mandatory}
     unchecked: list[str] = []
-    for scope, model in scheme.identity_models.items():
+    for scope, model in scheme.appraisal.models.items():
         if scope not in named:
             if scope == "config" or any(place[0] == scope for place in mandatory):
                 raise ConfigError("policy", scope, "no identity of it", "one: it cannot be unchecked")

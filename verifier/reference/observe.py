@@ -53,14 +53,14 @@ def observe(scheme: Scheme[Any, Any], verified: Any, config_digests: tuple[str, 
     ``config_digests``: digests (hex) of what the attester is configured with. Of an extended register, evidence gives the value
     and not the digest; one of these stands in the identity where it explains the register.
     """
-    stated = scheme.observe(verified)
+    stated = scheme.appraisal.observe(verified)
     values: dict[Scope, Mapping[str, Any]] = {}
     left_out: dict[Scope, tuple[str, ...]] = {}
-    for scope, model in scheme.identity_models.items():
+    for scope, model in scheme.appraisal.models.items():
         own = stated.get(scope, {})
         found: dict[str, Any] = {}
         for name in model.model_fields:
-            rules = tuple(rule for rule in scheme.rules if rule.scope == scope and rule.field == name)
+            rules = tuple(rule for rule in scheme.appraisal.rules if rule.scope == scope and rule.field == name)
             tried: Iterable[Any] = (own[name],) if name in own else _candidates(model, name, rules, verified)
             if scope == "config" and name not in own:
                 tried = chain(tried, _configurations(model, name, config_digests))

@@ -31,7 +31,7 @@ class Unverified:
 def stand_in(scheme: Scheme[Any, Any], subject: Subject[Any, Any]) -> Unverified:
     """Take evidence as it is, inner parts of a composite too."""
     try:
-        parts = scheme.inner(subject)
+        parts = scheme.verification.inner(subject)
     except (LookupError, AttributeError, TypeError):
         raise CannotDecide(
             f"{scheme.name}.endorsement.inner", "inner evidence: got too little to take it apart"

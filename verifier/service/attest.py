@@ -29,7 +29,8 @@ from verifier.core.settings import SKEW_MS
 from verifier.formats.encoding import encode_json, p256_spki
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.service.parts import Parts
-from verifier.tee.scheme import Bound, Scheme, Subject, Verified, check_user_data, gather, require_parts, run_checks
+from verifier.tee.scheme import Scheme, Subject, Verified
+from verifier.tee.verified import Bound, check_user_data, gather, require_parts, run_checks
 from verifier.token.answer import VaultHint, build_answer
 from verifier.token.claims import build_claims, claims_digest, instance_name, require_mintable
 from verifier.token.mint import mint
@@ -185,7 +186,7 @@ class Service:
             )
         parts, endorsements = wire.flatten(envelope)
         require_parts(scheme, parts, endorsements)
-        return scheme, scheme.decode(parts), endorsements
+        return scheme, scheme.form.decode(parts), endorsements
 
     def _digest(self, request: wire.AttestationRequest) -> BindingDigest:
         issuer = self._parts.settings.issuer(request.tenant)
@@ -208,7 +209,7 @@ class Service:
         given = gather(
             scheme, evidence, carried, lambda needs: parts.collateral.get(scheme.name, tenant, needs, source=source)
         )
-        collateral = scheme.collate(evidence, given)
+        collateral = scheme.collateral.collate(evidence, given)
         subject = Subject(evidence, collateral, parts.anchors.get(scheme.name, ()), now_ms // 1000, parts.chains)
         return run_checks(scheme, subject, Bound(digest))
 

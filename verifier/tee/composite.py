@@ -1,7 +1,7 @@
 """What composites share: an inner scheme's rules, identity fields and bins, lifted into the scheme that contains it.
 
-A composite (design.md section 3) is a scheme whose evidence holds evidence of others. Its inner parts are verified by their own
-schemes (``Scheme.inner``); their rules keep their ids, so that ``sev-snp.policy.debug`` means the same wherever it fails.
+A composite (docs/adr/0007-composites.md) is a scheme whose evidence holds evidence of others. Its inner parts are verified by their
+own schemes (``Verification.inner``); their rules keep their ids, so that ``sev-snp.policy.debug`` means the same wherever it fails.
 """
 
 from __future__ import annotations
@@ -13,20 +13,26 @@ from typing import Any, TypeAlias
 from verifier.core.binding import Component, evidence_component
 from verifier.core.rules import Judgement, Rule, Scope
 from verifier.formats.x509chain import Anchor, Root
+from verifier.tee.chain import own_anchors
 from verifier.tee.scheme import (
+    AppraisalOf,
     Bin,
+    Binding,
     Carried,
     Check,
+    CollateralOf,
+    Form,
     Inner,
     Mark,
     Need,
     Scheme,
     Subject,
+    TokenOf,
     Values,
+    Verification,
     Verified,
-    gather,
-    weakest_root,
 )
+from verifier.tee.verified import gather, weakest_root
 
 # Evidence or collateral of a joint composite: one entry an inner scheme, by its name.
 JointRecord: TypeAlias = Mapping[str, Any]
@@ -58,7 +64,7 @@ def lift_all(
     scheme: Scheme[Any, Any], *, wanted: Callable[[Rule[Any]], bool] = lambda _rule: True
 ) -> tuple[Rule[Any], ...]:
     """Lift every rule of an inner scheme that is wanted, in its order."""
-    return tuple(lift(rule, scheme.name) for rule in scheme.rules if wanted(rule))
+    return tuple(lift(rule, scheme.name) for rule in scheme.appraisal.rules if wanted(rule))
 
 
 def lift_beside(scheme: Scheme[Any, Any], prefix: str) -> tuple[Rule[Any], ...]:
@@ -67,13 +73,13 @@ def lift_beside(scheme: Scheme[Any, Any], prefix: str) -> tuple[Rule[Any], ...]:
     What runs on the device is the guest's hardware: measured, it says nothing of the guest's own software, and a policy that
     compares no more than that leaves the software unmeasured.
     """
-    lifted = (lift(rule, scheme.name, field=f"{prefix}{rule.field}") for rule in scheme.rules)
+    lifted = (lift(rule, scheme.name, field=f"{prefix}{rule.field}") for rule in scheme.appraisal.rules)
     return tuple(replace(r, trust_claim="hardware") if r.trust_claim == "executables" else r for r in lifted)
 
 
 def lifted_fields(scheme: Scheme[Any, Any]) -> tuple[str, ...]:
     """Return the layout fields of an inner scheme under their names in the composite."""
-    return tuple(f"{scheme.name}.{name}" for name in scheme.layout_fields)
+    return tuple(f"{scheme.name}.{name}" for name in scheme.appraisal.fields)
 
 
 def lifted_bins(
@@ -85,7 +91,7 @@ def lifted_bins(
     """
     judged = {name for rule in rules for name in rule.layout_fields}
     bins: dict[str, Bin] = {}
-    for name, where in scheme.bins.items():
+    for name, where in scheme.appraisal.bins.items():
         lifted = f"{scheme.name}.{name}"
         if lifted in judged:
             bins[lifted] = "rules"
@@ -94,11 +100,6 @@ def lifted_bins(
         else:
             bins[lifted] = "reported" if where == "rules" else where
     return bins
-
-
-def own_anchors(anchors: tuple[Anchor, ...], scheme: Scheme[Any, Any]) -> tuple[Anchor, ...]:
-    """Return the anchors that an inner scheme may use: its own vendor's and the operator's, never another vendor's."""
-    return tuple(anchor for anchor in anchors if anchor.root != "vendor" or anchor in scheme.anchors)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,20 +124,22 @@ class Joint:
 
     def decode(self, parts: Mapping[str, bytes]) -> JointRecord:
         """Decode each scheme's parts by itself; ``MalformedEvidence`` under its own ids."""
-        return {scheme.name: scheme.decode(_own(scheme, parts)) for scheme in self.schemes}
+        return {scheme.name: scheme.form.decode(_own(scheme, parts)) for scheme in self.schemes}
 
     def encode(self, evidence: JointRecord) -> dict[str, bytes]:
         """Write all parts back."""
         return {
             f"{_prefix(scheme)}{name}": data
             for scheme in self.schemes
-            for name, data in scheme.encode(evidence[scheme.name]).items()
+            for name, data in scheme.form.encode(evidence[scheme.name]).items()
         }
 
     def needs(self, evidence: JointRecord, have: Mapping[str, bytes]) -> tuple[Need, ...]:
         """Ask for what each scheme asks for. Two that use one name are a programmer's error."""
         asked = [
-            need for scheme in self.schemes for need in scheme.needs(evidence[scheme.name], self._with(scheme, have))
+            need
+            for scheme in self.schemes
+            for need in scheme.collateral.needs(evidence[scheme.name], self._with(scheme, have))
         ]
         if len({need.name for need in asked}) != len(asked):
             raise TypeError(f"needs: got a name twice in {[need.name for need in asked]}")
@@ -152,18 +155,22 @@ class Joint:
         collected: dict[str, Any] = {}
         for scheme in self.schemes:
             part = evidence[scheme.name]
-            # As whoever was asked does it: of what is there, only what this scheme asked for is its.
+            # Of what is there, only what this scheme asked for is its own.
             own = gather(scheme, part, _own(scheme, given), lambda needs: _answers(needs, given))
-            collected[scheme.name] = scheme.collate(part, own)
+            collected[scheme.name] = scheme.collateral.collate(part, own)
         return collected
 
     def marks(self, found: Mapping[str, bytes], anchors: tuple[Anchor, ...]) -> tuple[Mark, ...]:
         """Return every scheme's never-falling numbers."""
-        return tuple(mark for scheme in self.schemes for mark in scheme.marks(found, own_anchors(anchors, scheme)))
+        return tuple(
+            mark
+            for scheme in self.schemes
+            for mark in scheme.collateral.marks(found, own_anchors(anchors, scheme.verification.anchors))
+        )
 
     def subject_of(self, scheme: Scheme[Any, Any], subject: Subject[JointRecord, JointRecord]) -> Subject[Any, Any]:
         """Return what an inner scheme's checks are given."""
-        anchors = own_anchors(subject.anchors, scheme)
+        anchors = own_anchors(subject.anchors, scheme.verification.anchors)
         evidence, collateral = subject.evidence[scheme.name], subject.collateral[scheme.name]
         return Subject(evidence, collateral, anchors, subject.now, subject.chains)
 
@@ -173,16 +180,16 @@ class Joint:
 
     def components(self, evidence: JointRecord) -> tuple[Component, ...]:
         """List what the binder vouches for: the hash of each other's parts."""
-        return tuple(evidence_component(s.name, s.encode(evidence[s.name])) for s in self.others)
+        return tuple(evidence_component(s.name, s.form.encode(evidence[s.name])) for s in self.others)
 
     def also_bound(self, evidence: JointRecord) -> tuple[Carried, ...]:
         """Return the others' own fields: made first, each carries the digest over no components."""
-        own = (Carried(s.bound_value(evidence[s.name]), s.binding_size) for s in self.others)
-        return (*own, *(more for s in self.others for more in s.also_bound(evidence[s.name])))
+        own = (Carried(s.binding.value(evidence[s.name]), s.binding.size) for s in self.others)
+        return (*own, *(more for s in self.others for more in s.binding.also(evidence[s.name])))
 
     def root(self, subject: Subject[JointRecord, JointRecord]) -> Root:
         """Return the least trusted of the anchors."""
-        return weakest_root(*(scheme.root(self.subject_of(scheme, subject)) for scheme in self.schemes))
+        return weakest_root(*(scheme.verification.root(self.subject_of(scheme, subject)) for scheme in self.schemes))
 
     def bins(self, rules: Collection[Rule[Any]]) -> Mapping[str, Bin]:
         """Return every scheme's bins, lifted."""
@@ -190,7 +197,7 @@ class Joint:
 
     def evidence_claims(self, evidence: JointRecord) -> dict[str, Any]:
         """Say what each part says, under its scheme's name."""
-        return {s.name.replace("-", "_"): s.evidence_claims(evidence[s.name]) for s in self.schemes}
+        return {s.name.replace("-", "_"): s.form.claims(evidence[s.name]) for s in self.schemes}
 
 
 def _prefix(scheme: Scheme[Any, Any]) -> str:
@@ -213,44 +220,51 @@ def joined(
     *,
     checks: tuple[Check[JointRecord, JointRecord], ...],
     rules: tuple[Rule[Any], ...],
-    identity_models: Mapping[Scope, type[Values]],
-    exceptions_model: type[Values],
+    models: Mapping[Scope, type[Values]],
+    exceptions: type[Values],
     observe: Callable[[Verified[Any, Any]], Mapping[Scope, Mapping[str, Any]]],
 ) -> Scheme[JointRecord, JointRecord]:
     """Make the scheme of a joint composite. What the token says of the machine is what the binder says."""
-    binder = joint.binder
+    binder, schemes = joint.binder, joint.schemes
     return Scheme(
         name=name,
         host_excluded=binder.host_excluded,
-        required_parts=joint.names(lambda scheme: scheme.required_parts),
-        optional_parts=joint.names(lambda scheme: scheme.optional_parts),
-        endorsement_names=joint.names(lambda scheme: scheme.endorsement_names),
-        binding_size=binder.binding_size,
-        decode=joint.decode,
-        encode=joint.encode,
-        bound_value=lambda evidence: binder.bound_value(evidence[binder.name]),
-        also_bound=joint.also_bound,
-        components=joint.components,
-        inner=joint.inner,
-        # Of a binder that is a composite itself, its inner schemes' too.
-        anchors_of=tuple(dict.fromkeys(name for s in joint.schemes for name in (s.name, *s.anchors_of))),
-        needs=joint.needs,
-        collate=joint.collate,
-        checks=checks,
-        anchors=tuple(anchor for scheme in joint.schemes for anchor in scheme.anchors),
-        rules=rules,
-        identity_models=identity_models,
-        exceptions_model=exceptions_model,
-        layout_fields=tuple(field for scheme in joint.schemes for field in lifted_fields(scheme)),
-        bins=joint.bins(rules),
-        evidence_claims=joint.evidence_claims,
-        root=joint.root,
-        measurement=lambda verified, matched: binder.measurement(verified.inner[binder.name], matched),
-        instance=lambda verified: binder.instance(verified.inner[binder.name]),
-        debug_status=lambda evidence: binder.debug_status(evidence[binder.name]),
-        tcb_status=lambda verified: binder.tcb_status(verified.inner[binder.name]),
-        mandatory_rules=frozenset(one for scheme in joint.schemes for one in scheme.mandatory_rules),
-        marks=joint.marks,
-        software_classes=frozenset(one for scheme in joint.schemes for one in scheme.software_classes),
-        observe=observe,
+        form=Form(
+            required=joint.names(lambda scheme: scheme.form.required),
+            optional=joint.names(lambda scheme: scheme.form.optional),
+            endorsements=joint.names(lambda scheme: scheme.form.endorsements),
+            decode=joint.decode,
+            encode=joint.encode,
+            claims=joint.evidence_claims,
+        ),
+        binding=Binding(
+            size=binder.binding.size,
+            value=lambda evidence: binder.binding.value(evidence[binder.name]),
+            also=joint.also_bound,
+            components=joint.components,
+        ),
+        collateral=CollateralOf(needs=joint.needs, collate=joint.collate, marks=joint.marks),
+        verification=Verification(
+            checks=checks,
+            anchors=tuple(anchor for scheme in schemes for anchor in scheme.verification.anchors),
+            # Of a binder that is a composite itself, its inner schemes' too.
+            anchors_of=tuple(dict.fromkeys(one for s in schemes for one in (s.name, *s.verification.anchors_of))),
+            inner=joint.inner,
+            root=joint.root,
+        ),
+        appraisal=AppraisalOf(
+            rules=rules,
+            models=models,
+            exceptions=exceptions,
+            software=frozenset(one for scheme in schemes for one in scheme.appraisal.software),
+            fields=tuple(field for scheme in schemes for field in lifted_fields(scheme)),
+            bins=joint.bins(rules),
+            observe=observe,
+        ),
+        token=TokenOf(
+            measurement=lambda verified, matched: binder.token.measurement(verified.inner[binder.name], matched),
+            instance=lambda verified: binder.token.instance(verified.inner[binder.name]),
+            debug_status=lambda evidence: binder.token.debug_status(evidence[binder.name]),
+            tcb_status=lambda verified: binder.token.tcb_status(verified.inner[binder.name]),
+        ),
     )

@@ -23,7 +23,8 @@ from verifier.core import wire
 from verifier.core.binding import BindingDigest, Context, binding_digest
 from verifier.formats.errors import ConfigError, EvidenceRejected
 from verifier.tee.registry import SCHEMES
-from verifier.tee.scheme import Bound, Expected, UnsafeUnbound, Verified
+from verifier.tee.scheme import Verified
+from verifier.tee.verified import Bound, Expected, UnsafeUnbound
 
 CONFIG, OTHER = b"version = 1\n", b"version = 1\n\n"
 # A TPM's key is enrolled first: tests/unit/attester/test_tpm2.py and the tests of `enrol` have it.

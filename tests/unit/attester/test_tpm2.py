@@ -36,7 +36,8 @@ from verifier.core.wire import EnrolmentProof, EnrolmentRequest
 from verifier.formats.encoding import b64url, unb64url
 from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected
 from verifier.formats.x509chain import Anchor, ChainCache
-from verifier.tee.scheme import Bound, Subject, require_parts, run_checks
+from verifier.tee.scheme import Subject
+from verifier.tee.verified import Bound, require_parts, run_checks
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import EV_NO_ACTION, SHA256
 from verifier.tee.tpm2.collateral import EnrolledKey

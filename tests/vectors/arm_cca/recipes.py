@@ -27,7 +27,7 @@ from verifier.formats import cbor, cose
 from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE
 from verifier.formats.x509chain import Anchor
 from verifier.tee.arm_cca import layout
-from verifier.tee.scheme import Bound, Expected, UnsafeUnbound
+from verifier.tee.verified import Bound, Expected, UnsafeUnbound
 
 NOW: Final = 1_800_000_000
 DAY: Final = 86_400

@@ -26,7 +26,7 @@ from verifier.formats.x509 import USAGE_CRL_SIGN, USAGE_DIGITAL_SIGNATURE
 from verifier.formats.x509chain import Anchor
 from verifier.tee.aws_nitro import layout
 from verifier.tee.aws_nitro.scheme import SCHEME
-from verifier.tee.scheme import Bound, Expected, UnsafeUnbound
+from verifier.tee.verified import Bound, Expected, UnsafeUnbound
 
 NOW: Final = 1_800_000_000
 HOUR: Final = 3600

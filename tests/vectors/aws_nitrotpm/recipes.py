@@ -23,7 +23,7 @@ from verifier.formats.encoding import canonical, sha256
 from verifier.formats.x509chain import Anchor
 from verifier.tee.aws_nitro import layout as nitro
 from verifier.tee.aws_nitrotpm.scheme import SCHEME
-from verifier.tee.scheme import Bound, Expected, UnsafeUnbound
+from verifier.tee.verified import Bound, Expected, UnsafeUnbound
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384
 from verifier.tee.tpm2.layout import ALG_ECDSA, Selection, decode_signature, encode_signature
 

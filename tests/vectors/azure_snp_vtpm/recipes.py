@@ -28,7 +28,7 @@ from verifier.formats.encoding import b64url, sha256
 from verifier.formats.x509chain import Anchor
 from verifier.tee.azure.layout import REPORT_SNP, REPORT_TDX, make_hcl
 from verifier.tee.azure_snp_vtpm.scheme import SCHEME
-from verifier.tee.scheme import Expected
+from verifier.tee.verified import Expected
 from verifier.tee.sev_snp.layout import SIGNED
 
 NAME: Final = "azure-snp-vtpm"

@@ -30,7 +30,7 @@ from verifier.tee.azure.layout import REPORT_SNP, TDREPORT_FIELDS, make_hcl
 from verifier.tee.azure_tdx_vtpm.scheme import SCHEME
 from verifier.tee.dcap import layout as dcap
 from verifier.tee.dcap.layout import BODIES
-from verifier.tee.scheme import Expected
+from verifier.tee.verified import Expected
 from verifier.tee.tdx.decode import decode
 from verifier.tee.tpm2.keys import spki_digest
 

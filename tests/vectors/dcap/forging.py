@@ -13,7 +13,7 @@ from forge.intel_quote import Shape
 from tests.support.vectors import Outcome, Vector
 from verifier.core.binding import BindingDigest
 from verifier.formats.x509chain import Anchor
-from verifier.tee.scheme import Bound, Expected
+from verifier.tee.verified import Bound, Expected
 
 NOW: Final = 1_800_000_000
 DAY: Final = 86_400

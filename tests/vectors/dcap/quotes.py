@@ -16,7 +16,7 @@ from verifier.formats.x509 import USAGE_CRL_SIGN, der_tlv
 from verifier.formats.x509chain import Anchor
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.verify import ANCHORS
-from verifier.tee.scheme import Bound, UnsafeUnbound
+from verifier.tee.verified import Bound, UnsafeUnbound
 
 _STRANGER: Final = forged_p256(b"stranger")
 _CHAIN: Final = "endorsement.pck_chain"

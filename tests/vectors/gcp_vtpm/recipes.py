@@ -36,7 +36,7 @@ from verifier.formats.x509chain import Anchor
 from verifier.tee.dcap.layout import BODIES
 from verifier.tee.gcp_vtpm.layout import encode_instance
 from verifier.tee.gcp_vtpm.scheme import SCHEME
-from verifier.tee.scheme import Bound, Expected
+from verifier.tee.verified import Bound, Expected
 from verifier.tee.sev_snp.layout import SIGNED
 from verifier.tee.sev_snp.scheme import SCHEME as SNP
 from verifier.tee.tdx.decode import decode

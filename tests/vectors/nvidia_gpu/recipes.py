@@ -17,7 +17,7 @@ from verifier.formats.x509 import der_tlv
 from verifier.formats.x509chain import Anchor
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.scheme import SCHEME
-from verifier.tee.scheme import Bound, Expected, UnsafeUnbound
+from verifier.tee.verified import Bound, Expected, UnsafeUnbound
 
 NOW: Final = 1_800_000_000
 NONCE: Final = bytes(range(32))

@@ -15,7 +15,7 @@ from forge.sev_snp import ForgedAmd, authority_key
 from tests.support.vectors import Outcome, Vector
 from verifier.core.binding import BindingDigest
 from verifier.formats.x509chain import Anchor
-from verifier.tee.scheme import Bound, Expected
+from verifier.tee.verified import Bound, Expected
 from verifier.tee.sev_snp import layout
 
 NOW: Final = 1_800_000_000

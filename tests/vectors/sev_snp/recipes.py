@@ -32,7 +32,7 @@ from tests.vectors.sev_snp.forging import (
 from tests.vectors.sev_snp.unwanted import unwanted
 from verifier.core.binding import BindingDigest
 from verifier.formats.x509 import USAGE_CRL_SIGN, der_tlv
-from verifier.tee.scheme import MAX_ENDORSEMENT, Bound, UnsafeUnbound
+from verifier.tee.verified import MAX_ENDORSEMENT, Bound, UnsafeUnbound
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.scheme import SCHEME
 

@@ -14,7 +14,7 @@ from tests.vectors.tpm2.recipes import CMDLINE, DB, INITRD_EVENT, KERNEL_EVENT, 
 from verifier.core.binding import BINDING_CHECK, BindingDigest
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.x509 import USAGE_CRL_SIGN
-from verifier.tee.scheme import Bound, UnsafeUnbound
+from verifier.tee.verified import Bound, UnsafeUnbound
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, encode_event2, encode_spec_id
 from verifier.tee.tpm2.layout import ALG_RSAPSS, Selection, decode_quote, encode_quote, encode_signature
 

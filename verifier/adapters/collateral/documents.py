@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from verifier.adapters.collateral import items
 from verifier.adapters.collateral.items import Item
-from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import Failed, MalformedEvidence
 from verifier.formats.x509 import Certificate, common_name, parse_certificate, parse_crl, pem_blocks
-from verifier.formats.x509chain import Anchor, ChainCache, ChainIds, check_signatures, find_path, is_crl_of
+from verifier.formats.x509chain import Anchor, ChainCache, check_signatures, find_path, is_crl_of
 from verifier.tee.dcap.marks import marks_of
 from verifier.tee.dcap.pck import read_pck
 from verifier.tee.nvidia_gpu.ocsp import read_answer
@@ -29,7 +29,6 @@ _WHAT: Final = "collateral"
 _MOST_ANSWER_S: Final = 31 * 86_400
 _SIGNATURE = re.compile(r"[0-9a-fA-F]{128}", re.ASCII)
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
-_IDS: Final = ChainIds(root=_WHAT, signature=_WHAT, validity=_WHAT, constraints=_WHAT, revoked=_WHAT, crl=_WHAT)
 _INTEL_IDS: Final[Mapping[str, str]] = MappingProxyType({"sgx": "QE", "tdx": "TD_QE"})
 
 
@@ -264,7 +263,7 @@ def _signed_by_anchor(chain: Sequence[Certificate], anchors: Sequence[Anchor]) -
     if path is None:
         return ()
     try:
-        check_signatures(path, _IDS, ChainCache(), 0)
-    except EvidenceRejected:
+        check_signatures(path, ChainCache(), 0)
+    except Failed:
         return ()
     return tuple(reversed(path.certificates))

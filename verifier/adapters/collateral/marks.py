@@ -63,7 +63,7 @@ class MarkKeeper:
                 self._read.move_to_end(key)
                 return marks
         try:
-            marks = known.marks(found, self._anchors.get(scheme, ()))
+            marks = known.collateral.marks(found, self._anchors.get(scheme, ()))
         except MalformedEvidence as error:
             # Our own document is broken: that is no fault of the evidence, so nothing can be decided.
             raise CannotDecide(error.check_id, error.detail, retry_after=60) from None

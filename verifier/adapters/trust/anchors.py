@@ -71,9 +71,9 @@ def load_anchors(
     anchors: dict[str, tuple[Anchor, ...]] = {}
     for name, scheme in schemes.items():
         # A composite trusts whom its parts trust.
-        sources = (name, *scheme.anchors_of) if folder else ()
+        sources = (name, *scheme.verification.anchors_of) if folder else ()
         own = tuple(a for source in sources for a in _from_folder(Path(folder) / source, simulated=simulated))
-        anchors[name] = own if simulated else (*scheme.anchors, *own)
+        anchors[name] = own if simulated else (*scheme.verification.anchors, *own)
     return anchors
 
 

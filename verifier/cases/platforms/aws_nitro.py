@@ -5,26 +5,24 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Mapping
 from typing import Any, Final
 
-from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.words.aws_nitro import REMEDIES, WORDS
+from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.reading import findings_of, hex_value, switch
+from verifier.cases.words.aws_nitro import WORDS
 from verifier.core.binding import require_bound
-from verifier.core.rules import Finding
 from verifier.formats import cbor
 from verifier.formats.errors import MalformedEvidence
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.aws_nitro import layout
 from verifier.tee.aws_nitro.decode import DECODE_ID, Document, decode
-from verifier.tee.aws_nitro.rules import RULES
 from verifier.tee.aws_nitro.scheme import SCHEME, evidence_claims
 from verifier.tee.aws_nitro.verify import Collateral
-from verifier.tee.scheme import Subject, UnsafeUnbound, run_checks
+from verifier.tee.scheme import Subject
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 FILE: Final = "attestation.cbor"
-_DEBUG: Final = next(rule for rule in RULES if rule.field == "allow_debug")
 
 
 def unverified_attestation(files: CaseFiles, check_id: str = DECODE_ID) -> bytes:
@@ -33,30 +31,6 @@ def unverified_attestation(files: CaseFiles, check_id: str = DECODE_ID) -> bytes
     if data is None:
         raise IncompleteCase(check_id, f"evidence: got no {FILE}, want it")
     return data
-
-
-def policy_debug(files: CaseFiles) -> bool:
-    """Return ``allow_debug``."""
-    return policy_switch(files, "allow_debug")
-
-
-def policy_switch(files: CaseFiles, name: str) -> bool:
-    """Return a policy key of true or false; false where it is not there."""
-    value = files.policy.get(name, False)
-    if not isinstance(value, bool):
-        raise CaseError(f"policy.{name}: got {value!r}, want true or false")
-    return value
-
-
-def policy_nonce(files: CaseFiles) -> bytes | None:
-    """Return the nonce that the case asks for; ``None`` where it asks for none."""
-    value = files.policy.get("nonce")
-    if value is None:
-        return None
-    try:
-        return binascii.unhexlify(value)
-    except (ValueError, TypeError):
-        raise CaseError(f"policy.nonce: got {value!r}, want hex") from None
 
 
 def _document(files: CaseFiles) -> Document:
@@ -72,28 +46,14 @@ def _fallback(files: CaseFiles) -> Mapping[str, Any]:
 
 
 def _judge(files: CaseFiles) -> CaseVerdict:
-    allowed, nonce = policy_debug(files), policy_nonce(files)
+    allowed, nonce = switch(files.policy, "allow_debug"), hex_value(files.policy, "nonce")
     document = _document(files)
-    verified = run_checks(
-        SCHEME, Subject(document, Collateral(), SCHEME.anchors, files.now, ChainCache()), UnsafeUnbound()
-    )
+    subject = Subject(document, Collateral(), SCHEME.verification.anchors, files.now, ChainCache())
+    verified = run_checks(SCHEME, subject, UnsafeUnbound())
     if nonce is not None:
         require_bound(document.nonce or b"", nonce)
-    judgement = _DEBUG.judge(verified, allowed)
-    finding = Finding(
-        rule=_DEBUG.id,
-        scope=_DEBUG.scope,
-        field=_DEBUG.field,
-        ok=judgement.ok,
-        expected=allowed,
-        seen=judgement.seen,
-        identity="case",
-        detail=judgement.detail,
-        remedy=_DEBUG.remedy,
-        trust_claim=_DEBUG.trust_claim,
-        value=_DEBUG.holds_as if judgement.ok else _DEBUG.fails_as,
-    )
-    return CaseVerdict(findings=(finding,), root=verified.root, verified=verified)
+    findings = findings_of(SCHEME, verified, {"aws-nitro.pcrs.debug": allowed})
+    return CaseVerdict(findings=findings, root=verified.root, verified=verified)
 
 
 CASE: Final = CaseForm(
@@ -103,5 +63,4 @@ CASE: Final = CaseForm(
     judge=_judge,
     fallback_claims=lambda files: dict(_fallback(files)),
     words=WORDS,
-    remedies=REMEDIES,
 )

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.platforms.aws_nitro import FILE, policy_debug, policy_nonce, policy_switch, unverified_attestation
-from verifier.cases.words.aws_nitrotpm import REMEDIES, WORDS
+from verifier.cases.platforms.aws_nitro import FILE, unverified_attestation
+from verifier.cases.reading import hex_value, switch
+from verifier.cases.words.aws_nitrotpm import WORDS
 from verifier.core.binding import require_bound
 from verifier.formats import cbor
-from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import Failed, MalformedEvidence
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.aws_nitro.decode import decode_document
 from verifier.tee.aws_nitro.scheme import document_claims
@@ -22,12 +23,11 @@ from verifier.tee.aws_nitrotpm import layout
 from verifier.tee.aws_nitrotpm.decode import DECODE_ATTESTATION, Evidence, decode, evidence_claims
 from verifier.tee.aws_nitrotpm.scheme import SCHEME
 from verifier.tee.aws_nitrotpm.verify import Collateral, attestation_key
-from verifier.tee.scheme import Subject, UnsafeUnbound, run_checks
+from verifier.tee.scheme import Subject
 from verifier.tee.tcg.banks import as_written_strictly
 from verifier.tee.tpm2.keys import is_signed_by
-from verifier.tee.vtpm.verify import QuoteIds
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
-_IDS: Final = QuoteIds(layout.NAME)
 _SIGNATURES: Final = (".sig.tpmt", ".sig.der", ".sig")
 _OPTIONAL: Final[Mapping[str, str]] = {"pcrs.json": layout.PCRS, "eventlog.bin": layout.EVENTLOG}
 
@@ -36,12 +36,12 @@ def _parts(files: CaseFiles) -> dict[str, bytes]:
     """Name the case's files as the envelope does."""
     quotes = sorted(name for name in files.evidence if name.endswith(".msg"))
     if len(quotes) != 1:
-        raise IncompleteCase(_IDS["decode.quote"], f"evidence: got quotes {quotes}, want one *.msg")
+        raise IncompleteCase("aws-nitrotpm.decode.quote", f"evidence: got quotes {quotes}, want one *.msg")
     stem = quotes[0].removesuffix(".msg")
     signature = next((files.evidence[stem + s] for s in _SIGNATURES if stem + s in files.evidence), None)
     if signature is None:
         raise IncompleteCase(
-            _IDS["decode.quote_sig"],
+            "aws-nitrotpm.decode.quote_sig",
             f"{quotes[0]}: got no signature file beside it, want {stem}.sig.tpmt, .sig.der or .sig",
         )
     parts = {
@@ -59,7 +59,7 @@ def _is_signed(evidence: Evidence) -> bool:
     """Tell whether the document's key signed the quote; says nothing about the document."""
     try:
         key = attestation_key(evidence.document)
-    except EvidenceRejected:
+    except Failed:
         return False
     return is_signed_by(key, evidence.signature, evidence.raw[layout.QUOTE])
 
@@ -82,12 +82,12 @@ def _fallback(files: CaseFiles) -> dict[str, Any]:
 
 
 def _judge(files: CaseFiles) -> CaseVerdict:
-    policy_debug(files)
+    switch(files.policy, "allow_debug")
     # Event data are compared with their digests whether the case asks for it or not.
-    policy_switch(files, "check_event_data")
-    nonce = policy_nonce(files)
+    switch(files.policy, "check_event_data")
+    nonce = hex_value(files.policy, "nonce")
     evidence = decode(_parts(files))
-    subject = Subject(evidence, Collateral(), SCHEME.anchors, files.now, ChainCache())
+    subject = Subject(evidence, Collateral(), SCHEME.verification.anchors, files.now, ChainCache())
     verified = run_checks(SCHEME, subject, UnsafeUnbound())
     if nonce is not None:
         require_bound(evidence.quote.extra_data, nonce)
@@ -103,5 +103,4 @@ CASE: Final = CaseForm(
     judge=_judge,
     fallback_claims=_fallback,
     words=WORDS,
-    remedies=REMEDIES,
 )

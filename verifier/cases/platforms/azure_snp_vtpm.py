@@ -12,14 +12,13 @@ from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.platforms.azure import as_read_from_tpm, inner_files, judge_vtpm, vtpm_case_claims
 from verifier.cases.platforms.sev_snp import CASE as SNP_CASE
 from verifier.cases.platforms.vtpm import POLICY_KEYS
-from verifier.cases.words.azure import WORDS, azure_remedies
+from verifier.cases.words.azure import WORDS
 from verifier.core.binding import require_bound
 from verifier.formats.errors import MalformedEvidence
 from verifier.tee.azure.claims import decode_claims, report_data_of
 from verifier.tee.azure.layout import REPORT_SNP, HclReport, RuntimeData, decode_hcl, decode_runtime_data
 from verifier.tee.azure.report import hcl_claims, runtime_claims
 from verifier.tee.azure_snp_vtpm.decode import CLAIMS_ID, HCL_ID, NAME
-from verifier.tee.azure_snp_vtpm.verify import CLAIMS_DIGEST
 from verifier.tee.sev_snp.decode import decode
 
 # REPORT_DATA is the runtime claims' hash here: a case that asked for another value would ask for the impossible.
@@ -60,7 +59,7 @@ def _claims(files: CaseFiles) -> dict[str, Any]:
 def _judge(files: CaseFiles) -> CaseVerdict:
     _hcl, report, runtime = _parts(files)
     verdict = SNP_CASE.judge(_snp_files(files, report))
-    require_bound(report[0x50:0x90], report_data_of(runtime), CLAIMS_DIGEST)
+    require_bound(report[0x50:0x90], report_data_of(runtime), f"{NAME}.runtime-claims.digest")
     # What the report does not vouch for is not even read: it is the hash that is wrong then, whatever the bytes are.
     judge_vtpm(files, decode_claims(runtime.json, CLAIMS_ID), NAME)
     return verdict
@@ -73,5 +72,4 @@ CASE: Final = CaseForm(
     judge=_judge,
     words={**WORDS, "snp": "report of the CPU, made at boot", **{f"snp.{n}": t for n, t in SNP_CASE.words.items()}},
     bits={f"snp.{name}": bits for name, bits in SNP_CASE.bits.items()},
-    remedies={**SNP_CASE.remedies, **azure_remedies(NAME)},
 )

@@ -16,9 +16,9 @@ from verifier.cases.platforms.dcap import POLICY_KEYS as TDX_KEYS
 from verifier.cases.platforms.dcap import judge_quote, quote_claims
 from verifier.cases.platforms.tdx import CASE as TDX_CASE
 from verifier.cases.platforms.vtpm import POLICY_KEYS
-from verifier.cases.words.azure import WORDS, azure_remedies
+from verifier.cases.words.azure import WORDS
 from verifier.core.binding import require_bound
-from verifier.formats.errors import CannotDecide, MalformedEvidence
+from verifier.formats.errors import CannotDecide, MalformedEvidence, named
 from verifier.tee.azure.claims import decode_claims, report_data_of
 from verifier.tee.azure.layout import (
     REPORT_TDX,
@@ -30,7 +30,7 @@ from verifier.tee.azure.layout import (
 )
 from verifier.tee.azure.report import hcl_claims, runtime_claims
 from verifier.tee.azure_tdx_vtpm.decode import CLAIMS_ID, HCL_ID, NAME, TDREPORT_ID
-from verifier.tee.azure_tdx_vtpm.verify import CLAIMS_DIGEST, require_hashes, require_same
+from verifier.tee.azure_tdx_vtpm.verify import require_hashes, require_same
 from verifier.tee.tdx.scheme import SCHEME as TDX
 
 # Cases of this platform do not state which documents judged the quote; cases of ``tdx`` do.
@@ -82,11 +82,13 @@ def _judge(files: CaseFiles) -> CaseVerdict:
         )
     verified, findings = judge_quote(TDX, quote, files, policy)
     report = verified.evidence.report
-    require_bound(report.report_data, report_data_of(runtime), CLAIMS_DIGEST)
+    require_bound(report.report_data, report_data_of(runtime), f"{NAME}.runtime-claims.digest")
     if hcl is not None:
         tdreport = decode_tdreport(hcl.hardware, check_id=TDREPORT_ID)
-        require_hashes(hcl.hardware, tdreport)
-        require_same(tdreport, report)
+        with named("azure-tdx-vtpm.tdreport.hashes"):
+            require_hashes(hcl.hardware, tdreport)
+        with named("azure-tdx-vtpm.tdreport.quote"):
+            require_same(tdreport, report)
     # What the quote does not vouch for is not even read: it is the hash that is wrong then, whatever the bytes are.
     judge_vtpm(files, decode_claims(runtime.json, CLAIMS_ID), NAME)
     return CaseVerdict(findings=findings, root=verified.root, verified=verified)
@@ -99,10 +101,4 @@ CASE: Final = CaseForm(
     judge=_judge,
     words={**WORDS, "tdx": "quote of the trust domain", **{f"tdx.{n}": t for n, t in TDX_CASE.words.items()}},
     bits={f"tdx.{name}": bits for name, bits in TDX_CASE.bits.items()},
-    remedies={
-        **TDX_CASE.remedies,
-        **azure_remedies(NAME),
-        TDREPORT_ID: "read NV index 0x01400001 again, whole (2600 bytes)",
-        TD_QUOTE_ID: "ask the host's metadata service for the TD quote of this TDREPORT (/acc/tdquote)",
-    },
 )

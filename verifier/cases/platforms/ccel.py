@@ -11,9 +11,10 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.words.ccel import REMEDIES, WORDS
-from verifier.formats.errors import EvidenceRejected, MalformedEvidence, mismatch
+from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.reading import file_of, switch
+from verifier.cases.words.ccel import WORDS
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence, mismatch, named
 from verifier.tee.ccel import layout
 from verifier.tee.ccel.decode import (
     LOG,
@@ -54,15 +55,12 @@ def require_rtmrs(
     must_explain: frozenset[int] = layout.CC_REGISTERS,
 ) -> None:
     """Refuse a log that does not replay to these CC registers, all of which start at zero."""
-    require_replay(log, HASHES_BY_NAME[bank], want, must_explain=must_explain, check_id=check_id, initial=zero_register)
-
-
-def _file(files: CaseFiles, name: str) -> bytes | None:
-    return files.evidence.get(name, files.collateral.get(name))
+    with named(check_id):
+        require_replay(log, HASHES_BY_NAME[bank], want, must_explain=must_explain, initial=zero_register)
 
 
 def _log(files: CaseFiles) -> EventLog:
-    data = _file(files, _LOG_FILE)
+    data = file_of(files, _LOG_FILE)
     if data is None:
         raise IncompleteCase(LOG, f"{_LOG_FILE}: got nothing, want a CCEL log")
     return decode_cc_log(data)
@@ -78,12 +76,12 @@ def _registers(files: CaseFiles, quoted: Mapping[int, bytes] | None) -> Banks:
 
 
 def _quoted(files: CaseFiles) -> Mapping[int, bytes] | None:
-    data = _file(files, _QUOTE_FILE)
+    data = file_of(files, _QUOTE_FILE)
     return None if data is None else rtmrs_of_quote(data)
 
 
 def _ima(files: CaseFiles) -> tuple[ImaEntry, ...]:
-    data = _file(files, _IMA_FILE)
+    data = file_of(files, _IMA_FILE)
     return () if data is None else decode_ima(data)
 
 
@@ -95,7 +93,7 @@ def _register_claims(files: CaseFiles) -> dict[str, Any]:
 def _claims(files: CaseFiles) -> dict[str, Any]:
     log = _log(files)
     claims = {**_register_claims(files), "log": log_claims(log, secure_boot_register=layout.SECURE_BOOT_REGISTER)}
-    table = _file(files, _TABLE_FILE)
+    table = file_of(files, _TABLE_FILE)
     if table is not None:
         read = decode_acpi_table(table)
         claims["acpi_table"] = {"log_size": read.log_size, "cc_type": read.cc_type}
@@ -126,7 +124,8 @@ def _after_boot(log: EventLog) -> bytes:
 
 def _require_data(log: EventLog) -> None:
     """Compare data with digests where data are what was hashed: the types of every TCG log, and an application's events."""
-    require_data(log, check_id=DATA)
+    with named(DATA):
+        require_data(log)
     hashes = [HASHES[a] for a, _ in log.algorithms if a in log.banks]
     for event in extended(log):
         if event.type != layout.EV_EVENT_TAG or not event.data.startswith(layout.AAEL_TAG):
@@ -164,11 +163,9 @@ def _require_ima(entries: tuple[ImaEntry, ...], log: EventLog, quoted: Mapping[i
 
 
 def _judge(files: CaseFiles) -> CaseVerdict:
-    check_data = files.policy.get("check_event_data", False)
-    if not isinstance(check_data, bool):
-        raise CaseError(f"policy.check_event_data: got {check_data!r}, want true or false")
+    check_data = switch(files.policy, "check_event_data")
     log, quoted, entries = _log(files), _quoted(files), _ima(files)
-    table = _file(files, _TABLE_FILE)
+    table = file_of(files, _TABLE_FILE)
     if table is not None:
         _require_table(table, log)
     for bank, want in _registers(files, quoted).items():
@@ -187,5 +184,4 @@ CASE: Final = CaseForm(
     judge=_judge,
     fallback_claims=_fallback_claims,
     words=WORDS,
-    remedies=REMEDIES,
 )

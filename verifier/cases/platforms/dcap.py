@@ -1,7 +1,7 @@
 """Published cases of ``sgx`` and ``tdx``, judged offline (``evidence/README.md``). Nothing judged here can mint.
 
 For the quote inside a composite's own cases: ``judge_quote`` and ``quote_claims`` do it all; ``quote_bytes``, ``given_of``,
-``expected_of``, ``subject_of`` and ``findings_of`` are its steps. ``intel_sgx_root_ca.pem`` is not read: the root is pinned.
+``expected_of`` and ``subject_of`` are its steps. ``intel_sgx_root_ca.pem`` is not read: the root is pinned.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.reading import findings_of, require_known, switch
 from verifier.core.rules import Finding
 from verifier.formats.errors import BridgeError, MalformedEvidence
 from verifier.formats.x509 import pem_blocks
@@ -25,7 +26,8 @@ from verifier.tee.dcap.endorse import DcapCollateral
 from verifier.tee.dcap.evaluate import STATUSES
 from verifier.tee.dcap.pck import read_chain
 from verifier.tee.dcap.verify import evaluation_of
-from verifier.tee.scheme import Scheme, Subject, UnsafeUnbound, Verified, run_checks
+from verifier.tee.scheme import Scheme, Subject, Verified
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 POLICY_KEYS: Final = frozenset({"allow_debug", "accept_tcb_status"})
 DEFAULT_STATUSES: Final = ("UpToDate", "SWHardeningNeeded")
@@ -107,12 +109,8 @@ def _pem_of(data: bytes) -> bytes:
 
 def expected_of(scheme: str, policy: Mapping[str, Any]) -> dict[str, Any]:
     """Read a case's policy: rule id -> expected value, with the README's defaults. ``CaseError`` for another key or value."""
-    unknown = sorted(policy.keys() - POLICY_KEYS)
-    if unknown:
-        raise CaseError(f"policy: got unknown key {unknown[0]!r}, want {sorted(POLICY_KEYS)}")
-    allow_debug = policy.get("allow_debug", False)
-    if not isinstance(allow_debug, bool):
-        raise CaseError(f"policy.allow_debug: got {allow_debug!r}, want true or false")
+    require_known(policy, POLICY_KEYS)
+    allow_debug = switch(policy, "allow_debug")
     statuses = policy.get("accept_tcb_status", list(DEFAULT_STATUSES))
     if not isinstance(statuses, list) or not all(status in STATUSES for status in statuses):
         raise CaseError(f"policy.accept_tcb_status: got {statuses!r}, want a list of {', '.join(STATUSES)}")
@@ -132,7 +130,7 @@ def subject_of(
     collateral = endorse.collate(scheme.name, evidence.quote, named)
     # Only a case that says so goes without CRLs; one that is there is used all the same.
     collateral = replace(collateral, crls_required=files.crl_required is not False)
-    return Subject(evidence, collateral, scheme.anchors, files.now, ChainCache())
+    return Subject(evidence, collateral, scheme.verification.anchors, files.now, ChainCache())
 
 
 def _drop_without_leaf(named: dict[str, bytes]) -> None:
@@ -150,36 +148,9 @@ def _extension_ids(chain: bytes) -> frozenset[str]:
     return frozenset(oid for certificate in certificates for oid in certificate.extensions)
 
 
-def findings_of(
-    scheme: Scheme[Any, DcapCollateral], verified: Verified[Any, DcapCollateral], expected: Mapping[str, Any]
-) -> tuple[Finding, ...]:
-    """Judge the rules that a case's policy sets, in the scheme's order."""
-    findings = []
-    for rule in scheme.rules:
-        if rule.id not in expected:
-            continue
-        judgement = rule.judge(verified, expected[rule.id])
-        findings.append(
-            Finding(
-                rule=rule.id,
-                scope=rule.scope,
-                field=rule.field,
-                ok=judgement.ok,
-                expected=expected[rule.id],
-                seen=judgement.seen,
-                identity="case",
-                detail=judgement.detail,
-                remedy=rule.remedy,
-                trust_claim=rule.trust_claim,
-                value=rule.holds_as if judgement.ok else rule.fails_as,
-            )
-        )
-    return tuple(findings)
-
-
 def quote_claims(scheme: Scheme[Any, DcapCollateral], quote: bytes, files: CaseFiles) -> dict[str, Any]:
     """Say what a quote says; what its TCB evaluates to only where everything verifies. ``MalformedEvidence`` alone."""
-    evidence = scheme.decode({"quote": quote_bytes(quote)})
+    evidence = scheme.form.decode({"quote": quote_bytes(quote)})
     claims = evidence_claims(evidence.quote)
     try:
         subject = subject_of(scheme, evidence, files)
@@ -196,7 +167,7 @@ def judge_quote(
 ) -> tuple[Verified[Any, DcapCollateral], tuple[Finding, ...]]:
     """Verify a quote with the case's collateral at its time, and judge it by ``policy``; raises one of the three kinds of no."""
     expected = expected_of(scheme.name, policy)
-    evidence = scheme.decode({"quote": quote_bytes(quote)})
+    evidence = scheme.form.decode({"quote": quote_bytes(quote)})
     verified = run_checks(scheme, subject_of(scheme, evidence, files), UnsafeUnbound())
     return verified, findings_of(scheme, verified, expected)
 
@@ -209,7 +180,7 @@ def _quote(scheme: str, files: CaseFiles) -> bytes:
     return data
 
 
-def form_of(scheme: Scheme[Any, DcapCollateral], words: Mapping[str, str], remedies: Mapping[str, str]) -> CaseForm:
+def form_of(scheme: Scheme[Any, DcapCollateral], words: Mapping[str, str]) -> CaseForm:
     """Make the case form of ``sgx`` or ``tdx``."""
 
     def judge(files: CaseFiles) -> CaseVerdict:
@@ -223,5 +194,4 @@ def form_of(scheme: Scheme[Any, DcapCollateral], words: Mapping[str, str], remed
         judge=judge,
         fallback_claims=lambda files: front_claims(quote_bytes(_quote(scheme.name, files))),
         words=words,
-        remedies=remedies,
     )

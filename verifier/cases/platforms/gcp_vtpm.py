@@ -22,17 +22,17 @@ from verifier.cases.platforms.vtpm import (
     quotes_of,
     verified_ak_path,
 )
-from verifier.cases.words.gcp_vtpm import BITS, REMEDIES, WORDS
-from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.cases.reading import file_of
+from verifier.cases.words.gcp_vtpm import BITS, WORDS
+from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence, named
 from verifier.tee.gcp_vtpm.decode import NAME
 from verifier.tee.gcp_vtpm.verify import AK_CERT, ANCHORS, SCHEMES, instance_of, require_usage
 from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.layout import HASHES
 from verifier.tee.tpm2.keys import checked_key, describe, load_pem_key, spki
 from verifier.tee.tpm2.layout import Quote
+from verifier.tee.tpm2.quote import quote_claims
 from verifier.tee.vtpm.akcert import AkChain
-from verifier.tee.vtpm.quote import quote_claims
-from verifier.tee.vtpm.verify import QuoteIds
 
 AK_PUB: Final = "gcp-vtpm.ak-cert.ak-pub"
 
@@ -65,7 +65,7 @@ def _ak_claims(files: CaseFiles) -> dict[str, Any]:
 
 def _quote_claims(files: CaseFiles) -> dict[str, Any]:
     quotes = [signed.quote for signed in quotes_of(files, NAME)]
-    listed = [{"bank": _bank_of(q), "qualified_signer": q.qualified_signer.hex(), **quote_claims(q)} for q in quotes]
+    listed = [{"bank": _bank_of(q), **quote_claims(q)} for q in quotes]
     return {"quotes": listed} if listed else {}
 
 
@@ -92,16 +92,17 @@ def _fallback(files: CaseFiles) -> dict[str, Any]:
 
 def _judge(files: CaseFiles) -> CaseVerdict:
     if not quotes_of(files, NAME) and "nonce" not in files.policy:
-        raise IncompleteCase(QuoteIds(NAME)["decode.quote"], "evidence: got no quote (*.msg), want at least one")
+        raise IncompleteCase("gcp-vtpm.decode.quote", "evidence: got no quote (*.msg), want at least one")
     leaf = ak_certificate(files, NAME)
-    stated = files.evidence.get("ak_pub.pem", files.collateral.get("ak_pub.pem"))
+    stated = file_of(files, "ak_pub.pem")
     if leaf is None:
         if stated is not None:
             # Nobody vouches for the key, so this cannot end well; but what is wrong even so is said first.
             judge_quotes(files, load_pem_key(stated, AK_PUB), NAME, schemes=SCHEMES)
         raise CannotDecide(AK_CERT, "ak_cert: got nothing, want the certificate of this vTPM's AK")
     path = verified_ak_path(files, ak_chain(files, NAME, leaf), NAME, ANCHORS)
-    require_usage(AkChain((leaf,)))
+    with named("gcp-vtpm.ak-cert.usage"):
+        require_usage(AkChain((leaf,)))
     key = checked_key(path.leaf_key(), AK_CERT)
     if stated is not None and spki(load_pem_key(stated, AK_PUB)) != spki(key):
         raise EvidenceRejected(AK_PUB, "ak_pub.pem: got another key, want the AK certificate's")
@@ -117,5 +118,4 @@ CASE: Final = CaseForm(
     fallback_claims=_fallback,
     words=WORDS,
     bits=BITS,
-    remedies=REMEDIES,
 )

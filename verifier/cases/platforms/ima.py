@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.words.ima import REMEDIES, WORDS
+from verifier.cases.words.ima import WORDS
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.tee.ima.decode import LIST_ID, MeasurementList, decode_list
 from verifier.tee.ima.layout import PCR_IMA
@@ -124,5 +124,4 @@ CASE = CaseForm(
     judge=_judge,
     fallback_claims=_register_claims,
     words=WORDS,
-    remedies=REMEDIES,
 )

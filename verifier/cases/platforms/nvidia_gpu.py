@@ -10,11 +10,12 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.words.nvidia_gpu import REMEDIES, WORDS
+from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.reading import by_stem, hex_value, require_known
+from verifier.cases.words.nvidia_gpu import WORDS
 from verifier.formats.errors import MalformedEvidence
 from verifier.formats.x509 import Certificate, parse_certificate, pem_blocks
 from verifier.formats.x509chain import ChainCache
@@ -23,18 +24,13 @@ from verifier.tee.nvidia_gpu.decode import GpuEvidence, decode, evidence_claims
 from verifier.tee.nvidia_gpu.layout import DECODE_CHAIN, DECODE_REPORT
 from verifier.tee.nvidia_gpu.scheme import SCHEME
 from verifier.tee.nvidia_gpu.verify import GpuCollateral
-from verifier.tee.scheme import Subject, UnsafeUnbound, run_checks
+from verifier.tee.scheme import Subject
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}\s*)+")
 # Under which names NVIDIA's tools keep them in JSON.
 _REPORT_KEYS: Final = ("evidence", "spdm_report", "attestation_report", "report")
 _CHAIN_KEYS: Final = ("certificate", "cert_chain", "certificate_chain", "attestation_cert_chain")
-
-
-def _file(files: CaseFiles, stem: str) -> bytes | None:
-    """Find a file by its stem, whatever its suffix says of the encoding."""
-    named = {name.partition(".")[0]: data for name, data in {**files.collateral, **files.evidence}.items()}
-    return named.get(stem)
 
 
 def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -76,7 +72,7 @@ def _plain(data: bytes, keys: tuple[str, ...], check_id: str) -> bytes:
 
 
 def _report(files: CaseFiles) -> bytes:
-    data = _file(files, "spdm_report")
+    data = by_stem(files, "spdm_report")
     if data is None:
         raise IncompleteCase(DECODE_REPORT, "evidence: got no spdm_report.bin, want it")
     start = bytes((layout.SPDM_1_1, layout.GET_MEASUREMENTS))
@@ -85,9 +81,9 @@ def _report(files: CaseFiles) -> bytes:
 
 def _chain(files: CaseFiles) -> bytes:
     """Return the chain in its one strict form, leaf first whatever the order in which it came."""
-    data = _file(files, "cert_chain")
+    data = by_stem(files, "cert_chain")
     if data is None:
-        data = _file(files, "spdm_report")  # NVIDIA's evidence in JSON holds both
+        data = by_stem(files, "spdm_report")  # NVIDIA's evidence in JSON holds both
         if data is None or data.lstrip()[:1] not in (b"{", b"["):
             raise IncompleteCase(DECODE_CHAIN, "evidence: got no cert_chain.pem, want it")
     if b"-----BEGIN" not in data:
@@ -106,7 +102,7 @@ def _leaf_first(blocks: Sequence[bytes]) -> Sequence[bytes]:
     """
     read = [parse_certificate(der, DECODE_CHAIN, f"cert_chain[{i}]") for i, der in enumerate(blocks)]
     if read and not any(certificate.self_issued for certificate in read):
-        read.append(SCHEME.anchors[0].certificate)
+        read.append(SCHEME.verification.anchors[0].certificate)
     by_issuer = {certificate.issuer: certificate for certificate in read if not certificate.self_issued}
     top = next((certificate for certificate in read if certificate.self_issued), None)
     ordered: list[Certificate] = []
@@ -120,22 +116,10 @@ def _evidence(files: CaseFiles) -> GpuEvidence:
     return decode({"spdm_report": _report(files), "cert_chain": _chain(files)})
 
 
-def _nonce(policy: Mapping[str, Any]) -> bytes | None:
-    value = policy.get("nonce")
-    if value is None:
-        return None
-    try:
-        return bytes.fromhex(value)
-    except (TypeError, ValueError):
-        raise CaseError(f"policy.nonce: got {value!r}, want hex") from None
-
-
 def _judge(files: CaseFiles) -> CaseVerdict:
-    unknown = sorted(files.policy.keys() - CASE.policy_keys)
-    if unknown:
-        raise CaseError(f"policy: got unknown key {unknown[0]!r}, want {sorted(CASE.policy_keys)}")
-    expected = UnsafeUnbound(_nonce(files.policy))
-    subject = Subject(_evidence(files), GpuCollateral(), SCHEME.anchors, files.now, ChainCache())
+    require_known(files.policy, CASE.policy_keys)
+    expected = UnsafeUnbound(hex_value(files.policy, "nonce"))
+    subject = Subject(_evidence(files), GpuCollateral(), SCHEME.verification.anchors, files.now, ChainCache())
     verified = run_checks(SCHEME, subject, expected)
     return CaseVerdict(root=verified.root, verified=verified)
 
@@ -146,5 +130,4 @@ CASE: Final = CaseForm(
     claims=lambda files: evidence_claims(_evidence(files)),
     judge=_judge,
     words=WORDS,
-    remedies=REMEDIES,
 )

@@ -12,17 +12,17 @@ from dataclasses import replace
 from typing import Any, Final
 
 from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.words.sev_snp import BITS, CASE_REMEDIES, WORDS
-from verifier.core.rules import Finding
+from verifier.cases.reading import findings_of, hex_value, require_known, switch
+from verifier.cases.words.sev_snp import BITS, WORDS
 from verifier.formats.errors import CannotDecide, MalformedEvidence
 from verifier.formats.x509 import pem_blocks
 from verifier.formats.x509chain import ChainCache
-from verifier.tee.scheme import Subject, UnsafeUnbound, Verified, run_checks
+from verifier.tee.scheme import Subject
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.decode import Report, Vek, decode, evidence_claims, tcb_parts
-from verifier.tee.sev_snp.rules import RULES
 from verifier.tee.sev_snp.scheme import SCHEME
-from verifier.tee.sev_snp.verify import IDS, SnpCollateral, collate, needs
+from verifier.tee.sev_snp.verify import CRL, collate, needs
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 # The README's names, with whatever suffix the source had: DER and PEM are told apart by what is in the file.
 _FILES: Final = re.compile(r"(vcek|vlek|ask|asvk|ark|crl)\.(?:der|pem|crt|cer|crl|bin)", re.ASCII)
@@ -33,7 +33,6 @@ _RULES: Final[Mapping[str, str]] = {
     "measurement": "sev-snp.measurement",
     "min_committed_version": "sev-snp.firmware-version",
 }
-_BY_ID: Final = {rule.id: rule for rule in RULES}
 _VERSION = re.compile(r"\d{1,3}\.\d{1,3}(?:\.\d{1,3})?", re.ASCII)
 
 
@@ -63,28 +62,13 @@ def _alone(kind: str, data: bytes) -> bytes:
     return blocks[-1] if kind == "ark" else blocks[0]
 
 
-def _hex(files: CaseFiles, key: str, size: int) -> str | None:
-    value = files.policy.get(key)
-    if value is None:
-        return None
-    text = value.lower() if isinstance(value, str) else ""
-    if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", text, re.ASCII):
-        raise CaseError(f"policy.{key}: got {value!r}, want {2 * size} hex digits")
-    return text
-
-
 def _expected(files: CaseFiles) -> dict[str, Any]:
     """Read the case's policy: rule id -> expected value."""
-    unknown = sorted(files.policy.keys() - CASE.policy_keys)
-    if unknown:
-        raise CaseError(f"policy: got unknown key {unknown[0]!r}, want {sorted(CASE.policy_keys)}")
-    allow_debug = files.policy.get("allow_debug", False)
-    if not isinstance(allow_debug, bool):
-        raise CaseError(f"policy.allow_debug: got {allow_debug!r}, want true or false")
-    wanted: dict[str, Any] = {_RULES["allow_debug"]: allow_debug}
-    measurement = _hex(files, "measurement", 48)
+    require_known(files.policy, CASE.policy_keys)
+    wanted: dict[str, Any] = {_RULES["allow_debug"]: switch(files.policy, "allow_debug")}
+    measurement = hex_value(files.policy, "measurement", 48)
     if measurement is not None:
-        wanted[_RULES["measurement"]] = measurement
+        wanted[_RULES["measurement"]] = measurement.hex()
     version = files.policy.get("min_committed_version")
     if version is not None:
         if not isinstance(version, str) or not _VERSION.fullmatch(version):
@@ -117,44 +101,20 @@ def _claims(files: CaseFiles) -> dict[str, Any]:
     return claims
 
 
-def _findings(verified: Verified[Report, SnpCollateral], wanted: Mapping[str, Any]) -> tuple[Finding, ...]:
-    findings = []
-    for rule_id, expected in wanted.items():
-        rule = _BY_ID[rule_id]
-        judgement = rule.judge(verified, expected)
-        findings.append(
-            Finding(
-                rule=rule.id,
-                scope=rule.scope,
-                field=rule.field,
-                ok=judgement.ok,
-                expected=expected,
-                seen=judgement.seen,
-                identity="case",
-                detail=judgement.detail,
-                remedy=rule.remedy,
-                trust_claim=rule.trust_claim,
-                value=rule.holds_as if judgement.ok else rule.fails_as,
-            )
-        )
-    return tuple(findings)
-
-
 def _judge(files: CaseFiles) -> CaseVerdict:
     wanted = _expected(files)
-    report_data = _hex(files, "report_data", 64)
+    report_data = hex_value(files.policy, "report_data", 64)
     report = _report(files)
     given = _given(files)
     for need in needs(report, given):
         if need.name in ("vcek", "vlek", "ask"):
             raise CannotDecide(f"sev-snp.endorsement.{need.name}", f"{need.name}: got nothing, want it in the case")
     if files.crl_required and "crl" not in given:
-        raise CannotDecide(IDS.crl, "crl.pem: got nothing, want it: the case says crl_required")
+        raise CannotDecide(CRL, "crl.pem: got nothing, want it: the case says crl_required")
     collateral = replace(collate(report, given), crl_required="crl" in given)
-    subject = Subject(report, collateral, SCHEME.anchors, files.now, ChainCache())
-    user_data = None if report_data is None else bytes.fromhex(report_data)
-    verified = run_checks(SCHEME, subject, UnsafeUnbound(user_data))
-    return CaseVerdict(findings=_findings(verified, wanted), root=verified.root, verified=verified)
+    subject = Subject(report, collateral, SCHEME.verification.anchors, files.now, ChainCache())
+    verified = run_checks(SCHEME, subject, UnsafeUnbound(report_data))
+    return CaseVerdict(findings=findings_of(SCHEME, verified, wanted), root=verified.root, verified=verified)
 
 
 CASE: Final = CaseForm(
@@ -164,5 +124,4 @@ CASE: Final = CaseForm(
     judge=_judge,
     words=WORDS,
     bits=BITS,
-    remedies=CASE_REMEDIES,
 )

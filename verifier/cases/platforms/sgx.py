@@ -6,7 +6,7 @@ from typing import Final
 
 from verifier.cases.form import CaseForm
 from verifier.cases.platforms.dcap import form_of
-from verifier.cases.words.sgx import REMEDIES, WORDS
+from verifier.cases.words.sgx import WORDS
 from verifier.tee.sgx.scheme import SCHEME
 
-CASE: Final[CaseForm] = form_of(SCHEME, WORDS, REMEDIES)
+CASE: Final[CaseForm] = form_of(SCHEME, WORDS)

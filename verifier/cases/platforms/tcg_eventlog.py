@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.words.tcg_eventlog import REMEDIES, WORDS
+from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.reading import switch
+from verifier.cases.words.tcg_eventlog import WORDS
+from verifier.formats.errors import named
 from verifier.tee.tcg.banks import Banks, as_written_strictly, decode_banks
 from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import require_data
@@ -53,14 +55,14 @@ def _claims(files: CaseFiles) -> dict[str, Any]:
 
 
 def _judge(files: CaseFiles) -> CaseVerdict:
-    check_data = files.policy.get("check_event_data", False)
-    if not isinstance(check_data, bool):
-        raise CaseError(f"policy.check_event_data: got {check_data!r}, want true or false")
+    check_data = switch(files.policy, "check_event_data")
     log = _log(files)
     for bank, want in _registers(files).items():
-        require_replay(log, HASHES_BY_NAME[bank], want, must_explain=_ALL_REGISTERS, check_id=REPLAY)
+        with named(REPLAY):
+            require_replay(log, HASHES_BY_NAME[bank], want, must_explain=_ALL_REGISTERS)
     if check_data:
-        require_data(log, check_id=DATA)
+        with named(DATA):
+            require_data(log)
     return CaseVerdict()
 
 
@@ -71,5 +73,4 @@ CASE = CaseForm(
     judge=_judge,
     fallback_claims=_register_claims,
     words=WORDS,
-    remedies=REMEDIES,
 )

@@ -7,7 +7,6 @@ The AK counts as it is given (``anchor: case-given``): ``ak_pub.pem`` by itself,
 
 from __future__ import annotations
 
-import binascii
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from typing import Any
 
 from cryptography import x509
 
-from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.words.tpm2 import REMEDIES, WORDS
+from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.reading import file_of, hex_value, switch
+from verifier.cases.words.tpm2 import WORDS
 from verifier.core.binding import require_bound
-from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import CannotDecide, EvidenceRejected, Failed, MalformedEvidence, named
 from verifier.formats.x509 import (
     OID_EXTENDED_KEY_USAGE,
     OID_SUBJECT_ALT_NAME,
@@ -35,13 +35,12 @@ from verifier.tee.tcg.boot import require_boot_replay
 from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import require_data
 from verifier.tee.tcg.decode import decode_log
-from verifier.tee.tcg.layout import HASHES, SHA1, STRONG_HASHES, EventLog
+from verifier.tee.tcg.layout import HASHES, EventLog
+from verifier.tee.tpm2 import quote as steps
 from verifier.tee.tpm2.decode import quoted_entries
-from verifier.tee.tpm2.keys import Key, checked_key, describe, is_signed_by, load_pem_key, spki
+from verifier.tee.tpm2.keys import Key, checked_key, describe, load_pem_key, spki
 from verifier.tee.tpm2.layout import Quote, Signature, decode_any_signature, decode_quote
-from verifier.tee.tpm2.measured import IMA_REPLAY, IMA_TEMPLATE
-from verifier.tee.tpm2.scheme import quote_claims
-from verifier.tee.tpm2.verify import EVENT_DATA, REPLAY, SELECTION, SIGNATURE, SIGNATURE_SCHEME, require_pcr_digest
+from verifier.tee.tpm2.quote import ALL_SCHEMES, quote_claims
 
 AK_DECODE = "tpm2.decode.ak_pub"
 CERT_DECODE = "tpm2.decode.ak_cert"
@@ -156,7 +155,7 @@ def _ak_chain(files: CaseFiles, leaf: Certificate) -> Path:
 
 
 def _stated_key(files: CaseFiles) -> Key | None:
-    pem = files.evidence.get("ak_pub.pem", files.collateral.get("ak_pub.pem"))
+    pem = file_of(files, "ak_pub.pem")
     return None if pem is None else load_pem_key(pem, AK_DECODE)
 
 
@@ -210,35 +209,51 @@ def _log(files: CaseFiles) -> EventLog | None:
 
 
 def require_quote(
-    signed: SignedQuote, key: Key, banks: Banks | None, *, allow_sha1: bool, check_id: str = SIGNATURE
+    signed: SignedQuote,
+    key: Key,
+    banks: Banks | None,
+    *,
+    allow_sha1: bool,
+    platform: str = "tpm2",
+    schemes: frozenset[int] = ALL_SCHEMES,
 ) -> None:
     """Refuse a quote whose selection, signature or PCR values are wrong; values that are not there are not compared."""
-    algorithms = [s.algorithm for s in signed.quote.selections]
-    if not any(s.pcrs for s in signed.quote.selections) or len(set(algorithms)) != len(algorithms):
-        raise EvidenceRejected(SELECTION, "pcrSelect: got no PCR, or a bank twice")
-    if signed.signature.hash not in STRONG_HASHES and not (allow_sha1 and signed.signature.hash == SHA1.id):
-        got = HASHES[signed.signature.hash].name
-        raise EvidenceRejected(SIGNATURE_SCHEME, f"signature hash: got {got}, want sha256 or stronger")
-    if not is_signed_by(key, signed.signature, signed.raw):
-        raise EvidenceRejected(check_id, "quote: signature does not verify with the AK")
+    with named(f"{platform}.quote.selection"):
+        steps.require_some_selection(signed.quote)
+    with named(f"{platform}.quote.scheme"):
+        steps.require_scheme(signed.signature, schemes=schemes, allow_sha1=allow_sha1)
+    with named(f"{platform}.quote.signature"):
+        steps.require_signature(key, signed.signature, signed.raw)
     if banks is not None:
-        require_pcr_digest(signed.quote, signed.signature, banks)
+        with named(f"{platform}.pcrs.digest"):
+            steps.require_digest(signed.quote, signed.signature, banks)
 
 
-def require_log(log: EventLog, quotes: tuple[SignedQuote, ...], banks: Banks) -> None:
-    """Refuse a log that does not give the quoted PCRs that it has events for, in every quoted bank that it carries."""
+def require_log(
+    log: EventLog,
+    quotes: tuple[SignedQuote, ...],
+    banks: Banks,
+    *,
+    platform: str = "tpm2",
+    replayed: Any = require_boot_replay,
+) -> None:
+    """Refuse a log that does not give the quoted PCRs that it has events for, in every quoted bank that it carries.
+
+    Comparing nothing is a failure. ``replayed``: which registers may go on behind the log.
+    """
     compared = 0
-    for signed in quotes:
-        for selection in signed.quote.selections:
-            if selection.algorithm not in log.banks:
-                continue
-            bank = banks.get(HASHES[selection.algorithm].name, {})
-            want = {pcr: bank[pcr] for pcr in selection.pcrs if pcr in bank}
-            algorithm = HASHES[selection.algorithm]
-            require_boot_replay(log, algorithm, want, must_explain=frozenset(), check_id=REPLAY)
-            compared += 1
-    if not compared:
-        raise EvidenceRejected(REPLAY, "event log: carries none of the quoted banks")
+    with named(f"{platform}.eventlog.replay"):
+        for signed in quotes:
+            for selection in signed.quote.selections:
+                if selection.algorithm not in log.banks:
+                    continue
+                algorithm = HASHES[selection.algorithm]
+                bank = banks.get(algorithm.name, {})
+                want = {pcr: bank[pcr] for pcr in selection.pcrs if pcr in bank}
+                replayed(log, algorithm, want, must_explain=frozenset())
+                compared += 1
+        if not compared:
+            raise Failed("event log: got none of the quoted banks, want at least one")
 
 
 def require_files(files: CaseFiles, banks: Banks) -> None:
@@ -248,35 +263,20 @@ def require_files(files: CaseFiles, banks: Banks) -> None:
         return
     ima = decode_list(data, check_id=IMA_DECODE)
     if (wrong := first_inconsistent(ima.entries)) is not None:
-        raise EvidenceRejected(IMA_TEMPLATE, f"IMA list, entry {wrong}: template hash is not that of its data")
+        raise EvidenceRejected("tpm2.ima.template", f"IMA list, entry {wrong}: template hash is not that of its data")
     given = {bank: {bank: values} for bank, values in banks.items() if PCR_IMA in values}
     if not given:
-        raise EvidenceRejected(IMA_REPLAY, f"IMA list: got no PCR {PCR_IMA} in the quote, want it beside a list")
+        raise EvidenceRejected("tpm2.ima.replay", f"IMA list: got no PCR {PCR_IMA} in the quote, want it beside a list")
     for bank, values in given.items():
         if not quoted_entries(ima, values):
-            raise EvidenceRejected(IMA_REPLAY, f"{bank} PCR {PCR_IMA}: got it after none of {len(ima.entries)} entries")
-
-
-def _switch(files: CaseFiles, name: str) -> bool:
-    value = files.policy.get(name, False)
-    if not isinstance(value, bool):
-        raise CaseError(f"policy.{name}: got {value!r}, want true or false")
-    return value
-
-
-def policy_nonce(files: CaseFiles) -> bytes | None:
-    """Return the nonce that the case asks for; ``None`` where it asks for none."""
-    if "nonce" not in files.policy:
-        return None
-    try:
-        return binascii.unhexlify(files.policy["nonce"])
-    except (ValueError, TypeError):
-        raise CaseError(f"policy.nonce: got {files.policy['nonce']!r}, want hex") from None
+            raise EvidenceRejected(
+                "tpm2.ima.replay", f"{bank} PCR {PCR_IMA}: got it after none of {len(ima.entries)} entries"
+            )
 
 
 def _judge(files: CaseFiles) -> CaseVerdict:
     quotes = signed_quotes(files.evidence)
-    nonce, allow_sha1 = policy_nonce(files), _switch(files, "allow_sha1_signature")
+    nonce, allow_sha1 = hex_value(files.policy, "nonce"), switch(files.policy, "allow_sha1_signature")
     raw_banks = files.evidence.get("pcrs.json")
     banks = None if raw_banks is None else decode_banks(as_written_strictly(raw_banks), PCRS_DECODE, "pcrs")
     log = _log(files)
@@ -289,8 +289,9 @@ def _judge(files: CaseFiles) -> CaseVerdict:
         require_files(files, banks)
     if log is not None and banks is not None:
         require_log(log, quotes, banks)
-        if _switch(files, "check_event_data"):
-            require_data(log, check_id=EVENT_DATA)
+        if switch(files.policy, "check_event_data"):
+            with named("tpm2.eventlog.data"):
+                require_data(log)
     return CaseVerdict(root="case-given", anchor="case-given")
 
 
@@ -314,5 +315,4 @@ CASE = CaseForm(
     judge=_judge,
     fallback_claims=_fallback,
     words=WORDS,
-    remedies=REMEDIES,
 )

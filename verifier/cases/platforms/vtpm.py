@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from verifier.cases.form import CaseError, CaseFiles
-from verifier.cases.platforms.tpm2 import SignedQuote, policy_nonce, signed_quotes
+from verifier.cases.form import CaseFiles
+from verifier.cases.platforms.tpm2 import SignedQuote, require_log, require_quote, signed_quotes
+from verifier.cases.reading import hex_value, switch
 from verifier.core.binding import BINDING_CHECK, require_bound
-from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence, named
 from verifier.formats.x509 import Certificate
-from verifier.formats.x509chain import Anchor, ChainCache, Path, verify_chain
-from verifier.tee.tcg.banks import Banks, as_written_strictly, decode_banks
+from verifier.formats.x509chain import Anchor, ChainCache, ChainIds, Path, verify_chain
+from verifier.tee.tcg.banks import as_written_strictly, decode_banks
 from verifier.tee.tcg.data import require_data
 from verifier.tee.tcg.decode import decode_log
-from verifier.tee.tcg.layout import HASHES, EventLog
+from verifier.tee.tcg.layout import EventLog
 from verifier.tee.tcg.replay import require_replay
 from verifier.tee.tpm2.keys import Key
-from verifier.tee.vtpm.akcert import PROFILE, AkChain, chain_ids, ordered, read_certificates, subject_text
-from verifier.tee.vtpm.verify import QuoteIds, require_digest, require_scheme, require_signature
+from verifier.tee.tpm2.quote import require_digest
+from verifier.tee.vtpm.akcert import PROFILE, AkChain, ordered, read_certificates, subject_text
 
 POLICY_KEYS: Final = frozenset(("nonce", "allow_sha1_signature", "check_event_data"))
 _CERTIFICATES: Final = (".pem", ".der", ".crt", ".cer")
@@ -56,10 +57,22 @@ def ak_chain(files: CaseFiles, scheme: str, leaf: Certificate) -> AkChain:
     return ordered(leaf, tuple(between))
 
 
+def _chain_ids(scheme: str) -> ChainIds:
+    prefix = f"{scheme}.ak-cert"
+    return ChainIds(
+        root=f"{prefix}.root",
+        signature=f"{prefix}.signature",
+        validity=f"{prefix}.validity",
+        constraints=f"{prefix}.constraints",
+        revoked=f"{prefix}.revoked",
+        crl=f"{prefix}.crl",
+    )
+
+
 def verified_ak_path(files: CaseFiles, chain: AkChain, scheme: str, anchors: tuple[Anchor, ...]) -> Path:
     """Verify the AK's chain at the time of the case, under the pinned anchors alone."""
     return verify_chain(
-        chain.certificates, anchors, now=files.now, ids=chain_ids(scheme), cache=ChainCache(), profile=PROFILE
+        chain.certificates, anchors, now=files.now, ids=_chain_ids(scheme), cache=ChainCache(), profile=PROFILE
     )
 
 
@@ -84,57 +97,27 @@ def certificate_claims(files: CaseFiles, scheme: str) -> dict[str, Any]:
     return {"ak_cert_subject": subject_text(certificate, f"{scheme}.endorsement.ak_cert")}
 
 
-def switch(files: CaseFiles, name: str) -> bool:
-    """Read a policy key of true or false; false where it is not there."""
-    value = files.policy.get(name, False)
-    if not isinstance(value, bool):
-        raise CaseError(f"policy.{name}: got {value!r}, want true or false")
-    return value
-
-
-def _require_selected(signed: SignedQuote, ids: QuoteIds) -> None:
-    algorithms = [s.algorithm for s in signed.quote.selections]
-    if not any(s.pcrs for s in signed.quote.selections) or len(set(algorithms)) != len(algorithms):
-        raise EvidenceRejected(ids["quote.selection"], "pcrSelect: got no PCR, or a bank twice, want each bank once")
-
-
-def _require_log(log: EventLog, quotes: tuple[SignedQuote, ...], banks: Banks, ids: QuoteIds) -> None:
-    """Compare what the log has events for, in every quoted bank that it carries; comparing nothing is a failure."""
-    compared = 0
-    for signed in quotes:
-        for selection in signed.quote.selections:
-            if selection.algorithm not in log.banks:
-                continue
-            algorithm = HASHES[selection.algorithm]
-            bank = banks.get(algorithm.name, {})
-            want = {pcr: bank[pcr] for pcr in selection.pcrs if pcr in bank}
-            require_replay(log, algorithm, want, must_explain=frozenset(), check_id=ids["eventlog.replay"])
-            compared += 1
-    if not compared:
-        raise EvidenceRejected(ids["eventlog.replay"], "event log: got none of the quoted banks, want at least one")
-
-
 def judge_quotes(files: CaseFiles, key: Key, scheme: str, *, schemes: frozenset[int]) -> None:
     """Refuse a case whose quotes, nonce, PCR values or log are not what they should be under this key."""
-    ids, nonce = QuoteIds(scheme), policy_nonce(files)
-    allow_sha1, check_data = switch(files, "allow_sha1_signature"), switch(files, "check_event_data")
+    nonce = hex_value(files.policy, "nonce")
+    allow_sha1, check_data = switch(files.policy, "allow_sha1_signature"), switch(files.policy, "check_event_data")
     quotes = quotes_of(files, scheme)
     if nonce is not None and not quotes:
         raise EvidenceRejected(BINDING_CHECK, f"nonce: got no quote to carry it, want {nonce.hex()}")
-    raw_banks = files.evidence.get("pcrs.json")
-    banks = None if raw_banks is None else decode_banks(as_written_strictly(raw_banks), ids["decode.pcrs"], "pcrs.json")
+    raw_banks, where = files.evidence.get("pcrs.json"), f"{scheme}.decode.pcrs"
+    banks = None if raw_banks is None else decode_banks(as_written_strictly(raw_banks), where, "pcrs.json")
     log = log_of(files, scheme)
     for signed in quotes:
-        _require_selected(signed, ids)
-        require_scheme(signed.signature, ids, schemes=schemes, allow_sha1=allow_sha1)
-        require_signature(key, signed.signature, signed.raw, ids)
+        require_quote(signed, key, None, allow_sha1=allow_sha1, platform=scheme, schemes=schemes)
         if nonce is not None:
             require_bound(signed.quote.extra_data, nonce)
         if banks is not None:
-            require_digest(signed.quote, signed.signature, banks, ids)
+            with named(f"{scheme}.pcrs.digest"):
+                require_digest(signed.quote, signed.signature, banks)
     if log is None:
         return
     if banks is not None and quotes:
-        _require_log(log, quotes, banks, ids)
+        require_log(log, quotes, banks, platform=scheme, replayed=require_replay)
     if check_data:
-        require_data(log, check_id=ids["eventlog.data"])
+        with named(f"{scheme}.eventlog.data"):
+            require_data(log)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from verifier.tee.arm_cca.layout import DECODE_ID
-
 WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "platform": "what the platform's token says, claim by claim",
@@ -33,11 +31,5 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "realm.44240": "hash function by which the platform token names the realm's key",
         "realm.44243": "memory encryption: 0 shared with other realms, 1 the realm's own",
         "realm_alg": "signature algorithm of the realm token (COSE number)",
-    }
-)
-REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        DECODE_ID: "send the token as RSI_ATTESTATION_TOKEN_CONTINUE returned it, all of its bytes and no more",
-        "arm-cca.endorsement.cpak": "give the certificate of this platform's key: endorsement cpak, or endorsement_dir/arm-cca/cpak/",
     }
 )

@@ -36,4 +36,3 @@ WORDS: Final[Mapping[str, str]] = {
 DOCUMENT_REMEDY: Final = (
     "pass on the COSE_Sign1 that the Nitro Secure Module returned, whole and without anything after it"
 )
-REMEDIES: Final[Mapping[str, str]] = {"aws-nitro.decode.attestation": DOCUMENT_REMEDY}

@@ -30,10 +30,3 @@ _PARTS: Final[Mapping[str, str]] = {
     "pcrs": 'send {"sha384": {"0": "…"}} in lower-case hex, or leave the part out',
     "eventlog": "send the event log as the kernel gives it (binary_bios_measurements)",
 }
-REMEDIES: Final[Mapping[str, str]] = {
-    **{f"aws-nitrotpm.decode.{part}": text for part, text in _PARTS.items()},
-    **{
-        f"aws-nitrotpm.quote.{name}": "send what TPM2_Quote returned, not another attestation"
-        for name in ("magic", "type")
-    },
-}

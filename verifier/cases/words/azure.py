@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from verifier.cases.words.vtpm import QUOTE_WORDS, vtpm_remedies
+from verifier.cases.words.vtpm import QUOTE_WORDS
 
 WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -34,16 +34,3 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "ak_cert_subject": "name in the certificate that Azure gave the attestation key",
     }
 )
-
-
-def azure_remedies(scheme: str) -> Mapping[str, str]:
-    """Return remedies for ids that are neither check nor rule."""
-    hcl = "read NV index 0x01400001 again, whole (2600 bytes)"
-    return {
-        f"{scheme}.decode.hcl_report": hcl,
-        f"{scheme}.decode.runtime-claims": hcl,
-        f"{scheme}.runtime-claims.digest": "send the runtime claims and the hardware report of one and the same HCL report",
-        f"{scheme}.endorsement.ak_cert": "read NV index 0x01C101D0 again, or leave the AK certificate out",
-        f"{scheme}.endorsement.ak_chain": "send Azure's intermediate CA certificates in PEM, or leave them out",
-        **vtpm_remedies(scheme),
-    }

@@ -25,18 +25,3 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "acpi_table.cc_type": "kind of confidential computing: 2 is TDX",
     }
 )
-
-REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "ccel.decode.eventlog": "take the whole log area, /sys/firmware/acpi/tables/data/CCEL, and change nothing in it",
-        "ccel.decode.registers": "write the expected registers as {bank: {index: hex}}, indexes 0 to 4, 48 bytes for sha384",
-        "ccel.decode.quote": "put a TD quote (version 4 or 5) beside the log, or none",
-        "ccel.decode.acpi-table": "take /sys/firmware/acpi/tables/CCEL as it is: 56 bytes",
-        "ccel.decode.ima": "take the ASCII measurement list of a kernel that extends RTMR2, SHA-384 template hashes",
-        "ccel.acpi-table": "take table and log from one boot of one trust domain",
-        "ccel.replay": "take log and registers from one boot; what was extended after the log was read has to be in it too",
-        "ccel.data": "read the log again: data were changed, or firmware logged what it did not hash",
-        "ccel.ima.replay": "take IMA list, log and quote from one boot, the list last",
-        "ccel.ima.template": "read the IMA list again: an entry's text is not what was measured",
-    }
-)

@@ -102,19 +102,3 @@ TDX_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "cur_servtd_attr": "their attributes now",
     }
 )
-
-
-def remedies_of(scheme: str) -> Mapping[str, str]:
-    """Return what to change for ids that are neither check nor rule."""
-    renew = "have the verifier's source fetch it (PCS, PCCS, or an imported bundle)"
-    return MappingProxyType(
-        {
-            f"{scheme}.decode.quote": "send the quote as the machine made it: whole, with nothing but zeros after it",
-            f"{scheme}.endorsement.pck_chain": "send the platform's PCK chain with the quote, or let the verifier fetch it: "
-            "a quote with an encrypted PPID has none",
-            f"{scheme}.endorsement.tcb_info": renew,
-            f"{scheme}.endorsement.tcb_info_chain": renew,
-            f"{scheme}.endorsement.qe_identity": renew,
-            f"{scheme}.endorsement.qe_identity_chain": renew,
-        }
-    )

@@ -8,7 +8,7 @@ from typing import Final
 
 from verifier.cases.platforms.sev_snp import CASE as SNP_CASE
 from verifier.cases.platforms.tdx import CASE as TDX_CASE
-from verifier.cases.words.vtpm import QUOTE_WORDS, vtpm_remedies
+from verifier.cases.words.vtpm import QUOTE_WORDS
 
 WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -39,14 +39,3 @@ BITS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
     }
 )
 _CERTIFICATE: Final = "send the AK's certificate (NV index 0x01C10000 for RSA, 0x01C10002 for ECC)"
-REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        **SNP_CASE.remedies,
-        **TDX_CASE.remedies,
-        "gcp-vtpm.endorsement.ak_cert": _CERTIFICATE,
-        "gcp-vtpm.endorsement.ak_chain": "send Google's intermediate CA certificates in PEM (the certificate says where they are)",
-        "gcp-vtpm.ak-cert.ak-pub": "send the public key of the certified AK, or leave it out",
-        "gcp-vtpm.decode.cpu": "send one CPU report as a component, with all its parts",
-        **vtpm_remedies("gcp-vtpm"),
-    }
-)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from verifier.tee.nvidia_gpu.layout import DECODE_CHAIN, DECODE_REPORT, OPAQUE
+from verifier.tee.nvidia_gpu.layout import OPAQUE
 
 _OPAQUE: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -64,11 +64,5 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "feature": "confidential-computing mode: SPT one GPU, MPT several, PPCIE protected PCIe",
         "protected_pcie": "whether protected PCIe is on",
         "nvdec0_enabled": "whether video decoder 0 is on",
-    }
-)
-REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        DECODE_REPORT: "send the SPDM 1.1 GET_MEASUREMENTS request and the whole response after it, signature included",
-        DECODE_CHAIN: "send the device's certificates as PEM, leaf first and NVIDIA's root last, and nothing around them",
     }
 )

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from verifier.tee.sev_snp import layout
-from verifier.tee.sev_snp.remedies import TCB_WORDS
+from verifier.tee.sev_snp.rules import TCB_WORDS
 
 _TCBS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -79,16 +79,5 @@ BITS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
         "platform_info": MappingProxyType(
             {name.replace("_", " "): place for name, place in layout.PLATFORM_INFO_BITS.items()}
         ),
-    }
-)
-
-CASE_REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "sev-snp.decode.report": "send the report as the firmware gave it: 1184 bytes, reserved fields zero",
-        "sev-snp.decode.version": "update the verifier: it reads reports of version 2 to 5",
-        "sev-snp.endorsement.vcek": "give the VCEK of this chip at its reported TCB (AMD KDS), DER or one PEM block",
-        "sev-snp.endorsement.vlek": "give the VLEK that the provider's host holds, DER or one PEM block",
-        "sev-snp.endorsement.ask": "give AMD's ASK (for a VLEK the ASVK) of the product, DER or one PEM block",
-        "sev-snp.endorsement.ark": "leave the ARK out, or give AMD's as DER or one PEM block; it is never trusted from here",
     }
 )

@@ -7,7 +7,5 @@ from types import MappingProxyType
 from typing import Final
 
 from verifier.cases.words import dcap
-from verifier.tee.sgx.layout import NAME
 
 WORDS: Final[Mapping[str, str]] = MappingProxyType({**dcap.WORDS, **dcap.SGX_WORDS})
-REMEDIES: Final[Mapping[str, str]] = dcap.remedies_of(NAME)

@@ -26,15 +26,3 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         **{f"log.{name}": text for name, text in LOG_WORDS.items()},
     }
 )
-
-REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "tcg-eventlog.decode.eventlog": "send the log as the firmware left it: whole events, one format, at most 1 MiB",
-        "tcg-eventlog.decode.registers": 'give the registers as {"sha256": {"0": "<hex>"}}, each once, at their full length',
-        "tcg-eventlog.replay": (
-            "send the log of this very boot: replaying its digests gives other values than the registers have, so that an event "
-            "was changed, left out or added"
-        ),
-        "tcg-eventlog.data": "do not believe what the log says of this event: its data were changed after they were measured",
-    }
-)

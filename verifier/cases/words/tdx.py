@@ -8,8 +8,6 @@ from typing import Final
 
 from verifier.cases.words import dcap
 from verifier.cases.words.tcg_eventlog import LOG_WORDS
-from verifier.tee.tdx.decode import DECODE_LOG
-from verifier.tee.tdx.layout import NAME
 
 WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -17,11 +15,5 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         **dcap.TDX_WORDS,
         "log": "the event log of the trust domain's firmware (CCEL); registers 1 to 4 are RTMR0 to RTMR3",
         **{f"log.{name}": text for name, text in LOG_WORDS.items()},
-    }
-)
-REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        **dcap.remedies_of(NAME),
-        DECODE_LOG: "send the whole log area, /sys/firmware/acpi/tables/data/CCEL, and change nothing in it",
     }
 )

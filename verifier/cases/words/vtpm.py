@@ -29,17 +29,3 @@ QUOTE_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "log.bytes_used": "bytes of the log without padding",
     }
 )
-
-
-def vtpm_remedies(scheme: str) -> Mapping[str, str]:
-    """Return remedies for the quote part's ids that are neither check nor rule."""
-    quote = "send the TPMS_ATTEST of TPM2_Quote as the TPM returned it"
-    return {
-        f"{scheme}.decode.quote": quote,
-        f"{scheme}.quote.magic": quote,
-        f"{scheme}.quote.type": quote,
-        f"{scheme}.decode.quote_sig": "send the TPMT_SIGNATURE of TPM2_Quote as the TPM returned it",
-        f"{scheme}.decode.pcrs": 'send the quoted values as {"sha256": {"0": "<64 hex digits>", ...}}',
-        f"{scheme}.decode.eventlog": "send the kernel's binary_bios_measurements whole",
-        "binding.user-data": "quote again, with the digest of this very challenge as qualifying data",
-    }

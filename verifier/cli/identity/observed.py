@@ -34,8 +34,10 @@ from verifier.core.rules import IDENTITY_CLASSES
 from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected
 from verifier.reference.observe import Observation, observe
 from verifier.reference.unverified import stand_in
+from verifier.tee.catalogue import remedy_of
 from verifier.tee.registry import SCHEMES
-from verifier.tee.scheme import Scheme, require_parts
+from verifier.tee.scheme import Scheme
+from verifier.tee.verified import require_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def _from_parts(
 ) -> _Machine:
     scheme = SCHEMES[name]
     require_parts(scheme, parts, {})
-    verified = verify_parts(scheme, scheme.decode(parts), endorsements, now=now, user_data=user_data)
+    verified = verify_parts(scheme, scheme.form.decode(parts), endorsements, now=now, user_data=user_data)
     return _Machine(scheme, verified, _trusted(verified.root, now, {**parts, **endorsements}))
 
 
@@ -78,7 +80,7 @@ def _unverified(name: str, parts: Mapping[str, bytes], endorsements: Mapping[str
     scheme = SCHEMES[name]
     require_parts(scheme, parts, {})
     try:
-        subject = gather_subject(scheme, scheme.decode(parts), endorsements, now=now, all_required=False)
+        subject = gather_subject(scheme, scheme.form.decode(parts), endorsements, now=now, all_required=False)
     except LookupError as error:
         raise CannotDecide(f"{name}.endorsement.{error.args[0]}", f"{error.args[0]}: got nothing, want it") from None
     words = f"NOT VERIFIED: read off evidence that no check has passed: {_digests({**parts, **endorsements})}"
@@ -96,9 +98,11 @@ def _digests(files: Mapping[str, bytes]) -> str:
 
 def _warnings(machine: _Machine) -> tuple[str, ...]:
     """Say which default rules this machine breaks: a policy for it has to name the exceptions."""
-    service = [rule for rule in machine.scheme.rules if rule.scope == "service"]
+    service = [rule for rule in machine.scheme.appraisal.rules if rule.scope == "service"]
     broken = [rule for rule in service if not rule.judge(machine.seen, rule.default).ok]
-    return tuple(f"this machine breaks the default rule {rule.id}: {rule.remedy or rule.field}" for rule in broken)
+    return tuple(
+        f"this machine breaks the default rule {rule.id}: {remedy_of(rule.id) or rule.field}" for rule in broken
+    )
 
 
 def _written(observation: Observation, classes: tuple[str, ...], text: str) -> list[Written]:
@@ -108,9 +112,9 @@ def _written(observation: Observation, classes: tuple[str, ...], text: str) -> l
 
 def _require_classes(scheme: Scheme[Any, Any], classes: tuple[str, ...]) -> None:
     for name in classes:
-        if name not in scheme.identity_models:
+        if name not in scheme.appraisal.models:
             raise ConfigError(
-                "--class", "class", name, f"one that {scheme.name} has: {', '.join(scheme.identity_models)}"
+                "--class", "class", name, f"one that {scheme.name} has: {', '.join(scheme.appraisal.models)}"
             )
 
 

@@ -157,7 +157,7 @@ def _require_known(written: Sequence[Written], left: tuple[str, ...]) -> None:
 
 def _left_out(scheme: str, written: Sequence[Written]) -> list[str]:
     """Name the fields of the written classes that have no value."""
-    models = SCHEMES[scheme].identity_models
+    models = SCHEMES[scheme].appraisal.models
     return [f"{one.kind}.{name}" for one in written for name in models[one.kind].model_fields if name not in one.values]
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from verifier.formats.cose import verify_sign1
 from verifier.formats.encoding import sha256
-from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence, mismatch
+from verifier.formats.errors import CannotDecide, Failed, MalformedEvidence, mismatch
 from verifier.formats.x509 import (
     OID_SUBJECT_ALT_NAME,
     USAGE_DIGITAL_SIGNATURE,
@@ -29,41 +29,14 @@ from verifier.formats.x509 import (
     parse_certificate,
     pem_blocks,
 )
-from verifier.formats.x509chain import (
-    Anchor,
-    ChainIds,
-    Path,
-    Root,
-    check_constraints,
-    check_signatures,
-    check_validity,
-    find_path,
-    require_path,
-    require_usage,
-)
+from verifier.formats.x509chain import Path, Root, require_usage
 from verifier.tee.arm_cca import layout
 from verifier.tee.arm_cca.decode import CcaToken, load_point
+from verifier.tee.chain import ChainSteps
 from verifier.tee.scheme import Check, Need, Subject
 
 NAME: Final = "arm-cca"
 CPAK: Final = "arm-cca.endorsement.cpak"
-IDS: Final = ChainIds(
-    root="arm-cca.cpak.root",
-    signature="arm-cca.cpak.signature",
-    validity="arm-cca.cpak.validity",
-    constraints="arm-cca.cpak.constraints",
-    # An operator's CA lists the platforms that it trusts by endorsing them: it withdraws one by taking its certificate away.
-    revoked="",
-    crl="",
-)
-_WALK: Final = ChainIds(
-    root=IDS.signature,
-    signature=IDS.signature,
-    validity=IDS.validity,
-    constraints=IDS.constraints,
-    revoked="",
-    crl="",
-)
 _URI_NAME: Final = 0x86  # GeneralName [6], RFC 5280 section 4.2.1.6
 
 # SHA-256 of the SubjectPublicKeyInfo of keys whose private half anybody has. Every public CCA token is signed by the first.
@@ -126,43 +99,22 @@ def _is_case(subject: Cca) -> bool:
     return bool(subject.collateral.case_key)
 
 
-def _path(subject: Cca) -> Path:
-    path = _find(subject.collateral, subject.anchors)
-    return require_path(subject.collateral.chain, subject.anchors, _WALK) if path is None else path
-
-
-@lru_cache(maxsize=1024)
-def _find(collateral: CcaCollateral, anchors: tuple[Anchor, ...]) -> Path | None:
-    """Remember the path of certificates and anchors, both known by identity."""
-    return find_path(collateral.chain, anchors)
-
-
-def _check_root(subject: Cca) -> None:
+def _chain(subject: Cca) -> tuple[Certificate, ...] | None:
+    """Return the CPAK's chain; ``None`` in a case. An operator withdraws a platform by taking its certificate away."""
     if _is_case(subject):
-        return
+        return None
     if not subject.collateral.chain:
         raise CannotDecide(CPAK, "cpak: got nothing, want the certificate of this platform's key")
-    require_path(subject.collateral.chain, subject.anchors, IDS)
+    return subject.collateral.chain
 
 
-def _check_constraints(subject: Cca) -> None:
-    if _is_case(subject):
-        return
-    path = _path(subject)
-    check_constraints(path, IDS)
+def _shape(path: Path) -> None:
     if path.leaf.is_ca:
-        raise EvidenceRejected(IDS.constraints, "cpak: got a CA, want the key of a platform")
-    require_usage(path.leaf, USAGE_DIGITAL_SIGNATURE, check_id=IDS.constraints)
+        raise Failed("cpak: got a CA, want the key of a platform")
+    require_usage(path.leaf, USAGE_DIGITAL_SIGNATURE)
 
 
-def _check_chain_signature(subject: Cca) -> None:
-    if not _is_case(subject):
-        check_signatures(_path(subject), IDS, subject.chains, subject.now)
-
-
-def _check_validity(subject: Cca) -> None:
-    if not _is_case(subject):
-        check_validity(_path(subject), IDS, subject.now)
+CHAIN: Final = ChainSteps(_chain, shape=_shape)
 
 
 def _check_subject(subject: Cca) -> None:
@@ -171,28 +123,27 @@ def _check_subject(subject: Cca) -> None:
         return
     platform = subject.evidence.platform
     uri = layout.cpak_uri(platform.implementation_id, platform.instance_id)
-    extension = _path(subject).leaf.extensions.get(OID_SUBJECT_ALT_NAME)
+    extension = CHAIN.path(subject).leaf.extensions.get(OID_SUBJECT_ALT_NAME)
     if extension is None or extension.value != der_tlv(0x30, der_tlv(_URI_NAME, uri.encode("ascii"))):
         got = "nothing" if extension is None else extension.value.hex()
-        raise EvidenceRejected("arm-cca.cpak.subject", mismatch("cpak.subjectAltName", got, f"one URI {uri}"))
+        raise Failed(mismatch("cpak.subjectAltName", got, f"one URI {uri}"))
 
 
 def _platform_spki(subject: Cca) -> bytes:
-    return subject.collateral.case_key or _path(subject).leaf.spki
+    return subject.collateral.case_key or CHAIN.path(subject).leaf.spki
 
 
 def _check_test_cpak(subject: Cca) -> None:
     """A case's key is the case's to give, test key or not (``evidence/README.md``); a service never takes it."""
     if not _is_case(subject) and sha256(_platform_spki(subject)) in TEST_CPAKS:
-        raise EvidenceRejected(
-            "arm-cca.platform.test-key",
+        raise Failed(
             "cpak: got a published test key, want the key of a chip: anybody can sign with this one",
         )
 
 
 def _platform_key(subject: Cca) -> PublicKeyTypes:
     if not _is_case(subject):
-        return _path(subject).leaf_key()
+        return CHAIN.path(subject).leaf_key()
     try:
         return load_der_public_key(subject.collateral.case_key)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -200,7 +151,7 @@ def _platform_key(subject: Cca) -> PublicKeyTypes:
 
 
 def _check_platform_signature(subject: Cca) -> None:
-    verify_sign1(subject.evidence.platform.sign1, _platform_key(subject), "arm-cca.platform.signature")
+    verify_sign1(subject.evidence.platform.sign1, _platform_key(subject))
 
 
 def _check_profile(subject: Cca) -> None:
@@ -210,7 +161,7 @@ def _check_profile(subject: Cca) -> None:
         ("realm profile", realm.profile, layout.REALM_PROFILES),
     ):
         if got not in known:
-            raise EvidenceRejected("arm-cca.profile", mismatch(field, got, f"one of {sorted(known - {''})}"))
+            raise Failed(mismatch(field, got, f"one of {sorted(known - {''})}"))
 
 
 def _check_hash_algorithms(subject: Cca) -> None:
@@ -227,10 +178,10 @@ def _check_hash_algorithms(subject: Cca) -> None:
     for field, name, size in sizes:
         want = layout.HASHES.get(name)
         if want is None:
-            raise EvidenceRejected("arm-cca.hash-algorithm", mismatch(field, name, f"one of {sorted(layout.HASHES)}"))
+            raise Failed(mismatch(field, name, f"one of {sorted(layout.HASHES)}"))
         if size not in (None, want):
             got = f"{size} bytes"
-            raise EvidenceRejected("arm-cca.hash-algorithm", mismatch(field, got, f"the {want} bytes of {name}"))
+            raise Failed(mismatch(field, got, f"the {want} bytes of {name}"))
 
 
 def _check_binding(subject: Cca) -> None:
@@ -238,11 +189,11 @@ def _check_binding(subject: Cca) -> None:
     platform, realm = subject.evidence.platform, subject.evidence.realm
     name = realm.public_key_hash_algorithm
     if name not in layout.HASHES:
-        raise EvidenceRejected("arm-cca.binding", mismatch("RAK hash algorithm (44240)", name, sorted(layout.HASHES)))
+        raise Failed(mismatch("RAK hash algorithm (44240)", name, sorted(layout.HASHES)))
     want = hashlib.new(name.replace("-", ""), realm.public_key).digest()
     if not hmac.compare_digest(platform.challenge, want):
         detail = mismatch("platform challenge (10)", platform.challenge.hex(), f"the RAK's {name}, {want.hex()}")
-        raise EvidenceRejected("arm-cca.binding", detail)
+        raise Failed(detail)
 
 
 def _check_test_rak(subject: Cca) -> None:
@@ -250,8 +201,7 @@ def _check_test_rak(subject: Cca) -> None:
     if key is None or _is_case(subject):
         return  # a point off its curve signs nothing: the next check says so
     if sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)) in TEST_RAKS:
-        raise EvidenceRejected(
-            "arm-cca.realm.test-key",
+        raise Failed(
             "RAK: got a published test key, want one made at boot: anybody can sign with this one",
         )
 
@@ -260,66 +210,23 @@ def _check_realm_signature(subject: Cca) -> None:
     realm = subject.evidence.realm
     key = load_point(realm.curve, realm.point)
     if key is None:
-        raise EvidenceRejected("arm-cca.realm.signature", mismatch("RAK", "a point off the curve", realm.curve))
-    verify_sign1(realm.sign1, key, "arm-cca.realm.signature")
+        raise Failed(mismatch("RAK", "a point off the curve", realm.curve))
+    verify_sign1(realm.sign1, key)
 
 
 CHECKS: Final[tuple[Check[CcaToken, CcaCollateral], ...]] = (
-    Check(
-        "arm-cca.cpak.root",
-        _check_root,
-        redundant_with="arm-cca.cpak.signature",
-        why="the walk starts from the pinned anchor's key and has none to start with; this one says first which root was wrong",
-        remedy="have an anchor of arm-cca's folder endorse this platform's key",
-    ),
-    Check(
-        "arm-cca.cpak.constraints",
-        _check_constraints,
-        remedy="issue the CPAK's certificate as no CA, with digitalSignature, under a CA that may sign certificates",
-    ),
-    Check(
-        "arm-cca.cpak.signature", _check_chain_signature, remedy="issue the CPAK's certificate anew under the anchor"
-    ),
-    Check("arm-cca.cpak.validity", _check_validity, remedy="issue a CPAK certificate that is valid now"),
-    Check(
-        "arm-cca.cpak.subject",
-        _check_subject,
-        remedy="issue the certificate with subjectAltName URI arm-cca:<implementation id>/<instance id>, and no other",
-    ),
-    Check(
-        "arm-cca.platform.test-key",
-        _check_test_cpak,
-        remedy="use a platform whose key is its own: this one runs reference firmware with the published test key",
-    ),
-    Check(
-        "arm-cca.platform.signature",
-        _check_platform_signature,
-        remedy="endorse the key that this platform signs with; implementation and instance name another one",
-    ),
-    Check("arm-cca.profile", _check_profile, remedy="use firmware that writes one of the profiles that are known here"),
-    Check(
-        "arm-cca.hash-algorithm",
-        _check_hash_algorithms,
-        remedy="use firmware that measures with SHA-256, SHA-384 or SHA-512 and says so",
-    ),
-    Check(
-        "arm-cca.binding",
-        _check_binding,
-        remedy="send both tokens as the RMM returned them together",
-    ),
-    Check(
-        "arm-cca.realm.test-key",
-        _check_test_rak,
-        remedy="use an RMM that makes its attestation key at boot: this one carries the published test key",
-    ),
-    Check(
-        "arm-cca.realm.signature",
-        _check_realm_signature,
-        remedy="send the realm token unchanged, as the RMM returned it",
-    ),
+    *CHAIN.checks("arm-cca.cpak"),
+    Check("arm-cca.cpak.subject", _check_subject),
+    Check("arm-cca.platform.test-key", _check_test_cpak),
+    Check("arm-cca.platform.signature", _check_platform_signature),
+    Check("arm-cca.profile", _check_profile),
+    Check("arm-cca.hash-algorithm", _check_hash_algorithms),
+    Check("arm-cca.binding", _check_binding),
+    Check("arm-cca.realm.test-key", _check_test_rak),
+    Check("arm-cca.realm.signature", _check_realm_signature),
 )
 
 
 def root_of(subject: Cca) -> Root:
     """Return whose anchor endorsed the platform's key; a published case gives the key itself."""
-    return "case-given" if _is_case(subject) else _path(subject).anchor.root
+    return "case-given" if _is_case(subject) else CHAIN.path(subject).anchor.root

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -12,21 +11,14 @@ from cryptography import x509
 
 from verifier.core.rules import Scope
 from verifier.formats.x509 import Certificate
-from verifier.formats.x509chain import Anchor
 from verifier.tee.aws_nitro import identity, layout, rules, verify
 from verifier.tee.aws_nitro.decode import Document, decode, encode
 from verifier.tee.aws_nitro.rules import NitroVerified
 from verifier.tee.aws_nitro.verify import Collateral
-from verifier.tee.scheme import Carried, Scheme
+from verifier.tee.chain import pinned
+from verifier.tee.scheme import AppraisalOf, Binding, Carried, CollateralOf, Form, Scheme, TokenOf, Verification
 
-
-def _pinned() -> Anchor:
-    """Read the root of this package; its digests are pinned by a test."""
-    der = files("verifier.tee.aws_nitro").joinpath("anchors", "root_g1.der").read_bytes()
-    return Anchor("AWS Nitro Enclaves root G1", der, "vendor")
-
-
-ANCHORS: Final = (_pinned(),)
+ANCHORS: Final = (pinned(__package__, "AWS Nitro Enclaves root G1", "root_g1.der"),)
 
 
 def _hex(value: bytes | None) -> str | None:
@@ -71,7 +63,7 @@ def evidence_claims(document: Document) -> dict[str, Any]:
 
 
 def carried_beside(document: Document) -> tuple[Carried, ...]:
-    """Return what else of the challenge the document has to carry: the nonce itself and ``enc`` (design.md section 4)."""
+    """Return what else of the challenge the document has to carry: the nonce itself and ``enc`` (docs/tee/aws-nitro.md)."""
     return Carried(document.nonce or b"", "nonce"), Carried(document.public_key or b"", "enc")
 
 
@@ -91,35 +83,31 @@ def _observe(verified: NitroVerified) -> Mapping[Scope, Mapping[str, Any]]:
 SCHEME: Final[Scheme[Document, Collateral]] = Scheme(
     name=layout.NAME,
     host_excluded=False,
-    required_parts=frozenset({layout.PART}),
-    endorsement_names=frozenset(),
-    binding_size="whole",
-    decode=decode,
-    encode=encode,
-    bound_value=lambda document: document.user_data or b"",
-    also_bound=carried_beside,
-    needs=lambda _document, _given: (),
-    collate=lambda _document, _given: Collateral(),
-    checks=verify.CHECKS,
-    anchors=ANCHORS,
-    rules=rules.RULES,
-    identity_models=MappingProxyType(
-        {
-            "platform": identity.PlatformValues,
-            "workload": identity.WorkloadValues,
-            "config": identity.ConfigValues,
-        }
+    form=Form(required=frozenset({layout.PART}), decode=decode, encode=encode, claims=evidence_claims),
+    binding=Binding(size="whole", value=lambda document: document.user_data or b"", also=carried_beside),
+    collateral=CollateralOf(collate=lambda _document, _given: Collateral()),
+    verification=Verification(
+        checks=verify.CHECKS, anchors=ANCHORS, root=verify.document_chain(lambda document: document).root_of
     ),
-    exceptions_model=identity.Exceptions,
-    layout_fields=layout.FIELDS,
-    bins=rules.BINS,
-    evidence_claims=evidence_claims,
-    root=lambda subject: verify.document_root(subject.evidence, subject),
-    measurement=_measurement,
-    instance=lambda verified: ("aws-nitro.module", verified.evidence.module_id),
-    # Debug mode is chosen when the enclave is started (RFC 9711 section 4.2.9).
-    debug_status=lambda document: "enabled" if document.is_debug else "disabled-since-boot",
-    mandatory_rules=frozenset({"aws-nitro.config.extended"}),
-    software_classes=frozenset({"workload"}),
-    observe=_observe,
+    appraisal=AppraisalOf(
+        rules=rules.RULES,
+        models=MappingProxyType(
+            {
+                "platform": identity.PlatformValues,
+                "workload": identity.WorkloadValues,
+                "config": identity.ConfigValues,
+            }
+        ),
+        exceptions=identity.Exceptions,
+        software=frozenset({"workload"}),
+        fields=layout.FIELDS,
+        bins=rules.BINS,
+        observe=_observe,
+    ),
+    token=TokenOf(
+        measurement=_measurement,
+        instance=lambda verified: ("aws-nitro.module", verified.evidence.module_id),
+        # Debug mode is chosen when the enclave is started (RFC 9711 section 4.2.9).
+        debug_status=lambda document: "enabled" if document.is_debug else "disabled-since-boot",
+    ),
 )

@@ -21,7 +21,8 @@ from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import SHA384, EventLog
 from verifier.tee.tcg.replay import replay
 from verifier.tee.tpm2.layout import Quote, Signature, decode_any_signature, encode_quote
-from verifier.tee.vtpm.quote import quote_claims, read_quote
+from verifier.tee.tpm2.quote import quote_claims
+from verifier.tee.vtpm.quote import read_quote
 
 DECODE_ATTESTATION: Final = "aws-nitrotpm.decode.attestation"
 
@@ -75,7 +76,9 @@ def encode(evidence: Evidence) -> dict[str, bytes]:
 
 def evidence_claims(evidence: Evidence) -> dict[str, Any]:
     """Say what document and quote hold, under the names of published cases; of the log what its replay proves."""
-    tpm = {name: value for name, value in quote_claims(evidence.quote).items() if name != "safe"}
+    tpm = {
+        name: value for name, value in quote_claims(evidence.quote).items() if name not in ("safe", "qualified_signer")
+    }
     claims = {**document_claims(evidence.document, "nitrotpm_pcrs"), "tpm": tpm}
     if evidence.log is None:
         return claims

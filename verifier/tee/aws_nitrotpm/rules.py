@@ -4,88 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from verifier.core.rules import Judgement, Rule
-from verifier.formats.encoding import sha256
+from verifier.core.rules import Rule
 from verifier.tee.aws_nitro import layout as nitro
 from verifier.tee.aws_nitro.rules import BINS as NITRO_BINS
-from verifier.tee.aws_nitro.rules import compare_extended, compare_pcrs, document_rules
+from verifier.tee.aws_nitro.rules import document_rules
 from verifier.tee.aws_nitrotpm import layout
 from verifier.tee.aws_nitrotpm.decode import Evidence
 from verifier.tee.aws_nitrotpm.verify import Collateral
+from verifier.tee.judges import Rows, extended_once, over_registers, registers
 from verifier.tee.scheme import Bin, Matched, Verified
-from verifier.tee.tcg.data import proven_secure_boot
+from verifier.tee.tcg.judges import secure_boot
 from verifier.tee.tcg.layout import SHA384
 
 NitroTpmVerified: TypeAlias = Verified[Evidence, Collateral]
-_SECURE_BOOT_PCR: Final = 7
 
 
-def _pcrs(verified: NitroTpmVerified, expected: Any) -> Judgement:
-    return compare_pcrs(verified.evidence.quoted, expected)
+def _quoted(verified: NitroTpmVerified) -> Mapping[int, bytes]:
+    return verified.evidence.quoted
 
 
-def _extended(verified: NitroTpmVerified, expected: Any) -> Judgement:
-    pcr, quoted = expected.get("pcr"), verified.evidence.quoted
-    if pcr not in quoted:
-        detail = f"PCR{pcr}: got none in the quote's selection, want it"
-        return Judgement(ok=False, seen={"pcr": pcr, "value": None}, detail=detail)
-    return compare_extended(quoted, expected)
-
-
-def _secure_boot(verified: NitroTpmVerified, expected: Any) -> Judgement:
-    evidence = verified.evidence
-    value = evidence.replayed.get(_SECURE_BOOT_PCR)
-    # A log proves nothing about a register that it does not give.
-    proves = value is not None and value == evidence.quoted.get(_SECURE_BOOT_PCR)
-    seen = proven_secure_boot(evidence.log, SHA384) if proves and evidence.log is not None else None
-    ok = seen is not None and (seen == "on") is expected
-    want = "on" if expected else "off"
-    return Judgement(ok, seen, "" if ok else f"Secure Boot: got {seen or 'nothing proven'}, want {want}")
-
-
-_REMEDY_PCRS: Final = "compare the instance's PCRs with the identity; after an update, publish a new version of it"
-_DOCUMENT_PCRS: Final = f"{layout.DOCUMENT}{nitro.NITROTPM_PCRS}"
-
+_ROW: Final = Rows(layout.NAME)
+_PCRS: Final = registers("PCR", _quoted)
+_EXTENDED: Final = extended_once("PCR", _quoted, nitro.extended_once)
+_OF_DOCUMENT: Final = f"{layout.DOCUMENT}{nitro.NITROTPM_PCRS}"
+# fmt: off
 RULES: Final[tuple[Rule[NitroTpmVerified], ...]] = (
-    *document_rules(layout.NAME, lambda verified: verified.evidence.document, prefix=layout.DOCUMENT),
-    Rule(
-        id="aws-nitrotpm.firmware.pcrs",
-        scope="firmware",
-        field="pcrs",
-        judge=_pcrs,
-        layout_fields=(_DOCUMENT_PCRS,),
-        remedy=_REMEDY_PCRS,
-    ),
-    Rule(
-        id="aws-nitrotpm.firmware.secure-boot",
-        scope="firmware",
-        field="secure_boot",
-        judge=_secure_boot,
-        layout_fields=("tpm.eventlog",),
-        trust_claim="configuration",
-        remedy="turn Secure Boot on, and have the attester send the boot's event log",
-    ),
-    Rule(
-        id="aws-nitrotpm.workload.pcrs",
-        scope="workload",
-        field="pcrs",
-        judge=_pcrs,
-        layout_fields=(_DOCUMENT_PCRS,),
-        remedy=_REMEDY_PCRS,
-    ),
-    Rule(
-        id="aws-nitrotpm.config.extended",
-        scope="config",
-        field="extended",
-        judge=_extended,
-        layout_fields=(_DOCUMENT_PCRS,),
-        trust_claim="configuration",
-        remedy="reboot and let the attester measure the configuration that the identity names",
-        mandatory=True,
-    ),
+    *document_rules(_ROW, lambda verified: verified.evidence.document, prefix=layout.DOCUMENT),
+    _ROW("firmware.pcrs", "firmware.pcrs", _PCRS, "executables", _OF_DOCUMENT),
+    _ROW("firmware.secure-boot", "firmware.secure_boot", secure_boot(_quoted, SHA384), "configuration", "tpm.eventlog"),
+    _ROW("workload.pcrs", "workload.pcrs", _PCRS, "executables", _OF_DOCUMENT),
+    _ROW("config.extended", "config.extended", _EXTENDED, "configuration", _OF_DOCUMENT, mandatory=True),
 )
+# fmt: on
 
 _QUOTE_BINS: Final[Mapping[str, Bin]] = {
     "tpm.magic": "ignored",
@@ -112,17 +64,5 @@ BINS: Final[Mapping[str, Bin]] = MappingProxyType(
 
 
 def measurement(verified: NitroTpmVerified, matched: tuple[Matched, ...]) -> str:
-    """SHA-256 over the raw values of all PCRs that matched firmware and workload identities select, each once, ascending.
-
-    "" where they select none that is quoted.
-    """
-    values = verified.evidence.quoted
-    indexes = {
-        int(index)
-        for identity in matched
-        if identity.scope in ("firmware", "workload")
-        for index in identity.values.get("pcrs") or {}
-    }
-    if not indexes or not indexes <= values.keys():
-        return ""
-    return sha256(b"".join(values[index] for index in sorted(indexes))).hex()
+    """SHA-256 over the PCRs that matched identities select; "" where they select none that is quoted."""
+    return over_registers(_quoted(verified), matched)

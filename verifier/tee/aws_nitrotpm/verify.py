@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from verifier.formats.errors import EvidenceRejected, MalformedEvidence, mismatch
+from verifier.formats.errors import Failed, MalformedEvidence, mismatch
 from verifier.tee.aws_nitro.decode import Document
 from verifier.tee.aws_nitro.verify import document_checks
 from verifier.tee.aws_nitrotpm import layout
@@ -22,21 +22,10 @@ from verifier.tee.scheme import Check, Subject
 from verifier.tee.tcg.data import DATA_IS_HASHED_STRICTLY, require_data
 from verifier.tee.tcg.layout import HASHES, SHA384
 from verifier.tee.tcg.replay import require_replay
+from verifier.tee.tpm2 import quote as steps
 from verifier.tee.tpm2.keys import Key, checked_key
 from verifier.tee.tpm2.layout import ALG_ECDSA, ALG_RSAPSS, ALG_RSASSA
-from verifier.tee.tpm2.verify import FIRMWARE_PCRS, LOGGED_PCRS
-from verifier.tee.vtpm.verify import QuoteIds, require_digest, require_scheme, require_signature
 
-AK = "aws-nitrotpm.ak.key"
-SCHEME_ID = "aws-nitrotpm.quote.scheme"
-SIGNATURE = "aws-nitrotpm.quote.signature"
-SELECTION = "aws-nitrotpm.quote.selection"
-DIGEST = "aws-nitrotpm.pcrs.digest"
-SAME = "aws-nitrotpm.pcrs.document"
-ZERO = "aws-nitrotpm.pcrs.zero"
-REPLAY = "aws-nitrotpm.eventlog.replay"
-EVENT_DATA = "aws-nitrotpm.eventlog.data"
-_IDS: Final = QuoteIds(layout.NAME)
 _SCHEMES: Final = frozenset((ALG_RSASSA, ALG_RSAPSS, ALG_ECDSA))
 _POINTS: Final[dict[int, ec.EllipticCurve]] = {65: ec.SECP256R1(), 97: ec.SECP384R1()}  # 04, x, y
 
@@ -49,22 +38,22 @@ class Collateral:
 Subject_: TypeAlias = Subject[Evidence, Collateral]
 
 
-def attestation_key(document: Document, check_id: str = AK) -> Key:
+def attestation_key(document: Document) -> Key:
     """Load the AK in the document: an uncompressed point of P-256 or P-384, or DER SubjectPublicKeyInfo.
 
-    Only after the document was verified. Raises ``EvidenceRejected(check_id)``.
+    Only after the document was verified. Raises ``Failed``.
     """
     data = document.public_key
     if data is None:
-        raise EvidenceRejected(check_id, mismatch("public_key", "nothing", "the attestation key"))
+        raise Failed(mismatch("public_key", "nothing", "the attestation key"))
     try:
         curve = _POINTS.get(len(data)) if data[:1] == b"\x04" else None
         if curve is not None:
-            return checked_key(ec.EllipticCurvePublicKey.from_encoded_point(curve, data), check_id)
-        return checked_key(load_der_public_key(data), check_id)
+            return checked_key(ec.EllipticCurvePublicKey.from_encoded_point(curve, data), layout.NAME)
+        return checked_key(load_der_public_key(data), layout.NAME)
     except (ValueError, UnsupportedAlgorithm, MalformedEvidence):
         want = "an uncompressed P-256 or P-384 point, or a SubjectPublicKeyInfo of RSA 2048-4096 or NIST curves"
-        raise EvidenceRejected(check_id, mismatch("public_key", f"{len(data)} other bytes", want)) from None
+        raise Failed(mismatch("public_key", f"{len(data)} other bytes", want)) from None
 
 
 def _check_ak(subject: Subject_) -> None:
@@ -72,28 +61,27 @@ def _check_ak(subject: Subject_) -> None:
 
 
 def _check_scheme(subject: Subject_) -> None:
-    require_scheme(subject.evidence.signature, _IDS, schemes=_SCHEMES)
+    steps.require_scheme(subject.evidence.signature, schemes=_SCHEMES)
 
 
 def _check_signature(subject: Subject_) -> None:
     evidence = subject.evidence
-    key = attestation_key(evidence.document, SIGNATURE)
-    require_signature(key, evidence.signature, evidence.raw[layout.QUOTE], _IDS)
+    steps.require_signature(attestation_key(evidence.document), evidence.signature, evidence.raw[layout.QUOTE])
 
 
 def _check_selection(subject: Subject_) -> None:
     selections = subject.evidence.quote.selections
     banks = [HASHES[s.algorithm].name for s in selections]
     if banks != [SHA384.name]:
-        raise EvidenceRejected(SELECTION, mismatch("pcrSelect banks", banks, "exactly sha384, as in the document"))
+        raise Failed(mismatch("pcrSelect banks", banks, "exactly sha384, as in the document"))
     if not selections[0].pcrs:
-        raise EvidenceRejected(SELECTION, mismatch("pcrSelect", "no PCR", "at least one"))
+        raise Failed(mismatch("pcrSelect", "no PCR", "at least one"))
 
 
 def _check_digest(subject: Subject_) -> None:
     """The hash is the signature's, not the bank's: SHA-256 over values of the SHA-384 bank."""
     evidence = subject.evidence
-    require_digest(evidence.quote, evidence.signature, {SHA384.name: evidence.document.pcrs}, _IDS)
+    steps.require_digest(evidence.quote, evidence.signature, {SHA384.name: evidence.document.pcrs})
 
 
 def _check_same(subject: Subject_) -> None:
@@ -101,50 +89,42 @@ def _check_same(subject: Subject_) -> None:
     if banks is None:
         return
     if set(banks) != {SHA384.name}:
-        raise EvidenceRejected(SAME, mismatch("pcrs banks", sorted(banks), "exactly sha384, as in the document"))
+        raise Failed(mismatch("pcrs banks", sorted(banks), "exactly sha384, as in the document"))
     other = [index for index, value in banks[SHA384.name].items() if pcrs.get(index) != value]
     if other:
-        raise EvidenceRejected(SAME, mismatch("pcrs", f"other values of PCR {sorted(other)}", "the document's"))
+        raise Failed(mismatch("pcrs", f"other values of PCR {sorted(other)}", "the document's"))
 
 
 def _check_zero(subject: Subject_) -> None:
-    quoted = subject.evidence.quoted
-    zero = [pcr for pcr in sorted(FIRMWARE_PCRS & quoted.keys()) if not any(quoted[pcr])]
-    if zero:
-        raise EvidenceRejected(ZERO, f"PCRs {zero} (sha384): got all zero, want what firmware measured")
+    steps.require_measured({SHA384.name: subject.evidence.quoted})
 
 
 def _check_replay(subject: Subject_) -> None:
     evidence = subject.evidence
     if evidence.log is not None:
-        require_replay(evidence.log, SHA384, evidence.quoted, must_explain=LOGGED_PCRS, check_id=REPLAY)
+        require_replay(evidence.log, SHA384, evidence.quoted, must_explain=steps.LOGGED_PCRS)
 
 
 def _check_event_data(subject: Subject_) -> None:
     log = subject.evidence.log
     if log is not None:
-        require_data(log, check_id=EVENT_DATA, algorithms=(SHA384.id,), types=DATA_IS_HASHED_STRICTLY)
+        require_data(log, algorithms=(SHA384.id,), types=DATA_IS_HASHED_STRICTLY)
 
-
-_QUOTE: Final = "quote the SHA-384 bank with the key that is put into the document as public_key"
-_AGAIN: Final = "ask for document and quote again: a PCR was extended in between"
-_LOG: Final = "send the event log of this very boot, unchanged (binary_bios_measurements)"
 
 CHECKS: Final[tuple[Check[Any, Any], ...]] = (
     *document_checks(layout.NAME, lambda evidence: evidence.document),
     Check(
-        AK,
+        "aws-nitrotpm.ak.key",
         _check_ak,
-        redundant_with=SIGNATURE,
+        redundant_with="aws-nitrotpm.quote.signature",
         why="without a key no signature verifies either; this one says that the document's public_key is what is wrong",
-        remedy="put the attestation key into the document: its uncompressed point, or its SubjectPublicKeyInfo",
     ),
-    Check(SCHEME_ID, _check_scheme, remedy="make the attestation key with SHA-256 or stronger"),
-    Check(SIGNATURE, _check_signature, remedy=_QUOTE),
-    Check(SELECTION, _check_selection, remedy=_QUOTE),
-    Check(DIGEST, _check_digest, remedy=_AGAIN),
-    Check(SAME, _check_same, remedy=_AGAIN),
-    Check(ZERO, _check_zero, remedy="boot with a firmware that measures into PCR 0 to 7"),
-    Check(REPLAY, _check_replay, remedy=_LOG),
-    Check(EVENT_DATA, _check_event_data, remedy=_LOG),
+    Check("aws-nitrotpm.quote.scheme", _check_scheme),
+    Check("aws-nitrotpm.quote.signature", _check_signature),
+    Check("aws-nitrotpm.quote.selection", _check_selection),
+    Check("aws-nitrotpm.pcrs.digest", _check_digest),
+    Check("aws-nitrotpm.pcrs.document", _check_same),
+    Check("aws-nitrotpm.pcrs.zero", _check_zero),
+    Check("aws-nitrotpm.eventlog.replay", _check_replay),
+    Check("aws-nitrotpm.eventlog.data", _check_event_data),
 )

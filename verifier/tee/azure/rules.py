@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from verifier.core.rules import Judgement, Rule
+from verifier.core.rules import Rule, Scope
 from verifier.tee.azure.claims import CLAIM_FIELDS, RuntimeClaims
+from verifier.tee.azure.identity import VmConfiguration
 from verifier.tee.azure.layout import HCL_FIELDS
 from verifier.tee.azure.verify import ak_digest
-from verifier.tee.scheme import Bin, Verified
+from verifier.tee.judges import AnyVerified, Rows, bits, observed_software, one_of
+from verifier.tee.scheme import Bin, Scheme
+from verifier.tee.vtpm.rules import observed_pcrs, quoted
 
-AnyVerified = Verified[Any, Any]
 FIELDS: Final = (*HCL_FIELDS, *CLAIM_FIELDS)
 _CLAIM_BINS: Final[Mapping[str, Bin]] = {
     "claims.ak": "rules",
@@ -28,52 +30,46 @@ def _claims(verified: AnyVerified) -> RuntimeClaims:
     return found
 
 
-def _judge_ak(verified: AnyVerified, expected: Any) -> Judgement:
-    seen = ak_digest(_claims(verified))
-    ok = seen in expected
-    return Judgement(ok, seen, "" if ok else f"AK: got {seen}, want one of {len(expected)} listed")
-
-
 def switches(claims: RuntimeClaims) -> dict[str, Any]:
     """Return vm-configuration's switches under the names that identities use."""
     return {name.replace("-", "_").lower(): value for name, value in claims.vm_configuration.items()}
 
 
-def _judge_configuration(verified: AnyVerified, expected: Any) -> Judgement:
-    seen = switches(_claims(verified))
-    if not isinstance(expected, Mapping) or not expected:
-        return Judgement(
-            ok=False, seen=seen, detail="vm-configuration: got nothing to compare, want at least one switch"
-        )
-    off = sorted(name for name, value in expected.items() if seen.get(name) is not value)
-    detail = "; ".join(f"{name}: got {seen.get(name)}, want {expected[name]}" for name in off)
-    return Judgement(not off, seen, detail)
+def _ak(verified: AnyVerified) -> str:
+    return ak_digest(_claims(verified))
 
 
-def azure_rules(scheme: str) -> tuple[Rule[AnyVerified], ...]:
+def _switches(verified: AnyVerified) -> Mapping[str, Any]:
+    return switches(_claims(verified))
+
+
+def azure_rules(row: Rows) -> tuple[Rule[AnyVerified], ...]:
     """Return the rules of the AK and of the virtual machine's configuration."""
+    configuration = bits("vm-configuration", _switches)
     return (
-        Rule(
-            id=f"{scheme}.ak",
-            scope="platform",
-            field="ak_digests",
-            judge=_judge_ak,
-            layout_fields=("claims.ak",),
-            trust_claim="instance-identity",
-            remedy="put the AK's digest into the platform identity, or use a machine that is listed",
-        ),
-        Rule(
-            id=f"{scheme}.vm-configuration",
-            scope="firmware",
-            field="vm_configuration",
-            judge=_judge_configuration,
-            layout_fields=("claims.vm_configuration",),
-            trust_claim="configuration",
-            remedy="create the virtual machine with Secure Boot and vTPM as the firmware identity names them",
-        ),
+        row("ak", "platform.ak_digests", one_of("AK", _ak), "instance-identity", "claims.ak"),
+        row("vm-configuration", "firmware.vm_configuration", configuration, "configuration", "claims.vm_configuration"),
     )
+
+
+def instance(verified: AnyVerified) -> tuple[str, str]:
+    """Name the machine by its AK, which the paravisor made for it and keeps with its vTPM."""
+    return "azure-vtpm.ak", _ak(verified)
 
 
 def observed_configuration(verified: AnyVerified, names: frozenset[str]) -> dict[str, Any]:
     """Return the switches of this machine that an identity can name."""
     return {name: value for name, value in switches(_claims(verified)).items() if name in names}
+
+
+def observed(
+    verified: AnyVerified, cpu: Scheme[Any, Any], firmware: Mapping[str, Any]
+) -> Mapping[Scope, Mapping[str, Any]]:
+    """Return what an identity of this machine says where that is not what a rule saw. ``firmware``: the paravisor's part of it."""
+    below: Mapping[str, Any] = cpu.appraisal.observe(verified.inner[cpu.name]).get("platform", {})
+    named = observed_configuration(verified, frozenset(VmConfiguration.model_fields))
+    return {
+        "platform": {**below, "ak_digests": [_ak(verified)]},
+        "firmware": {**firmware, "vm_configuration": named or None, **observed_pcrs(verified)},
+        "workload": {"pcrs": observed_software(quoted(verified)), "event_log": None},
+    }

@@ -6,18 +6,18 @@ current, and of the same key; where it does not, nothing is missing.
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from verifier.formats.errors import EvidenceRejected
-from verifier.formats.x509chain import Anchor
+from verifier.formats.errors import Failed
+from verifier.formats.x509chain import Path
 from verifier.tee.azure.claims import RuntimeClaims
+from verifier.tee.chain import pinned
 from verifier.tee.scheme import Check, Subject
 from verifier.tee.tpm2.keys import spki_digest
 from verifier.tee.tpm2.layout import ALG_RSASSA
-from verifier.tee.vtpm.akcert import AkChain, chain_checks, verified_path
+from verifier.tee.vtpm.akcert import chain_steps
 from verifier.tee.vtpm.verify import quote_checks
 
 ENDORSEMENTS: Final = frozenset({"ak_cert", "ak_chain"})
@@ -25,12 +25,7 @@ ENDORSEMENTS: Final = frozenset({"ak_cert", "ak_chain"})
 SCHEMES: Final = frozenset((ALG_RSASSA,))
 
 
-def _pinned() -> Anchor:
-    der = files("verifier.tee.azure").joinpath("anchors", "azure_vtpm_root_2023.der").read_bytes()
-    return Anchor("Azure Virtual TPM Root CA 2023", der, "vendor")
-
-
-ANCHORS: Final = (_pinned(),)
+ANCHORS: Final = (pinned(__package__, "Azure Virtual TPM Root CA 2023", "azure_vtpm_root_2023.der"),)
 
 
 def claims_of(subject: Subject[Any, Any]) -> RuntimeClaims:
@@ -49,29 +44,27 @@ def ak_digest(claims: RuntimeClaims) -> str:
     return spki_digest(claims.ak()).hex()
 
 
-def _chain(subject: Subject[Any, Any]) -> AkChain | None:
-    found: AkChain | None = subject.collateral.ak_chain
-    return found
+AK_CHAIN: Final = chain_steps(lambda subject: subject.collateral.ak_chain, ANCHORS)
 
 
-def require_same_key(subject: Subject[Any, Any], chain: AkChain, scheme: str) -> None:
+def require_same_key(path: Path, ak: rsa.RSAPublicKey) -> None:
     """Refuse an AK certificate, its chain verified, of another key than the runtime claims'."""
-    key = verified_path(subject, chain, scheme, ANCHORS).leaf_key()
+    key = path.leaf_key()
     numbers = key.public_numbers() if isinstance(key, rsa.RSAPublicKey) else None
-    if numbers != ak_of(subject).public_numbers():
-        raise EvidenceRejected(f"{scheme}.ak-cert.key", "AK certificate: got another key, want HCLAkPub's")
+    if numbers != ak.public_numbers():
+        raise Failed("AK certificate: got another key, want HCLAkPub's")
+
+
+def _check_key(subject: Subject[Any, Any]) -> None:
+    path = AK_CHAIN.found(subject)
+    if path is not None:
+        require_same_key(path, ak_of(subject))
 
 
 def azure_checks(scheme: str) -> tuple[Check[Any, Any], ...]:
     """Return the checks of AK certificate and quote, in order. The inner report and the claims' hash came before them."""
-
-    def check_key(subject: Subject[Any, Any]) -> None:
-        chain = _chain(subject)
-        if chain is not None:
-            require_same_key(subject, chain, scheme)
-
     return (
-        *chain_checks(scheme, _chain, ANCHORS),
-        Check(f"{scheme}.ak-cert.key", check_key, remedy="send the certificate of NV index 0x01C101D0 of this machine"),
+        *AK_CHAIN.checks(f"{scheme}.ak-cert"),
+        Check(f"{scheme}.ak-cert.key", _check_key),
         *quote_checks(scheme, ak_of, schemes=SCHEMES),
     )

@@ -59,6 +59,6 @@ def evidence_claims(evidence: Evidence) -> dict[str, Any]:
     return {
         "hcl": hcl_claims(evidence.hcl),
         "runtime_claims": runtime_claims(evidence.claims),
-        "tdx": TDX.evidence_claims(evidence.td),
+        "tdx": TDX.form.claims(evidence.td),
         "tpm": vtpm_claims(evidence.tpm),
     }

@@ -2,55 +2,28 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-from verifier.tee.azure.verify import ANCHORS as AZURE_ANCHORS
+from verifier.tee.azure.scheme import azure_scheme
+from verifier.tee.azure.verify import ENDORSEMENTS
 from verifier.tee.azure_tdx_vtpm import identity, rules, verify
-from verifier.tee.azure_tdx_vtpm.decode import HCL_REPORT, NAME, TD_QUOTE, Evidence, decode, encode, evidence_claims
-from verifier.tee.azure_tdx_vtpm.verify import Collateral
+from verifier.tee.azure_tdx_vtpm.decode import HCL_REPORT, NAME, TD_QUOTE, decode, encode, evidence_claims
 from verifier.tee.scheme import Scheme
 from verifier.tee.tdx.scheme import SCHEME as TDX
-from verifier.tee.vtpm.quote import OPTIONAL_PARTS, REQUIRED_PARTS
-from verifier.tee.vtpm.rules import measurement
+from verifier.tee.vtpm.scheme import vtpm_form
 
-SCHEME: Final[Scheme[Evidence, Collateral]] = Scheme(
-    name=NAME,
-    host_excluded=True,
-    required_parts=REQUIRED_PARTS | {HCL_REPORT, TD_QUOTE},
-    optional_parts=OPTIONAL_PARTS,
-    endorsement_names=verify.ENDORSEMENTS,
-    # The binder is the quote: the CPU's report was made at boot.
-    binding_size="short",
-    decode=decode,
-    encode=encode,
-    bound_value=lambda evidence: evidence.tpm.quote.extra_data,
-    needs=verify.needs,
-    collate=verify.collate,
-    checks=verify.CHECKS,
-    anchors=(*TDX.anchors, *AZURE_ANCHORS),
-    anchors_of=(TDX.name,),
-    inner=verify.inner,
-    marks=verify.marks,
-    rules=rules.RULES,
-    identity_models=MappingProxyType(
-        {
-            "platform": identity.Platform,
-            "firmware": identity.Firmware,
-            "workload": identity.Workload,
-            "config": identity.Config,
-        }
+SCHEME: Final[Scheme[Any, Any]] = azure_scheme(
+    NAME,
+    TDX,
+    lambda evidence: evidence.td,
+    form=vtpm_form(
+        required=frozenset({HCL_REPORT, TD_QUOTE}),
+        endorsements=TDX.form.endorsements | ENDORSEMENTS,
+        decode=decode,
+        encode=encode,
+        claims=evidence_claims,
     ),
-    exceptions_model=identity.Exceptions,
-    layout_fields=rules.FIELDS,
-    bins=rules.BINS,
-    evidence_claims=evidence_claims,
-    root=verify.root_of,
-    measurement=measurement,
-    instance=rules.instance,
-    debug_status=lambda evidence: TDX.debug_status(evidence.td),
-    tcb_status=rules.tcb_status,
-    mandatory_rules=rules.MANDATORY,
-    software_classes=frozenset({"firmware", "workload"}),
-    observe=rules.observe,
+    verify=verify,
+    rules=rules,
+    identity=identity,
 )

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from verifier.formats.encoding import sha256
-from verifier.formats.errors import BridgeError
+from verifier.formats.errors import BridgeError, Failed
 from verifier.formats.x509 import Certificate, parse_crl
 from verifier.formats.x509chain import Anchor, ChainCache, check_constraints, check_signatures, find_path, is_crl_of
 from verifier.tee.dcap.collateral import QeIdentity, TcbInfo
 from verifier.tee.dcap.endorse import DcapCollateral, crl_der, endorsement_id, read_documents
 from verifier.tee.dcap.pck import ordered, read_chain
-from verifier.tee.dcap.steps import PROFILE, Dcap, DocumentSteps, QuoteSteps, qe_identity_steps, tcb_info_steps
+from verifier.tee.dcap.steps import PROFILE, Dcap, DocumentSteps, qe_identity_steps, tcb_info_steps
 from verifier.tee.scheme import Mark, Subject
 
 _NUMBERS: Final = 1 << 159  # RFC 5280, section 5.2.3: at most 20 octets, signed
@@ -45,9 +45,9 @@ def _document(
         subject = _subject(collateral, anchors, document.issued)
         steps.chain(subject)
         steps.signature(subject)
-    except BridgeError:
+    except (BridgeError, Failed):
         return ()
-    signer = steps.path(subject)
+    signer = steps.signer.path(subject)
     issuer = f"{_key(signer.certificates[0])}:{steps.name}:{_of(document)}"
     return (
         Mark(steps.name, f"{issuer}:evaluation", document.evaluation_number),
@@ -91,11 +91,10 @@ def _is_under(ca: Certificate, certificates: tuple[Certificate, ...], anchors: t
     path = find_path(ordered(certificates, ca), anchors)
     if path is None or path.leaf is not ca:
         return False
-    ids = QuoteSteps("marks").ids
     try:
-        check_constraints(path, ids, PROFILE)
-        check_signatures(path, ids, ChainCache(16), ca.not_before)
-    except BridgeError:
+        check_constraints(path, PROFILE)
+        check_signatures(path, ChainCache(16), ca.not_before)
+    except Failed:
         return False
     return True
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from verifier.core.rules import Judgement, Rule
+from verifier.core.rules import Judgement, Rule, TrustClaim
 from verifier.tee.dcap.decode import Quote
 from verifier.tee.dcap.endorse import DcapCollateral
 from verifier.tee.dcap.evaluate import NEVER, Evaluation
 from verifier.tee.dcap.verify import evaluation_of
+from verifier.tee.judges import Rows, bins_of, judged_by, none_of, one_of, same, say
 from verifier.tee.scheme import Bin, Verified
 
 DcapVerified: TypeAlias = Verified[Any, DcapCollateral]  # ``evidence.quote`` is the quote
 DcapRule: TypeAlias = Rule[Any]
-Judge: TypeAlias = Callable[[Any, Any], Judgement]
 
 WARNING = 32  # AR4SI: what was accepted is no affirmation
 
@@ -46,40 +45,6 @@ def instance(verified: DcapVerified) -> tuple[str, str]:
     """Name the machine for the token's ``instance``: by its platform instance id, without one by its PPID."""
     kind, _, name = chips(verified)[-1].partition(":")
     return f"intel.{kind}", name
-
-
-def equals(get: Callable[[DcapVerified], bytes]) -> Judge:
-    """Judge a field of bytes against exact hex."""
-
-    def judge(verified: DcapVerified, expected: Any) -> Judgement:
-        seen = get(verified).hex()
-        return Judgement(hmac.compare_digest(seen, str(expected)), seen)
-
-    return judge
-
-
-def unless_allowed(name: str, is_set: Callable[[DcapVerified], bool]) -> Judge:
-    """Judge a state that is refused unless the policy's exception (a boolean) allows it."""
-
-    def judge(verified: DcapVerified, allowed: Any) -> Judgement:
-        seen = is_set(verified)
-        ok = not seen or allowed is True
-        return Judgement(ok, {name: seen}, "" if ok else f"{name}: got on, want off")
-
-    return judge
-
-
-def compare_bits(seen: Mapping[str, bool], expected: Any) -> Judgement:
-    """Compare every bit that is named; none named is a failure."""
-    if not isinstance(expected, Mapping) or not expected:
-        return Judgement(ok=False, seen=dict(seen), detail="nothing to compare")
-    off = sorted(name for name, value in expected.items() if seen.get(name) is not value)
-    said = ", ".join(f"{name}: got {seen.get(name)}, want {expected[name]}" for name in off)
-    return Judgement(not off, dict(seen), said)
-
-
-def _root(verified: DcapVerified, expected: Any) -> Judgement:
-    return Judgement(verified.root == expected, verified.root)
 
 
 def _supported(verified: DcapVerified, _expected: Any) -> Judgement:
@@ -137,15 +102,13 @@ def _nearest(verified: DcapVerified) -> str:
 def _allowed(verified: DcapVerified, expected: Any) -> Judgement:
     seen = evaluation(verified).advisories
     beyond = sorted(set(seen) - set(expected))
-    return Judgement(
-        not beyond, list(seen), f"advisories: got {', '.join(beyond)}, want none unlisted" if beyond else ""
-    )
+    return say(not beyond, list(seen), f"advisories: got {', '.join(beyond)}, want none unlisted")
 
 
 def _refused(verified: DcapVerified, expected: Any) -> Judgement:
     seen = evaluation(verified).advisories
     hit = sorted(set(seen) & set(expected))
-    return Judgement(not hit, list(seen), f"advisories: got {', '.join(hit)}, want them closed" if hit else "")
+    return say(not hit, list(seen), f"advisories: got {', '.join(hit)}, want them closed")
 
 
 def _date(verified: DcapVerified, expected: Any) -> Judgement:
@@ -153,28 +116,17 @@ def _date(verified: DcapVerified, expected: Any) -> Judgement:
     seen = None if date is None else date.text
     # RFC 3339 times in UTC compare as text.
     ok = seen is not None and seen[:10] >= str(expected)
-    return Judgement(ok, seen, "" if ok else f"TCB date: got {seen}, want {expected} or later")
+    return say(ok, seen, f"TCB date: got {seen}, want {expected} or later")
 
 
 def _number(verified: DcapVerified, expected: Any) -> Judgement:
     got = evaluation(verified)
     seen = {"tcb_info": got.evaluation_number, "qe_identity": got.qe_evaluation_number}
     ok = got.evaluation_number >= expected
-    said = f"TCB evaluation data number: got {got.evaluation_number}, want at least {expected}"
-    return Judgement(ok, seen, "" if ok else said)
+    return say(ok, seen, f"TCB evaluation data number: got {got.evaluation_number}, want at least {expected}")
 
 
-def _chip_allow(verified: DcapVerified, expected: Any) -> Judgement:
-    seen = chips(verified)
-    return Judgement(any(name in expected for name in seen), list(seen))
-
-
-def _chip_deny(verified: DcapVerified, expected: Any) -> Judgement:
-    seen = chips(verified)
-    return Judgement(bool(seen) and not any(name in expected for name in seen), list(seen))
-
-
-# What checks tie to keys, to the challenge or to the QE identity; what is told and judged by nobody; all else is the rules'.
+# What checks tie to keys, to the challenge or to the QE identity; what no rule judges is reported.
 _BOUND: Final = frozenset(
     {
         "header_version",
@@ -196,103 +148,24 @@ _BOUND: Final = frozenset(
 )
 
 
-def bin_of(name: str, judged: frozenset[str]) -> Bin:
-    """Return the bin of a quote's field: a TCB is the PCK certificate's, so a report's own CPUSVN is told and no more."""
-    if name in judged:
-        return "rules"
-    if name in _BOUND:
-        return "bound"
-    return "ignored" if name == "padding" else "reported"
+def quote_bins(fields: Sequence[str], rules: Sequence[DcapRule]) -> Mapping[str, Bin]:
+    """Return the bins of a quote's fields: a TCB is the PCK certificate's, so a report's own CPUSVN is told and no more."""
+    return bins_of(fields, judged_by(rules), bound=_BOUND, ignored=frozenset({"padding"}))
 
 
-def platform_rules(scheme: str, svn_fields: tuple[str, ...]) -> tuple[DcapRule, ...]:
+def platform_rules(row: Rows, svn_fields: tuple[str, ...]) -> tuple[DcapRule, ...]:
     """Make the rules of a platform; ``svn_fields`` are the report's own fields that a TCB is evaluated by."""
     tcb = (*svn_fields, "qe_isvsvn", "certification_data")
-    update = (
-        "update the host's BIOS, microcode and TDX module, and register the platform anew for a new PCK certificate"
-    )
+    pck: tuple[TrustClaim, str] = ("instance-identity", "certification_data")
+    names = one_of("chip", chips), none_of("chip", chips)
     return (
-        Rule(
-            id=f"{scheme}.tcb.supported",
-            scope="service",
-            field="tcb_supported",
-            judge=_supported,
-            layout_fields=tcb,
-            default=True,
-            trust_claim="hardware",
-            remedy="take the platform out of service: Intel revoked its TCB or knows none like it",
-            mandatory=True,
-        ),
-        Rule(
-            id=f"{scheme}.root",
-            scope="platform",
-            field="root",
-            judge=_root,
-            layout_fields=("certification_data",),
-            trust_claim="instance-identity",
-            remedy="name whose root the platform identity is of",
-        ),
-        Rule(
-            id=f"{scheme}.tcb.status",
-            scope="platform",
-            field="accepted_tcb_statuses",
-            judge=_status,
-            layout_fields=tcb,
-            trust_claim="hardware",
-            remedy=f"{update}; or list the status in the platform identity's accepted_tcb_statuses",
-        ),
-        Rule(
-            id=f"{scheme}.tcb.advisories.allowed",
-            scope="platform",
-            field="allowed_advisories",
-            judge=_allowed,
-            layout_fields=tcb,
-            trust_claim="hardware",
-            remedy=f"{update}; or list what is mitigated otherwise in allowed_advisories",
-        ),
-        Rule(
-            id=f"{scheme}.tcb.advisories.refused",
-            scope="platform",
-            field="refused_advisories",
-            judge=_refused,
-            layout_fields=tcb,
-            trust_claim="hardware",
-            remedy=update,
-        ),
-        Rule(
-            id=f"{scheme}.tcb.date",
-            scope="platform",
-            field="minimum_tcb_date",
-            judge=_date,
-            layout_fields=tcb,
-            trust_claim="hardware",
-            remedy=update,
-        ),
-        Rule(
-            id=f"{scheme}.tcb.evaluation-number",
-            scope="platform",
-            field="minimum_evaluation_number",
-            judge=_number,
-            layout_fields=("certification_data",),
-            trust_claim="hardware",
-            remedy="have the source serve the early set (setting intel_tcb_update), or lower minimum_evaluation_number",
-        ),
-        Rule(
-            id=f"{scheme}.chip.allow",
-            scope="platform",
-            field="chip_allow",
-            judge=_chip_allow,
-            layout_fields=("certification_data",),
-            trust_claim="instance-identity",
-            remedy="add the machine's ppid: or piid: to the platform identity's chip_allow, if it is known to be yours",
-        ),
-        Rule(
-            id=f"{scheme}.chip.deny",
-            scope="platform",
-            field="chip_deny",
-            judge=_chip_deny,
-            layout_fields=("certification_data",),
-            trust_claim="instance-identity",
-            remedy="move the workload to another machine: this one is on chip_deny",
-        ),
+        row("tcb.supported", "service.tcb_supported", _supported, "hardware", *tcb, default=True, mandatory=True),
+        row("root", "platform.root", same(lambda verified: verified.root), *pck),
+        row("tcb.status", "platform.accepted_tcb_statuses", _status, "hardware", *tcb),
+        row("tcb.advisories.allowed", "platform.allowed_advisories", _allowed, "hardware", *tcb),
+        row("tcb.advisories.refused", "platform.refused_advisories", _refused, "hardware", *tcb),
+        row("tcb.date", "platform.minimum_tcb_date", _date, "hardware", *tcb),
+        row("tcb.evaluation-number", "platform.minimum_evaluation_number", _number, "hardware", "certification_data"),
+        row("chip.allow", "platform.chip_allow", names[0], *pck),
+        row("chip.deny", "platform.chip_deny", names[1], *pck),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
@@ -17,21 +17,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
+from verifier.formats.errors import CannotDecide, Failed, mismatch
 from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE, Certificate, SignatureAlgorithm, common_name
-from verifier.formats.x509chain import (
-    Anchor,
-    ChainIds,
-    Path,
-    Profile,
-    check_constraints,
-    check_revocation,
-    check_signatures,
-    check_validity,
-    find_path,
-    require_path,
-    require_usage,
-)
+from verifier.formats.x509chain import Path, Profile, check_revocation, check_signatures, require_usage
+from verifier.tee.chain import Chain, ChainSteps
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.collateral import QeIdentity, TcbInfo
 from verifier.tee.dcap.decode import Quote
@@ -58,13 +47,7 @@ def quote_of(subject: Dcap) -> Quote:
 
 
 @lru_cache(maxsize=1024)
-def found(chain: tuple[Certificate, ...], anchors: tuple[Anchor, ...]) -> Path | None:
-    """Find the pinned anchor above a chain; remembered by certificates and anchors, both known by identity."""
-    return find_path(chain, anchors)
-
-
-@lru_cache(maxsize=1024)
-def own_root(chain: tuple[Certificate, ...], path: Path) -> Path | None:
+def own_root(chain: Chain, path: Path) -> Path | None:
     """Return the path to a root that the chain brings and that is not, byte for byte, the pinned one.
 
     Intel's root exists twice with one key (valid to 2033 and to 2049); what is dropped in favour of the pinned one has to be
@@ -78,20 +61,29 @@ def own_root(chain: tuple[Certificate, ...], path: Path) -> Path | None:
     return Path(path.anchor, certificates, tuple(c.digest for c in certificates))
 
 
-@lru_cache(maxsize=1024)
-def constrained(path: Path, ids: ChainIds, length: int, names: tuple[str, ...]) -> None:
-    """Refuse a path of another shape. Depends on the certificates alone: one that passed once passes always."""
-    check_constraints(path, ids, PROFILE)
+def shaped(path: Path, *, length: int, names: tuple[str, ...]) -> None:
+    """Refuse a path that is not ``length`` certificates long, has another name below the root, or ends in a CA."""
     if len(path.certificates) != length:
-        got = len(path.certificates)
-        raise EvidenceRejected(ids.constraints, f"chain: got {got} certificates, want {length}, the root counted")
+        raise Failed(f"chain: got {len(path.certificates)} certificates, want {length}, the root counted")
     # Intel's root signs CAs and the TCB signer alike: the name says which of them a certificate is.
     name = common_name(path.certificates[1].subject) or ""
     if not name.startswith(names):
-        raise EvidenceRejected(ids.constraints, mismatch("chain below the root", repr(name), " or ".join(names)))
+        raise Failed(mismatch("chain below the root", repr(name), " or ".join(names)))
     if path.leaf.is_ca:
-        raise EvidenceRejected(ids.constraints, "chain[0]: got a CA, want a certificate that signs no others")
-    require_usage(path.leaf, USAGE_DIGITAL_SIGNATURE, check_id=ids.constraints)
+        raise Failed("chain[0]: got a CA, want a certificate that signs no others")
+    require_usage(path.leaf, USAGE_DIGITAL_SIGNATURE)
+
+
+class IntelChain(ChainSteps):
+    """A chain of Intel's: a root that it brings has to be signed by the pinned key too."""
+
+    def signature(self, subject: Dcap) -> None:
+        """Refuse a chain of which a certificate is not signed by the one above it, from the pinned root downward."""
+        path = self.path(subject)
+        check_signatures(path, subject.chains, subject.now)
+        brought = own_root(self.chain_of(subject) or (), path)
+        if brought is not None:
+            check_signatures(brought, subject.chains, subject.now)
 
 
 @lru_cache(maxsize=4096)
@@ -115,23 +107,16 @@ def is_signed(key: Any, signature: bytes, data: bytes) -> bool:
     return True
 
 
-def _pck_ids(scheme: str) -> ChainIds:
-    return ChainIds(
-        root=f"{scheme}.chain.root",
-        signature=f"{scheme}.chain.signature",
-        validity=f"{scheme}.chain.validity",
-        constraints=f"{scheme}.chain.constraints",
-        revoked=f"{scheme}.chain.revoked",
-        crl=endorsement_id(scheme, "pck_crl"),
-    )
-
-
 class QuoteSteps:
     """Steps over the quote itself: chain, QE, signatures."""
 
     def __init__(self, scheme: str) -> None:
         self.scheme = scheme
-        self.ids = _pck_ids(scheme)
+        self.chain = IntelChain(
+            self.pck_chain,
+            PROFILE,
+            partial(shaped, length=_PCK_LENGTH, names=(PLATFORM_CA, PROCESSOR_CA)),
+        )
 
     def pck(self, subject: Dcap) -> Pck:
         """Return the PCK certificate; without one nothing can be decided."""
@@ -144,45 +129,21 @@ class QuoteSteps:
             )
         return pck
 
-    def path(self, subject: Dcap) -> Path:
-        """Find the anchor; every step after the first names a missing one by what it could not do."""
+    def pck_chain(self, subject: Dcap) -> Chain:
+        """Return the PCK certificate with what stands above it, leaf first."""
         self.pck(subject)
-        path = found(subject.collateral.pck_chain, subject.anchors)
-        if path is None:
-            raise EvidenceRejected(self.ids.signature, "chain: no trusted key to start from")
-        return path
-
-    def root(self, subject: Dcap) -> None:
-        """The chain ends in a pinned root, found by its key."""
-        self.pck(subject)
-        require_path(subject.collateral.pck_chain, subject.anchors, self.ids)
-
-    def constraints(self, subject: Dcap) -> None:
-        """Root, Platform or Processor CA, PCK: each may do what it does here."""
-        constrained(self.path(subject), self.ids, _PCK_LENGTH, (PLATFORM_CA, PROCESSOR_CA))
-
-    def signature(self, subject: Dcap) -> None:
-        """Each certificate is signed by the one above it, from the pinned root downward."""
-        path = self.path(subject)
-        check_signatures(path, self.ids, subject.chains, subject.now)
-        brought = own_root(subject.collateral.pck_chain, path)
-        if brought is not None:
-            check_signatures(brought, self.ids, subject.chains, subject.now)
-
-    def validity(self, subject: Dcap) -> None:
-        """Every certificate is valid now."""
-        check_validity(self.path(subject), self.ids, subject.now)
+        return subject.collateral.pck_chain
 
     def qe_signature(self, subject: Dcap) -> None:
         """The PCK's key signed the QE report."""
-        quote, path = quote_of(subject), self.path(subject)
+        quote, path = quote_of(subject), self.chain.path(subject)
         # One QE report vouches for one attestation key for as long as the QE lives: remembered like a certificate's signature.
         digest = hashlib.sha256(quote.qe_report_signature + quote.qe_report_raw).digest()
         known = (b"qe-report", path.leaf.digest, digest)
         if subject.chains.has(known, subject.now):
             return
         if not is_signed(path.leaf_key(), quote.qe_report_signature, quote.qe_report_raw):
-            raise EvidenceRejected(f"{self.scheme}.qe.signature", "QE report: does not verify with the PCK's key")
+            raise Failed("QE report: does not verify with the PCK's key")
         subject.chains.put(known, path.leaf.not_after)
 
     def qe_binding(self, subject: Dcap) -> None:
@@ -190,27 +151,20 @@ class QuoteSteps:
         quote = quote_of(subject)
         want = hashlib.sha256(quote.attestation_key + quote.qe_auth_data).digest() + bytes(32)
         if not hmac.compare_digest(quote.qe_report.report_data, want):
-            raise EvidenceRejected(
-                f"{self.scheme}.qe.binding",
-                mismatch("QE report data", quote.qe_report.report_data.hex(), "the attestation key's digest and zeros"),
-            )
+            seen = quote.qe_report.report_data.hex()
+            raise Failed(mismatch("QE report data", seen, "the attestation key's digest and zeros"))
 
     def quote_signature(self, subject: Dcap) -> None:
         """The attestation key signed header and body."""
         quote = quote_of(subject)
         if not is_signed(_point(quote.attestation_key), quote.signature, quote.signed):
-            raise EvidenceRejected(
-                f"{self.scheme}.quote.signature", "quote: signature does not verify with the attestation key"
-            )
+            raise Failed("quote: signature does not verify with the attestation key")
 
     def vendor(self, subject: Dcap) -> None:
         """The quoting enclave is Intel's."""
         got = quote_of(subject).qe_vendor_id
         if got != layout.QE_VENDOR_INTEL:
-            raise EvidenceRejected(
-                f"{self.scheme}.quote.qe-vendor",
-                mismatch("quote.qe_vendor_id", got.hex(), layout.QE_VENDOR_INTEL.hex()),
-            )
+            raise Failed(mismatch("quote.qe_vendor_id", got.hex(), layout.QE_VENDOR_INTEL.hex()))
 
 
 class DocumentSteps:
@@ -230,13 +184,8 @@ class DocumentSteps:
         self.get = get
         self.chain_of = chain_of
         self.wanted = wanted
-        self.ids = ChainIds(
-            root=f"{self.noun}.chain",
-            signature=f"{self.noun}.chain",
-            constraints=f"{self.noun}.chain",
-            validity=f"{self.noun}.signer-validity",
-            revoked=f"{self.noun}.signer-revoked",
-            crl=endorsement_id(scheme, "root_crl"),
+        self.signer = IntelChain(
+            self._signer_chain, PROFILE, partial(shaped, length=_SIGNER_LENGTH, names=(TCB_SIGNING,))
         )
 
     def document(self, subject: Dcap) -> TcbInfo | QeIdentity:
@@ -246,67 +195,56 @@ class DocumentSteps:
             raise CannotDecide(endorsement_id(self.scheme, self.name), f"{self.name}: got nothing, want it")
         return document
 
-    def path(self, subject: Dcap) -> Path:
-        """Return the signer's path; a chain that is missing is ``CannotDecide``."""
+    def _signer_chain(self, subject: Dcap) -> Chain:
+        """Return the signer's chain; one that is missing is ``CannotDecide``."""
         self.document(subject)
         chain = self.chain_of(subject.collateral)
         if not chain:
             name = f"{self.name}_chain"
             raise CannotDecide(endorsement_id(self.scheme, name), f"{name}: got nothing, want its signer and root")
-        path = found(chain, subject.anchors)
-        return require_path(chain, subject.anchors, self.ids) if path is None else path
+        return chain
 
     def chain(self, subject: Dcap) -> None:
         """The signer is Intel's TCB Signing, under the pinned root."""
-        path = self.path(subject)
-        constrained(path, self.ids, _SIGNER_LENGTH, (TCB_SIGNING,))
-        check_signatures(path, self.ids, subject.chains, subject.now)
-        brought = own_root(self.chain_of(subject.collateral), path)
-        if brought is not None:
-            check_signatures(brought, self.ids, subject.chains, subject.now)
-
-    def signer_validity(self, subject: Dcap) -> None:
-        """Signer and root are valid now."""
-        check_validity(self.path(subject), self.ids, subject.now)
+        self.signer.constraints(subject)
+        self.signer.signature(subject)
 
     def signature(self, subject: Dcap) -> None:
         """The exact bytes of the inner object are signed."""
-        signed, path = self.document(subject).signed, self.path(subject)
+        signed, path = self.document(subject).signed, self.signer.path(subject)
         known = (b"intel-json", path.leaf.digest, signed.digest)
         if subject.chains.has(known, subject.now):
             return
-        check_signatures(path, self.ids, subject.chains, subject.now)
+        check_signatures(path, subject.chains, subject.now)
         if not is_signed(path.leaf_key(), signed.signature, signed.body):
-            raise EvidenceRejected(
-                f"{self.noun}.signature", f"{self.name}: signature does not verify with TCB Signing's key"
-            )
+            raise Failed(f"{self.name}: signature does not verify with TCB Signing's key")
         subject.chains.put(known, path.leaf.not_after)
 
     def identity(self, subject: Dcap) -> None:
         """The document is of this kind of TEE."""
         got, want = self.document(subject).id, self.wanted[quote_of(subject).tee_type]
         if got != want:
-            raise EvidenceRejected(f"{self.noun}.id", mismatch(f"{self.name}.id", got, want))
+            raise Failed(mismatch(f"{self.name}.id", got, want))
 
     def issued(self, subject: Dcap) -> None:
         """``issueDate`` is not in the future."""
         got = self.document(subject).issued
         if subject.now < got:
             detail = f"{self.name}.issueDate: got {got}, want at most the time {subject.now}"
-            raise EvidenceRejected(f"{self.noun}.not-yet-issued", detail)
+            raise Failed(detail)
 
     def expired(self, subject: Dcap) -> None:
         """``nextUpdate`` is not in the past."""
         got = self.document(subject).next_update
         if subject.now > got:
             detail = f"{self.name}.nextUpdate: got {got}, want at least the time {subject.now}"
-            raise EvidenceRejected(f"{self.noun}.expired", detail)
+            raise Failed(detail)
 
     def signer_revoked(self, subject: Dcap) -> None:
         """The root CRL does not list the signer."""
         crl = subject.collateral.root_crl
         if crl is not None:
-            check_revocation(self.path(subject), (crl,), self.ids)
+            check_revocation(self.signer.path(subject), (crl,))
 
 
 def tcb_info_steps(scheme: str) -> DocumentSteps:

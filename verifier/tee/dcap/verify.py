@@ -8,16 +8,15 @@ with the scheme's name before it. Faults of the evidence are ``EvidenceRejected`
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any, Final
 
-from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
-from verifier.formats.x509chain import Anchor, Root, check_crls, check_revocation
+from verifier.formats.errors import Failed, Undecided, mismatch
+from verifier.formats.x509chain import Root, check_crls, check_revocation
+from verifier.tee.chain import pinned
 from verifier.tee.dcap.collateral import Module
 from verifier.tee.dcap.decode import Quote, TdReport
-from verifier.tee.dcap.endorse import DcapCollateral, endorsement_id
+from verifier.tee.dcap.endorse import DcapCollateral
 from verifier.tee.dcap.evaluate import Evaluation, evaluate, find_module, svns_of
 from verifier.tee.dcap.steps import (
     Dcap,
@@ -28,12 +27,10 @@ from verifier.tee.dcap.steps import (
     quote_of,
     tcb_info_steps,
 )
-from verifier.tee.scheme import Check, Subject, weakest_root
+from verifier.tee.scheme import Check, Subject
+from verifier.tee.verified import weakest_root
 
-ROOT_CERTIFICATE: Final = (
-    files("verifier.tee.dcap").joinpath("anchors", "intel_sgx_root_ca.der").read_bytes()
-)  # its digests are pinned by a test
-ANCHORS: Final = (Anchor("Intel SGX Root CA", ROOT_CERTIFICATE, "vendor"),)
+ANCHORS: Final = (pinned(__package__, "Intel SGX Root CA", "intel_sgx_root_ca.der"),)
 
 
 def _cannot(run: Callable[[Dcap], None]) -> Callable[[Dcap], None]:
@@ -42,8 +39,8 @@ def _cannot(run: Callable[[Dcap], None]) -> Callable[[Dcap], None]:
     def check(subject: Dcap) -> None:
         try:
             run(subject)
-        except EvidenceRejected as error:
-            raise CannotDecide(error.check_id, error.detail) from None
+        except Failed as failure:
+            raise Undecided(failure.detail) from None
 
     return check
 
@@ -54,46 +51,43 @@ class _Ties:
     def __init__(self, scheme: str, quote_steps: QuoteSteps) -> None:
         self.scheme = scheme
         self.quote_steps = quote_steps
-        self.root_ids = replace(quote_steps.ids, crl=endorsement_id(scheme, "root_crl"))
 
     def root_crl(self, subject: Dcap) -> None:
-        collateral, path = subject.collateral, self.quote_steps.path(subject)
+        collateral, path = subject.collateral, self.quote_steps.chain.path(subject)
         crls = () if collateral.root_crl is None else (collateral.root_crl,)
         required = (0,) if collateral.crls_required else ()
-        check_crls(path, crls, self.root_ids, subject.chains, subject.now, required=required)
+        check_crls(path, crls, subject.chains, subject.now, required=required)
         if crls and crls[0].issuer != path.certificates[0].subject:
-            raise CannotDecide(self.root_ids.crl, "root CRL.issuer: got another name, want the root's")
+            raise Undecided("root CRL.issuer: got another name, want the root's")
 
     def pck_crl(self, subject: Dcap) -> None:
-        collateral, path = subject.collateral, self.quote_steps.path(subject)
+        collateral, path = subject.collateral, self.quote_steps.chain.path(subject)
         crls = () if collateral.pck_crl is None else (collateral.pck_crl,)
         required = (1,) if collateral.crls_required else ()
         if crls and crls[0].issuer != path.leaf.issuer:
-            raise CannotDecide(
-                self.quote_steps.ids.crl, "PCK CRL.issuer: got another name, want the issuer of the PCK certificate"
-            )
-        check_crls(path, crls, self.quote_steps.ids, subject.chains, subject.now, required=required)
+            raise Undecided("PCK CRL.issuer: got another name, want the issuer of the PCK certificate")
+        check_crls(path, crls, subject.chains, subject.now, required=required)
 
     def revoked(self, subject: Dcap) -> None:
-        collateral, path = subject.collateral, self.quote_steps.path(subject)
+        collateral, path = subject.collateral, self.quote_steps.chain.path(subject)
         crls = tuple(crl for crl in (collateral.root_crl, collateral.pck_crl) if crl is not None)
-        check_revocation(path, crls, self.quote_steps.ids)
+        check_revocation(path, crls)
 
     def fmspc(self, subject: Dcap) -> None:
         info, pck = subject.collateral.tcb_info, self.quote_steps.pck(subject)
         if info is None or info.fmspc != pck.fmspc:
             got = None if info is None else info.fmspc
-            raise CannotDecide(f"{self.scheme}.tcb-info.fmspc", mismatch("tcb_info.fmspc", got, pck.fmspc))
+            raise Undecided(mismatch("tcb_info.fmspc", got, pck.fmspc))
 
     def pceid(self, subject: Dcap) -> None:
         info, want = subject.collateral.tcb_info, self.quote_steps.pck(subject).pceid.hex().upper()
         if info is None or info.pceid != want:
             got = None if info is None else info.pceid
-            raise CannotDecide(f"{self.scheme}.tcb-info.pceid", mismatch("tcb_info.pceId", got, want))
+            raise Undecided(mismatch("tcb_info.pceId", got, want))
 
     def _qe(self, noun: str, got: object, want: object, *, same: bool) -> None:
         if not same:
-            raise EvidenceRejected(f"{self.scheme}.qe-identity.{noun}", mismatch(f"QE report.{noun}", got, want))
+            raise Failed(mismatch(f"QE report.{noun}", got, want))
 
     def qe_mrsigner(self, subject: Dcap) -> None:
         identity, report = subject.collateral.qe_identity, quote_of(subject).qe_report
@@ -126,8 +120,7 @@ class _Ties:
     def module_mrsigner(self, subject: Dcap) -> None:
         found = self._module(subject)
         if found is not None and found[0].mrsignerseam != found[1].mrsigner:
-            raise EvidenceRejected(
-                f"{self.scheme}.module.mrsigner",
+            raise Failed(
                 mismatch("quote.mrsignerseam", found[0].mrsignerseam.hex(), found[1].mrsigner.hex()),
             )
 
@@ -137,8 +130,7 @@ class _Ties:
             return
         report, module = found
         if _masked(report.seamattributes, module.attributes_mask) != module.attributes:
-            raise EvidenceRejected(
-                f"{self.scheme}.module.attributes",
+            raise Failed(
                 mismatch("quote.seamattributes", report.seamattributes.hex(), module.attributes.hex()),
             )
 
@@ -148,76 +140,20 @@ def _masked(value: bytes, mask: bytes) -> bytes:
     return bytes(one & bit for one, bit in zip(value, mask, strict=True))
 
 
-_TELL: Final = "the quote was changed, or is of another platform: have the workload make it again"
-_PCK: Final = "have the host's provisioning service (PCCS) hand out the PCK chain of this platform as Intel issued it"
-_RENEW: Final = "fetch Intel's collateral anew (verifier collateral import, or the PCS/PCCS source's log)"
+_AS_TOLD: Final = (
+    "TCB info of SGX has no TDX components, so that no level would match; this one says that it is the wrong document"
+)
 
 
-def _quote_checks(scheme: str, steps: QuoteSteps) -> tuple[DcapCheck, ...]:
-    return (
-        Check(
-            f"{scheme}.chain.root",
-            steps.root,
-            redundant_with=f"{scheme}.chain.signature",
-            why="the walk starts from the pinned root's key and has none to start with; this one says first which root was wrong",
-            remedy="use a production platform: its PCK chain ends in Intel's root, found by key and not by name",
-        ),
-        Check(f"{scheme}.chain.constraints", steps.constraints, remedy=_PCK),
-        Check(f"{scheme}.chain.signature", steps.signature, remedy=_PCK),
-        Check(f"{scheme}.chain.validity", steps.validity, remedy=_PCK),
-        Check(f"{scheme}.qe.signature", steps.qe_signature, remedy=_TELL),
-        Check(f"{scheme}.qe.binding", steps.qe_binding, remedy=_TELL),
-        Check(f"{scheme}.quote.signature", steps.quote_signature, remedy=_TELL),
-        Check(f"{scheme}.quote.qe-vendor", steps.vendor, remedy="use Intel's quoting enclave"),
-    )
-
-
-def _document_checks(steps: DocumentSteps) -> tuple[DcapCheck, ...]:
+def _document_checks(steps: DocumentSteps, *, redundant_with: str = "") -> tuple[DcapCheck, ...]:
     noun = steps.noun
     return (
-        Check(f"{noun}.chain", _cannot(steps.chain), remedy=_RENEW),
-        Check(
-            f"{noun}.signer-validity",
-            _cannot(steps.signer_validity),
-            remedy="fetch the issuer chain anew: the TCB Signing certificate of 2018 expired on 2025-05-21",
-        ),
-        Check(f"{noun}.signature", _cannot(steps.signature), remedy=_RENEW),
-        Check(f"{noun}.id", _cannot(steps.identity), remedy="serve the document of this kind of TEE"),
-        Check(f"{noun}.not-yet-issued", _cannot(steps.issued), remedy="set the verifier's clock, or fetch anew"),
-        Check(f"{noun}.expired", _cannot(steps.expired), remedy=_RENEW),
-    )
-
-
-def _tie_checks(scheme: str, ties: _Ties, documents: tuple[DocumentSteps, ...]) -> tuple[DcapCheck, ...]:
-    qe = f"{scheme}.qe-identity"
-    update = "use Intel's quoting enclave, in the version that the QE identity is of"
-    return (
-        Check(f"{scheme}.endorsement.root_crl", ties.root_crl, remedy="fetch the root CA's CRL anew"),
-        Check(
-            f"{scheme}.endorsement.pck_crl",
-            ties.pck_crl,
-            remedy="fetch the CRL of the CA that issued the PCK certificate (ca=platform or ca=processor)",
-        ),
-        Check(
-            f"{scheme}.chain.revoked", ties.revoked, remedy="take the platform out of service: Intel revoked its key"
-        ),
-        *(Check(f"{steps.noun}.signer-revoked", _cannot(steps.signer_revoked), remedy=_RENEW) for steps in documents),
-        Check(f"{qe}.mrsigner", ties.qe_mrsigner, remedy=update),
-        Check(f"{qe}.isvprodid", ties.qe_isvprodid, remedy=update),
-        Check(f"{qe}.miscselect", ties.qe_miscselect, remedy=update),
-        Check(
-            f"{qe}.attributes",
-            ties.qe_attributes,
-            remedy="use the quoting enclave's production build: debug is off in it",
-        ),
-    )
-
-
-def _as_told(check: DcapCheck) -> DcapCheck:
-    return replace(
-        check,
-        redundant_with="tdx.tcb.supported",
-        why="TCB info of SGX has no TDX components, so that no level would match; this one says that the document is the wrong one",
+        Check(f"{noun}.chain", _cannot(steps.chain)),
+        Check(f"{noun}.signer-validity", _cannot(steps.signer.validity)),
+        Check(f"{noun}.signature", _cannot(steps.signature)),
+        Check(f"{noun}.id", _cannot(steps.identity), redundant_with, _AS_TOLD if redundant_with else ""),
+        Check(f"{noun}.not-yet-issued", _cannot(steps.issued)),
+        Check(f"{noun}.expired", _cannot(steps.expired)),
     )
 
 
@@ -226,19 +162,27 @@ def checks_of(scheme: str, *, has_module: bool) -> tuple[DcapCheck, ...]:
     steps, info, identity = QuoteSteps(scheme), tcb_info_steps(scheme), qe_identity_steps(scheme)
     ties = _Ties(scheme, steps)
     modules: tuple[DcapCheck, ...] = (
-        Check(f"{scheme}.module.mrsigner", ties.module_mrsigner, remedy="have the host load Intel's TDX module"),
-        Check(f"{scheme}.module.attributes", ties.module_attributes, remedy="have the host load Intel's TDX module"),
+        Check(f"{scheme}.module.mrsigner", ties.module_mrsigner),
+        Check(f"{scheme}.module.attributes", ties.module_attributes),
     )
     return (
-        *_quote_checks(scheme, steps),
-        *(
-            _as_told(check) if has_module and check.id == f"{info.noun}.id" else check
-            for check in _document_checks(info)
-        ),
-        Check(f"{scheme}.tcb-info.fmspc", ties.fmspc, remedy="serve the TCB info of the platform's FMSPC"),
-        Check(f"{scheme}.tcb-info.pceid", ties.pceid, remedy="serve the TCB info of the platform's PCE"),
+        *steps.chain.checks(f"{scheme}.chain"),
+        Check(f"{scheme}.qe.signature", steps.qe_signature),
+        Check(f"{scheme}.qe.binding", steps.qe_binding),
+        Check(f"{scheme}.quote.signature", steps.quote_signature),
+        Check(f"{scheme}.quote.qe-vendor", steps.vendor),
+        *_document_checks(info, redundant_with=f"{scheme}.tcb.supported" if has_module else ""),
+        Check(f"{scheme}.tcb-info.fmspc", ties.fmspc),
+        Check(f"{scheme}.tcb-info.pceid", ties.pceid),
         *_document_checks(identity),
-        *_tie_checks(scheme, ties, (info, identity)),
+        Check(f"{scheme}.endorsement.root_crl", ties.root_crl),
+        Check(f"{scheme}.endorsement.pck_crl", ties.pck_crl),
+        Check(f"{scheme}.chain.revoked", ties.revoked),
+        *(Check(f"{one.noun}.signer-revoked", _cannot(one.signer_revoked)) for one in (info, identity)),
+        Check(f"{scheme}.qe-identity.mrsigner", ties.qe_mrsigner),
+        Check(f"{scheme}.qe-identity.isvprodid", ties.qe_isvprodid),
+        Check(f"{scheme}.qe-identity.miscselect", ties.qe_miscselect),
+        Check(f"{scheme}.qe-identity.attributes", ties.qe_attributes),
         *(modules if has_module else ()),
     )
 
@@ -258,6 +202,6 @@ def root_of(scheme: str) -> Callable[[Subject[Any, DcapCollateral]], Root]:
     steps, info, identity = QuoteSteps(scheme), tcb_info_steps(scheme), qe_identity_steps(scheme)
 
     def root(subject: Dcap) -> Root:
-        return weakest_root(*(part.path(subject).anchor.root for part in (steps, info, identity)))
+        return weakest_root(*(chain.root_of(subject) for chain in (steps.chain, info.signer, identity.signer)))
 
     return root

@@ -32,7 +32,7 @@ def stripped(scheme: Scheme[Any, Any], named: Mapping[str, bytes]) -> dict[str, 
 
 
 CPU_PARTS: Final = frozenset(
-    f"{prefix_of(cpu)}{part}" for cpu in CPUS for part in cpu.required_parts | cpu.optional_parts
+    f"{prefix_of(cpu)}{part}" for cpu in CPUS for part in cpu.form.required | cpu.form.optional
 )
 
 
@@ -60,9 +60,9 @@ def _cpu(unverified_parts: Mapping[str, bytes]) -> Cpu | None:
     if len(brought) > 1:
         raise MalformedEvidence(CPU_ID, "components: got reports of two kinds of CPU, want one at most")
     scheme, parts = brought[0]
-    for name in sorted(scheme.required_parts - parts.keys()):
+    for name in sorted(scheme.form.required - parts.keys()):
         raise MalformedEvidence(CPU_ID, f"components: got no {prefix_of(scheme)}{name}, want it")
-    return Cpu(scheme, scheme.decode(parts))
+    return Cpu(scheme, scheme.form.decode(parts))
 
 
 def decode(unverified_parts: Mapping[str, bytes]) -> Evidence:
@@ -78,7 +78,7 @@ def encode(evidence: Evidence) -> dict[str, bytes]:
     if evidence.cpu is None:
         return parts
     scheme = evidence.cpu.scheme
-    return {**parts, **{prefix_of(scheme) + n: data for n, data in scheme.encode(evidence.cpu.evidence).items()}}
+    return {**parts, **{prefix_of(scheme) + n: data for n, data in scheme.form.encode(evidence.cpu.evidence).items()}}
 
 
 def evidence_claims(evidence: Evidence) -> dict[str, Any]:
@@ -87,4 +87,4 @@ def evidence_claims(evidence: Evidence) -> dict[str, Any]:
     if evidence.cpu is None:
         return claims
     scheme = evidence.cpu.scheme
-    return {**claims, scheme.name.replace("-", "_"): scheme.evidence_claims(evidence.cpu.evidence)}
+    return {**claims, scheme.name.replace("-", "_"): scheme.form.claims(evidence.cpu.evidence)}

@@ -8,38 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from typing import Any, Final, TypeAlias
 
-from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
+from verifier.formats.errors import CannotDecide, Failed, mismatch
 from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE
 from verifier.formats.x509chain import Anchor, Root
+from verifier.tee.chain import own_anchors, pinned
 from verifier.tee.gcp_vtpm.decode import CPUS, NAME, Evidence, prefix_of, stripped
 from verifier.tee.gcp_vtpm.layout import OID_INSTANCE, Instance, decode_instance
-from verifier.tee.scheme import Carried, Check, Inner, Mark, Need, Subject, weakest_root
+from verifier.tee.scheme import Carried, Check, Inner, Mark, Need, Subject
 from verifier.tee.tpm2.keys import Key, checked_key
 from verifier.tee.tpm2.layout import ALG_ECDSA, ALG_RSASSA
-from verifier.tee.vtpm.akcert import AkChain, chain_checks, own_anchors, read_chain, verified_path
+from verifier.tee.verified import weakest_root
+from verifier.tee.vtpm.akcert import AkChain, chain_steps, read_chain
 from verifier.tee.vtpm.verify import quote_checks
 
 AK_CERT: Final = "gcp-vtpm.endorsement.ak_cert"
-USAGE: Final = "gcp-vtpm.ak-cert.usage"
-INSTANCE: Final = "gcp-vtpm.ak-cert.instance"
 SCHEMES: Final = frozenset((ALG_RSASSA, ALG_ECDSA))
 # AMD's root is pinned: an ARK need not come.
 ENDORSEMENTS: Final = frozenset({"ak_cert", "ak_chain"}) | frozenset(
-    prefix_of(cpu) + name for cpu in CPUS for name in cpu.endorsement_names - {"ark"}
+    prefix_of(cpu) + name for cpu in CPUS for name in cpu.form.endorsements - {"ark"}
 )
 
 
-def _pinned(name: str, file: str) -> Anchor:
-    der = files("verifier.tee.gcp_vtpm").joinpath("anchors", file).read_bytes()
-    return Anchor(name, der, "vendor")
-
-
 ANCHORS: Final = (
-    _pinned("Google EK/AK CA Root", "google_ek_ak_ca_root.der"),
-    _pinned("Google tpm_ek_v1_cloud_host_root", "google_tpm_ek_v1_cloud_host_root.der"),
+    pinned(__package__, "Google EK/AK CA Root", "google_ek_ak_ca_root.der"),
+    pinned(__package__, "Google tpm_ek_v1_cloud_host_root", "google_tpm_ek_v1_cloud_host_root.der"),
 )
 
 
@@ -61,7 +55,7 @@ def needs(evidence: Evidence, have: Mapping[str, bytes]) -> tuple[Need, ...]:
         return ()
     scheme, prefix = evidence.cpu.scheme, prefix_of(evidence.cpu.scheme)
     own = stripped(scheme, have)
-    return tuple(replace(need, name=prefix + need.name) for need in scheme.needs(evidence.cpu.evidence, own))
+    return tuple(replace(need, name=prefix + need.name) for need in scheme.collateral.needs(evidence.cpu.evidence, own))
 
 
 def instance_of(chain: AkChain) -> Instance | None:
@@ -74,7 +68,7 @@ def collate(evidence: Evidence, given: Mapping[str, bytes]) -> Collateral:
     """Read the AK's certificate and the CPU's collateral."""
     chain = read_chain(given, NAME)
     cpu = evidence.cpu
-    below = None if cpu is None else cpu.scheme.collate(cpu.evidence, stripped(cpu.scheme, given))
+    below = None if cpu is None else cpu.scheme.collateral.collate(cpu.evidence, stripped(cpu.scheme, given))
     return Collateral(chain, None if chain is None else instance_of(chain), below)
 
 
@@ -82,7 +76,7 @@ def _cpu_subject(subject: GcpSubject) -> Subject[Any, Any] | None:
     cpu = subject.evidence.cpu
     if cpu is None:
         return None
-    anchors = own_anchors(subject.anchors, cpu.scheme.anchors)
+    anchors = own_anchors(subject.anchors, cpu.scheme.verification.anchors)
     return Subject(cpu.evidence, subject.collateral.cpu, anchors, subject.now, subject.chains)
 
 
@@ -97,7 +91,7 @@ def also_bound(evidence: Evidence) -> tuple[Carried, ...]:
     cpu = evidence.cpu
     if cpu is None:
         return ()
-    return (Carried(cpu.scheme.bound_value(cpu.evidence), cpu.scheme.binding_size, (evidence.component,)),)
+    return (Carried(cpu.scheme.binding.value(cpu.evidence), cpu.scheme.binding.size, (evidence.component,)),)
 
 
 def marks(found: Mapping[str, bytes], anchors: tuple[Anchor, ...]) -> tuple[Mark, ...]:
@@ -105,7 +99,7 @@ def marks(found: Mapping[str, bytes], anchors: tuple[Anchor, ...]) -> tuple[Mark
     return tuple(
         replace(mark, need=prefix_of(cpu) + mark.need)
         for cpu in CPUS
-        for mark in cpu.marks(stripped(cpu, found), own_anchors(anchors, cpu.anchors))
+        for mark in cpu.collateral.marks(stripped(cpu, found), own_anchors(anchors, cpu.verification.anchors))
     )
 
 
@@ -117,9 +111,12 @@ def chain_of(subject: GcpSubject) -> AkChain:
     return chain
 
 
+AK_CHAIN: Final = chain_steps(chain_of, ANCHORS)
+
+
 def ak_of(subject: GcpSubject) -> Key:
     """Return the attestation key of the verified certificate."""
-    return checked_key(verified_path(subject, chain_of(subject), NAME, ANCHORS).leaf_key(), AK_CERT)
+    return checked_key(AK_CHAIN.path(subject).leaf_key(), AK_CERT)
 
 
 def require_usage(chain: AkChain) -> None:
@@ -127,7 +124,7 @@ def require_usage(chain: AkChain) -> None:
     usage = chain.leaf.key_usage
     if usage != frozenset({USAGE_DIGITAL_SIGNATURE}) or chain.leaf.is_ca:
         got = "none" if usage is None else sorted(usage)
-        raise EvidenceRejected(USAGE, mismatch("AK certificate keyUsage", got, "digitalSignature alone, and no CA"))
+        raise Failed(mismatch("AK certificate keyUsage", got, "digitalSignature alone, and no CA"))
 
 
 def _check_usage(subject: GcpSubject) -> None:
@@ -136,20 +133,19 @@ def _check_usage(subject: GcpSubject) -> None:
 
 def _check_instance(subject: GcpSubject) -> None:
     if subject.collateral.instance is None:
-        raise EvidenceRejected(INSTANCE, f"AK certificate: got no extension {OID_INSTANCE}, want the instance identity")
+        raise Failed(f"AK certificate: got no extension {OID_INSTANCE}, want the instance identity")
 
 
 def root_of(subject: GcpSubject) -> Root:
     """Return the weaker word of Google's and the CPU vendor's."""
-    own = verified_path(subject, chain_of(subject), NAME, ANCHORS).anchor.root
+    own = AK_CHAIN.root_of(subject)
     cpu, below = subject.evidence.cpu, _cpu_subject(subject)
-    return own if cpu is None or below is None else weakest_root(own, cpu.scheme.root(below))
+    return own if cpu is None or below is None else weakest_root(own, cpu.scheme.verification.root(below))
 
 
-_REMEDY: Final = "send the AK's certificate (NV index 0x01C10000 for RSA, 0x01C10002 for ECC), not the EK's"
 CHECKS: Final[tuple[Check[Any, Any], ...]] = (
-    *chain_checks(NAME, chain_of, ANCHORS),
-    Check(USAGE, _check_usage, remedy=_REMEDY),
-    Check(INSTANCE, _check_instance, remedy=_REMEDY),
+    *AK_CHAIN.checks("gcp-vtpm.ak-cert"),
+    Check("gcp-vtpm.ak-cert.usage", _check_usage),
+    Check("gcp-vtpm.ak-cert.instance", _check_instance),
     *quote_checks(NAME, ak_of, schemes=SCHEMES),
 )

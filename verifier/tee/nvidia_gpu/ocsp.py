@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ObjectIdentifier, ocsp
 
-from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import Failed, MalformedEvidence, Undecided
 from verifier.formats.x509 import (
     OID_EXTENDED_KEY_USAGE,
     USAGE_DIGITAL_SIGNATURE,
@@ -35,7 +35,6 @@ from verifier.formats.x509 import (
 )
 from verifier.formats.x509chain import (
     ChainCache,
-    ChainIds,
     Path,
     Profile,
     check_constraints,
@@ -49,14 +48,6 @@ KIND: Final = "nvidia.ocsp"
 MAX_ANSWER: Final = 32 * 1024
 _MAX_RESPONDERS: Final = 4
 _OCSP_SIGNING: Final = "1.3.6.1.5.5.7.3.9"
-_IDS: Final = ChainIds(
-    root=ENDORSEMENT,
-    signature=ENDORSEMENT,
-    validity=ENDORSEMENT,
-    constraints=ENDORSEMENT,
-    revoked=ENDORSEMENT,
-    crl=ENDORSEMENT,
-)
 _PROFILE: Final = Profile(
     algorithms=frozenset({SignatureAlgorithm("ecdsa", "sha384"), SignatureAlgorithm("ecdsa", "sha256")}),
     tolerated=frozenset({OID_EXTENDED_KEY_USAGE}),
@@ -201,7 +192,7 @@ def is_about(answer: Answer, certificate: Certificate, issuer: Certificate) -> b
 def check_answer(answer: Answer, path: Path, place: int, chains: ChainCache, now: int) -> None:
     """Check that the answer about ``path.certificates[place]`` is genuine and in force.
 
-    ``CannotDecide('nvidia-gpu.endorsement.ocsp')`` otherwise: it is the verifier's own, not the evidence's.
+    ``Undecided`` otherwise: it is the verifier's own, not the evidence's.
     Only after the path itself was verified. Signatures are remembered until nextUpdate; everything else is judged anew.
     """
     certificate, issuer = path.certificates[place], path.certificates[place - 1]
@@ -223,15 +214,15 @@ def check_answer(answer: Answer, path: Path, place: int, chains: ChainCache, now
     chains.put(known, answer.next_update)
 
 
-def _undecided(place: int, path: Path, what: str) -> CannotDecide:
-    return CannotDecide(ENDORSEMENT, f"OCSP of chain[{len(path.certificates) - 1 - place}]: {what}", retry_after=60)
+def _undecided(place: int, path: Path, what: str) -> Undecided:
+    return Undecided(f"OCSP of chain[{len(path.certificates) - 1 - place}]: {what}", retry_after=60)
 
 
 def _signer(answer: Answer, path: Path, place: int, chains: ChainCache, now: int) -> Path:
     """Return the verified chain down to whoever signed: the issuer itself, or a responder that a CA of the chain certified."""
     above = Path(path.anchor, path.certificates[:place], path.key[:place])
     if _is_named(answer, above.leaf):
-        check_signatures(above, _IDS, chains, now)
+        check_signatures(above, chains, now)
         return above
     responder = next((one for one in answer.certificates if _is_named(answer, one)), None)
     if responder is None:
@@ -240,13 +231,13 @@ def _signer(answer: Answer, path: Path, place: int, chains: ChainCache, now: int
     if delegated is None:
         raise _undecided(place, path, "responder: its issuer got another name, want a CA above the certificate")
     try:
-        check_constraints(delegated, _IDS, _PROFILE)
-        require_usage(responder, USAGE_DIGITAL_SIGNATURE, check_id=ENDORSEMENT)
-        check_signatures(delegated, _IDS, chains, now)
-        check_validity(delegated, _IDS, now)
-    except EvidenceRejected as error:
+        check_constraints(delegated, _PROFILE)
+        require_usage(responder, USAGE_DIGITAL_SIGNATURE)
+        check_signatures(delegated, chains, now)
+        check_validity(delegated, now)
+    except Failed as failure:
         # The device's own chain was checked before: it is the responder's that is wrong.
-        raise _undecided(place, path, f"responder: {error.detail}") from None
+        raise _undecided(place, path, f"responder: {failure.detail}") from None
     if not _may_answer(responder):
         raise _undecided(place, path, "responder: its certificate is not for OCSP signing (1.3.6.1.5.5.7.3.9)")
     return delegated

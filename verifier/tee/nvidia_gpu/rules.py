@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from verifier.core.rules import Judgement, Rule, Scope
+from verifier.core.rules import Judgement, Rule, Scope, TrustClaim
+from verifier.tee.judges import Read, Rows, bins_of, judged_by, none_of, one_of, same
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.decode import (
     GpuEvidence,
@@ -23,41 +23,10 @@ from verifier.tee.scheme import Bin, Matched, Verified
 
 GpuVerified: TypeAlias = Verified[GpuEvidence, GpuCollateral]
 GpuRule: TypeAlias = Rule[GpuVerified]
-Judge: TypeAlias = Callable[[GpuVerified, Any], Judgement]
 
 ANY: Final = "any"
 REQUIRED: Final = "required"
 _SHOWN: Final = 8  # blocks that a detail lists
-
-
-def _one_of(name: str, read: Callable[[GpuEvidence], str | None]) -> Judge:
-    """Judge a word of the report: it is there, and on the list."""
-
-    def judge(verified: GpuVerified, expected: Any) -> Judgement:
-        seen = read(verified.evidence)
-        ok = seen is not None and seen in expected
-        return Judgement(ok, seen, "" if ok else f"{name}: got {seen or 'nothing'}, want one of {list(expected)}")
-
-    return judge
-
-
-def _status(name: str, what: str) -> Judge:
-    def judge(verified: GpuVerified, expected: Any) -> Judgement:
-        seen = switch_status(verified.evidence, name)
-        ok = seen is not None and seen is expected
-        return Judgement(ok, seen, "" if ok else f"{what}: got {_on(seen)}, want {_on(expected)}")
-
-    return judge
-
-
-def _on(status: object) -> str:
-    return ("on" if status else "off") if isinstance(status, bool) else "nothing"
-
-
-def _device_deny(verified: GpuVerified, expected: Any) -> Judgement:
-    seen = device_serial(verified.evidence)
-    ok = seen not in expected
-    return Judgement(ok, seen, "" if ok else f"device: got {seen}, want none of the denied")
 
 
 def _revocation(verified: GpuVerified, expected: Any) -> Judgement:
@@ -92,106 +61,34 @@ def _wrong(index: str, seen: str | None, golden: Any) -> str:
     return f"block {index}: got {seen or 'nothing'}, want one of {list(golden)}"
 
 
-RULES: Final[tuple[GpuRule, ...]] = (
-    Rule(
-        id="nvidia-gpu.chip",
-        scope="platform",
-        field="chips",
-        judge=_one_of("chip", lambda evidence: evidence.chip or None),
-        layout_fields=("certificate_chain",),
-        trust_claim="hardware",
-        remedy="list the chip as its certificate names it in the platform identity's chips, or use another device",
-    ),
-    Rule(
-        id="nvidia-gpu.product",
-        scope="platform",
-        field="products",
-        judge=_one_of("product", product),
-        layout_fields=("opaque_project", "opaque_project_sku", "opaque_chip_sku"),
-        trust_claim="hardware",
-        remedy="list the board as PROJECT_SKU_CHIPSKU in the platform identity's products",
-    ),
-    Rule(
-        id="nvidia-gpu.feature",
-        scope="platform",
-        field="features",
-        judge=_one_of("feature flag", feature),
-        layout_fields=("opaque_feature_flag",),
-        trust_claim="configuration",
-        remedy="have the host set the confidential-computing mode that the platform identity lists in features",
-    ),
-    Rule(
-        id="nvidia-gpu.protected-pcie",
-        scope="platform",
-        field="protected_pcie",
-        judge=_status("protected_pcie", "protected PCIe"),
-        layout_fields=("opaque_protected_pcie",),
-        trust_claim="configuration",
-        remedy="have the host switch protected PCIe as the platform identity's protected_pcie says",
-    ),
-    Rule(
-        id="nvidia-gpu.nvdec0",
-        scope="platform",
-        field="nvdec0_enabled",
-        judge=_status("nvdec0_status", "NVDEC0"),
-        layout_fields=("opaque_nvdec0_status",),
-        trust_claim="configuration",
-        remedy="have the host switch the video decoder as the platform identity's nvdec0_enabled says",
-    ),
-    Rule(
-        id="nvidia-gpu.device.allow",
-        scope="platform",
-        field="device_allow",
-        judge=_one_of("device", device_serial),
-        layout_fields=("certificate_chain",),
-        trust_claim="instance-identity",
-        remedy="add the device's serial number to the platform identity's device_allow",
-    ),
-    Rule(
-        id="nvidia-gpu.device.deny",
-        scope="platform",
-        field="device_deny",
-        judge=_device_deny,
-        layout_fields=("certificate_chain",),
-        trust_claim="instance-identity",
-        remedy="use another device: this one is on the platform identity's device_deny",
-    ),
-    Rule(
-        id="nvidia-gpu.revocation",
-        scope="platform",
-        field="revocation",
-        judge=_revocation,
-        layout_fields=("certificate_chain",),
-        trust_claim="instance-identity",
-        remedy="try again when the verifier has fetched NVIDIA's OCSP answers, or import them; offline, list revocation in unchecked",
-    ),
-    Rule(
-        id="nvidia-gpu.driver",
-        scope="firmware",
-        field="driver_versions",
-        judge=_one_of("driver version", driver_version),
-        layout_fields=("opaque_driver_version",),
-        remedy="install a driver that the firmware identity's driver_versions lists, or add this one",
-    ),
-    Rule(
-        id="nvidia-gpu.vbios",
-        scope="firmware",
-        field="vbios_versions",
-        judge=_one_of("VBIOS version", vbios_version),
-        layout_fields=("opaque_vbios_version",),
-        remedy="flash a VBIOS that the firmware identity's vbios_versions lists, or add this one",
-    ),
-    Rule(
-        id="nvidia-gpu.measurements",
-        scope="firmware",
-        field="measurements",
-        judge=_measurements,
-        layout_fields=("measurements",),
-        remedy="compare driver and VBIOS with those that the golden measurements were taken from, or take them anew",
-    ),
-)
+def _of(read: Callable[[GpuEvidence], Any]) -> Read:
+    return lambda verified: read(verified.evidence)
 
-# What checks tie to the chain or the challenge; what no document explains is told and judged by nobody.
+
+_ROW: Final = Rows("nvidia-gpu")
+_DEVICE: Final[TrustClaim] = "instance-identity"
+_PCIE: Final = same(_of(lambda evidence: switch_status(evidence, "protected_pcie")), "protected PCIe")
+_NVDEC0: Final = same(_of(lambda evidence: switch_status(evidence, "nvdec0_status")), "NVDEC0")
+# fmt: off
+RULES: Final[tuple[GpuRule, ...]] = (
+    _ROW("chip", "platform.chips", one_of("chip", _of(lambda evidence: evidence.chip)), "hardware", "certificate_chain"),
+    _ROW("product", "platform.products", one_of("product", _of(product)), "hardware", "opaque_project",
+         "opaque_project_sku", "opaque_chip_sku"),
+    _ROW("feature", "platform.features", one_of("feature flag", _of(feature)), "configuration", "opaque_feature_flag"),
+    _ROW("protected-pcie", "platform.protected_pcie", _PCIE, "configuration", "opaque_protected_pcie"),
+    _ROW("nvdec0", "platform.nvdec0_enabled", _NVDEC0, "configuration", "opaque_nvdec0_status"),
+    _ROW("device.allow", "platform.device_allow", one_of("device", _of(device_serial)), _DEVICE, "certificate_chain"),
+    _ROW("device.deny", "platform.device_deny", none_of("device", _of(device_serial)), _DEVICE, "certificate_chain"),
+    _ROW("revocation", "platform.revocation", _revocation, _DEVICE, "certificate_chain"),
+    _ROW("driver", "firmware.driver_versions", one_of("driver version", _of(driver_version)), "executables",
+         "opaque_driver_version"),
+    _ROW("vbios", "firmware.vbios_versions", one_of("VBIOS version", _of(vbios_version)), "executables",
+         "opaque_vbios_version"),
+    _ROW("measurements", "firmware.measurements", _measurements, "executables", "measurements"),
+)
+# fmt: on
+
+# What checks tie to the chain or the challenge; what no document explains is reported.
 _BOUND: Final = frozenset(
     {
         *(f"request_{name}" for name in ("version", "code", "nonce")),
@@ -200,16 +97,7 @@ _BOUND: Final = frozenset(
         "signature",
     }
 )
-_JUDGED: Final = frozenset(name for rule in RULES for name in rule.layout_fields)
-
-
-def _bin(name: str) -> Bin:
-    if name in _BOUND:
-        return "bound"
-    return "rules" if name in _JUDGED else "reported"
-
-
-BINS: Final[Mapping[str, Bin]] = MappingProxyType({name: _bin(name) for name in layout.FIELDS})
+BINS: Final[Mapping[str, Bin]] = bins_of(layout.FIELDS, judged_by(RULES), bound=_BOUND)
 
 
 def measurement(verified: GpuVerified, matched: tuple[Matched, ...]) -> str:
@@ -251,16 +139,4 @@ def observe(verified: GpuVerified) -> Mapping[Scope, Mapping[str, Any]]:
             **{name: [word] if word else None for name, word in versions.items()},
             "measurements": {str(b.index): [b.value.hex()] for b in evidence.blocks if any(b.value)} or None,
         },
-    }
-
-
-# What a machine's identities call these fields, beside the CPU's own.
-BESIDE: Final = "gpu_"
-
-
-def observe_beside(verified: GpuVerified) -> Mapping[Scope, Mapping[str, Any]]:
-    """Say the same as a composite's identities say it."""
-    return {
-        scope: {f"{BESIDE}{name}": value for name, value in values.items()}
-        for scope, values in observe(verified).items()
     }

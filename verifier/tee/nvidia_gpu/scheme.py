@@ -6,48 +6,37 @@ CPU report's to say, so only a composite (``sev-snp-gpu``, ``tdx-gpu``) excludes
 
 from __future__ import annotations
 
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-from verifier.formats.x509chain import Anchor
+from verifier.tee.chain import pinned
 from verifier.tee.nvidia_gpu import identity, layout, rules, verify
 from verifier.tee.nvidia_gpu.decode import GpuEvidence, decode, encode, evidence_claims
 from verifier.tee.nvidia_gpu.verify import GpuCollateral
-from verifier.tee.scheme import Scheme
+from verifier.tee.scheme import AppraisalOf, Binding, CollateralOf, Form, Scheme, TokenOf, Verification
 
-ANCHORS: Final = (
-    Anchor(
-        "NVIDIA Device Identity CA",
-        files("verifier.tee.nvidia_gpu").joinpath("anchors", "nvidia_device_identity_ca.der").read_bytes(),
-        "vendor",
-    ),
-)
+ANCHORS: Final = (pinned(__package__, "NVIDIA Device Identity CA", "nvidia_device_identity_ca.der"),)
 
 SCHEME: Final[Scheme[GpuEvidence, GpuCollateral]] = Scheme(
     name=verify.NAME,
     host_excluded=False,
-    required_parts=frozenset({"spdm_report", "cert_chain"}),
-    endorsement_names=frozenset(),
-    binding_size="short",
-    decode=decode,
-    encode=encode,
-    bound_value=lambda evidence: evidence.nonce,
-    needs=verify.needs,
-    collate=verify.collate,
-    checks=verify.CHECKS,
-    anchors=ANCHORS,
-    rules=rules.RULES,
-    identity_models=MappingProxyType({"platform": identity.PlatformValues, "firmware": identity.FirmwareValues}),
-    exceptions_model=identity.Exceptions,
-    layout_fields=layout.FIELDS,
-    bins=rules.BINS,
-    evidence_claims=evidence_claims,
-    root=verify.root_of,
-    measurement=rules.measurement,
-    instance=rules.instance,
-    # NVIDIA's production chain is given to production fuses alone; the report has no bit that says so.
-    debug_status=lambda _evidence: "disabled",
-    software_classes=frozenset({"firmware"}),
-    observe=rules.observe,
+    form=Form(required=frozenset({"spdm_report", "cert_chain"}), decode=decode, encode=encode, claims=evidence_claims),
+    binding=Binding(size="short", value=lambda evidence: evidence.nonce),
+    collateral=CollateralOf(needs=verify.needs, collate=verify.collate),
+    verification=Verification(checks=verify.CHECKS, anchors=ANCHORS, root=verify.CHAIN.root_of),
+    appraisal=AppraisalOf(
+        rules=rules.RULES,
+        models=MappingProxyType({"platform": identity.PlatformValues, "firmware": identity.FirmwareValues}),
+        exceptions=identity.Exceptions,
+        software=frozenset({"firmware"}),
+        fields=layout.FIELDS,
+        bins=rules.BINS,
+        observe=rules.observe,
+    ),
+    token=TokenOf(
+        measurement=rules.measurement,
+        instance=rules.instance,
+        # NVIDIA's production chain is given to production fuses alone; the report has no bit that says so.
+        debug_status=lambda _evidence: "disabled",
+    ),
 )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
@@ -18,45 +17,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from verifier.formats.errors import EvidenceRejected, mismatch
-from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE, Certificate, SignatureAlgorithm
-from verifier.formats.x509chain import (
-    Anchor,
-    ChainIds,
-    Path,
-    Profile,
-    Root,
-    check_constraints,
-    check_signatures,
-    check_validity,
-    find_path,
-    require_path,
-    require_usage,
-)
+from verifier.formats.errors import Failed, mismatch
+from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE, SignatureAlgorithm
+from verifier.formats.x509chain import Path, Profile, require_usage
+from verifier.tee.chain import ChainSteps, find
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.decode import GpuEvidence, read_fwid
 from verifier.tee.nvidia_gpu.ocsp import KIND, Answer, check_answer, key_of, read_answer
 from verifier.tee.scheme import Check, Need, Subject, Verified
 
 NAME: Final = "nvidia-gpu"
-IDS: Final = ChainIds(
-    root="nvidia-gpu.chain.root",
-    signature="nvidia-gpu.chain.signature",
-    validity="nvidia-gpu.chain.validity",
-    constraints="nvidia-gpu.chain.constraints",
-    # Revocation is NVIDIA's OCSP (``ocsp``): no list is ever looked at, so these two never come up.
-    revoked="",
-    crl="",
-)
-# Steps after the first name a missing anchor by what they could not do.
-_WALK: Final = ChainIds(
-    root=IDS.signature,
-    signature=IDS.signature,
-    validity=IDS.validity,
-    constraints=IDS.constraints,
-    revoked="",
-    crl="",
-)
 PROFILE: Final = Profile(algorithms=frozenset({SignatureAlgorithm("ecdsa", "sha384")}))
 _ECDSA = ec.ECDSA(hashes.SHA384())
 
@@ -77,7 +47,7 @@ def _asked(evidence: GpuEvidence) -> range:
 
 
 def needs(evidence: GpuEvidence, _have: Mapping[str, bytes]) -> tuple[Need, ...]:
-    """Ask whether the certificates were revoked. Nobody has to know: whether a site wants it is the rule's to say."""
+    """Ask whether the certificates were revoked. No answer is required: whether a site wants one is the rule's to say."""
     keys = {place: key_of(evidence.chain[place], evidence.chain[place + 1]) for place in _asked(evidence)}
     return tuple(Need(f"ocsp_{place}", KIND, key, required=False) for place, key in keys.items() if key)
 
@@ -88,55 +58,27 @@ def collate(evidence: GpuEvidence, given: Mapping[str, bytes]) -> GpuCollateral:
     return GpuCollateral({place: read_answer(given[name]) for place, name in names.items() if name in given})
 
 
-def _path(subject: Gpu) -> Path:
-    path = _find(subject.evidence.chain, subject.anchors)
-    return require_path(subject.evidence.chain, subject.anchors, _WALK) if path is None else path
-
-
-@lru_cache(maxsize=1024)
-def _find(chain: tuple[Certificate, ...], anchors: tuple[Anchor, ...]) -> Path | None:
-    """Remember the path of certificates and anchors, both known by identity."""
-    return find_path(chain, anchors)
-
-
-def _check_root(subject: Gpu) -> None:
-    require_path(subject.evidence.chain, subject.anchors, IDS)
-
-
-def _check_constraints(subject: Gpu) -> None:
-    _constrained(_path(subject))
-
-
-@lru_cache(maxsize=1024)
-def _constrained(path: Path) -> None:
-    """Constraints depend on the certificates alone (a refusal is not remembered)."""
-    check_constraints(path, IDS, PROFILE)
+def _shape(path: Path) -> None:
+    """The leaf is the key of a device's firmware."""
     if path.leaf.is_ca:
-        raise EvidenceRejected(IDS.constraints, "chain[0]: got a CA, want the key of a device's firmware")
-    require_usage(path.leaf, USAGE_DIGITAL_SIGNATURE, check_id=IDS.constraints)
+        raise Failed("chain[0]: got a CA, want the key of a device's firmware")
+    require_usage(path.leaf, USAGE_DIGITAL_SIGNATURE)
 
 
-def _check_chain_signature(subject: Gpu) -> None:
-    check_signatures(_path(subject), IDS, subject.chains, subject.now)
-
-
-def _check_validity(subject: Gpu) -> None:
-    check_validity(_path(subject), IDS, subject.now)
+CHAIN: Final = ChainSteps(lambda subject: subject.evidence.chain, PROFILE, _shape)
 
 
 def _check_report_signature(subject: Gpu) -> None:
     evidence = subject.evidence
-    key = _path(subject).leaf_key()
+    key = CHAIN.path(subject).leaf_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
-        raise EvidenceRejected("nvidia-gpu.report.signature", mismatch("leaf key", type(key).__name__, "P-384"))
+        raise Failed(mismatch("leaf key", type(key).__name__, "P-384"))
     half = layout.SIGNATURE_SIZE // 2
     r, s = (int.from_bytes(part, "big") for part in (evidence.signature[:half], evidence.signature[half:]))
     try:
         key.verify(encode_dss_signature(r, s), evidence.signed, _ECDSA)
     except InvalidSignature:
-        raise EvidenceRejected(
-            "nvidia-gpu.report.signature", "spdm_report.signature: does not verify with the leaf's key"
-        ) from None
+        raise Failed("spdm_report.signature: does not verify with the leaf's key") from None
 
 
 def _check_fwid(subject: Gpu) -> None:
@@ -149,12 +91,12 @@ def _check_fwid(subject: Gpu) -> None:
     if seen is None or want is None or not hmac.compare_digest(seen, want):
         got = "nothing" if seen is None else seen.hex()
         detail = mismatch("opaque field 20 (FWID)", got, "none" if want is None else f"the leaf's {want.hex()}")
-        raise EvidenceRejected("nvidia-gpu.fwid", detail)
+        raise Failed(detail)
 
 
 def _told(subject: Gpu) -> Iterator[tuple[int, Path, Answer]]:
     """Yield each answer about a certificate of the path, and that one's place from the root down."""
-    path = _path(subject)
+    path = CHAIN.path(subject)
     for place, answer in sorted(subject.collateral.answers.items()):
         if 0 < place < len(path.certificates) - 1:
             yield len(path.certificates) - 1 - place, path, answer
@@ -170,63 +112,21 @@ def _check_revoked(subject: Gpu) -> None:
         if answer.status == "revoked":
             where = f"chain[{len(path.certificates) - 1 - place}]"
             why = answer.reason or "no reason given"
-            raise EvidenceRejected("nvidia-gpu.chain.revoked", f"{where}: got revoked ({why}), want good")
+            raise Failed(f"{where}: got revoked ({why}), want good")
 
 
 def revocation(verified: Verified[GpuEvidence, GpuCollateral]) -> Mapping[str, str]:
     """Say what is known of each certificate that NVIDIA answers for: ``good``, ``unknown``, ``not asked``."""
-    path = _find(verified.evidence.chain, verified.anchors)
+    path = find(verified.evidence.chain, verified.anchors)
     places = range(1, len(path.certificates) - 1) if path is not None else ()
     answers = verified.collateral.answers
     return {f"chain[{place}]": answers[place].status if place in answers else "not asked" for place in places}
 
 
 CHECKS: Final[tuple[Check[GpuEvidence, GpuCollateral], ...]] = (
-    Check(
-        "nvidia-gpu.chain.root",
-        _check_root,
-        redundant_with="nvidia-gpu.chain.signature",
-        why="the walk starts from the pinned anchor's key and has none to start with; this one says first which root was wrong",
-        remedy="send the chain that the device itself gives, up to the NVIDIA Device Identity CA",
-    ),
-    Check(
-        "nvidia-gpu.chain.constraints",
-        _check_constraints,
-        remedy="send the device's own certificates, leaf first, and none besides",
-    ),
-    Check(
-        "nvidia-gpu.chain.signature",
-        _check_chain_signature,
-        remedy="send the chain that the device itself gives, complete and unchanged",
-    ),
-    Check(
-        "nvidia-gpu.chain.validity",
-        _check_validity,
-        remedy="set the verifier's clock: NVIDIA's certificates are valid to the year 9999",
-    ),
-    Check(
-        "nvidia-gpu.report.signature",
-        _check_report_signature,
-        remedy="send report and chain of one device, request and response unchanged as they went over SPDM",
-    ),
-    Check(
-        "nvidia-gpu.fwid",
-        _check_fwid,
-        remedy="reset the device and read report and chain again: they are of two firmware versions",
-    ),
-    Check(
-        "nvidia-gpu.endorsement.ocsp",
-        _check_ocsp,
-        remedy="let the verifier ask NVIDIA's OCSP service again, or put a current answer into endorsement_dir",
-    ),
-    Check(
-        "nvidia-gpu.chain.revoked",
-        _check_revoked,
-        remedy="do not trust this device: NVIDIA revoked a certificate of its chain; ask the provider for another",
-    ),
+    *CHAIN.checks("nvidia-gpu.chain"),
+    Check("nvidia-gpu.report.signature", _check_report_signature),
+    Check("nvidia-gpu.fwid", _check_fwid),
+    Check("nvidia-gpu.endorsement.ocsp", _check_ocsp),
+    Check("nvidia-gpu.chain.revoked", _check_revoked),
 )
-
-
-def root_of(subject: Gpu) -> Root:
-    """Return whose anchor the chain ended in."""
-    return _path(subject).anchor.root

@@ -7,7 +7,7 @@ nothing that the report says is compared before AMD's key has vouched for it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from verifier.formats.encoding import sha256
-from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence, mismatch
+from verifier.formats.errors import CannotDecide, Failed, MalformedEvidence, mismatch
 from verifier.formats.x509 import (
     Certificate,
     Crl,
@@ -27,39 +27,16 @@ from verifier.formats.x509 import (
     parse_crl,
     pem_blocks,
 )
-from verifier.formats.x509chain import (
-    Anchor,
-    ChainIds,
-    Path,
-    Profile,
-    Root,
-    check_constraints,
-    check_crls,
-    check_revocation,
-    check_signatures,
-    check_validity,
-    find_path,
-    is_crl_of,
-    require_path,
-)
+from verifier.formats.x509chain import Anchor, Path, Profile, check_crls, check_revocation, is_crl_of
+from verifier.tee.chain import WHY_ROOT, ChainSteps
 from verifier.tee.scheme import Check, Mark, Need, Subject
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.decode import Report, Vek, read_vek, tcb_parts
 from verifier.tee.sev_snp.layout import Product
-from verifier.tee.sev_snp.remedies import REMEDIES
 
 NAME: Final = "sev-snp"
 ENDORSEMENTS: Final = frozenset({"vcek", "vlek", "ask", "ark"})
-IDS: Final = ChainIds(
-    root="sev-snp.chain.root",
-    signature="sev-snp.chain.signature",
-    validity="sev-snp.chain.validity",
-    constraints="sev-snp.chain.constraints",
-    revoked="sev-snp.chain.revoked",
-    crl="sev-snp.endorsement.crl",
-)
-# Steps after the first name a missing anchor by what they could not do: there is no trusted key to start the walk from.
-_WALK: Final = replace(IDS, root=IDS.signature)
+CRL: Final = "sev-snp.endorsement.crl"
 # VCEK, ASK or ASVK, ARK: each signed by RSASSA-PSS with SHA-384 and a salt of 48 bytes (57230).
 PROFILE: Final = Profile(algorithms=frozenset({SignatureAlgorithm("rsa-pss", "sha384")}), max_length=3)
 _ECDSA = ec.ECDSA(hashes.SHA384())
@@ -143,7 +120,7 @@ def _given_der(name: str, raw: bytes | None) -> bytes | None:
     if raw is None:
         return None
     if name in _CRLS:
-        return _der(raw, "X509 CRL", IDS.crl, name)
+        return _der(raw, "X509 CRL", CRL, name)
     return _der(raw, "CERTIFICATE", f"{NAME}.endorsement.{name}", name)
 
 
@@ -156,7 +133,7 @@ def _collate(kind: str, *data: bytes | None) -> SnpCollateral:
         if raw is None:
             continue
         if name in _CRLS:
-            crls.append(parse_crl(raw, IDS.crl, name))
+            crls.append(parse_crl(raw, CRL, name))
             continue
         check_id = f"{NAME}.endorsement.{name}"
         read[name] = parse_certificate(raw, check_id, name)
@@ -173,12 +150,12 @@ def marks(found: Mapping[str, bytes], anchors: tuple[Anchor, ...]) -> tuple[Mark
     """
     numbered: list[Mark] = []
     for name in (name for name in _CRLS if name in found):
-        crl = parse_crl(_der(found[name], "X509 CRL", IDS.crl, name), IDS.crl, name)
+        crl = parse_crl(_der(found[name], "X509 CRL", CRL, name), CRL, name)
         issuer = next((anchor.certificate for anchor in anchors if is_crl_of(crl, anchor.certificate)), None)
         if issuer is None:
             continue  # The check of the CRL verifies its signature, and refuses.
         if crl.number is None or not 0 <= crl.number < _CRL_NUMBERS:
-            raise CannotDecide(IDS.crl, mismatch("CRL number", crl.number, "0 to 20 octets"), retry_after=60)
+            raise CannotDecide(CRL, mismatch("CRL number", crl.number, "0 to 20 octets"), retry_after=60)
         numbered.append(Mark(name, f"crl:{NAME}:{sha256(issuer.subject + issuer.spki).hex()}", crl.number))
     return tuple(numbered)
 
@@ -193,16 +170,7 @@ def _vek(subject: Snp) -> Vek:
     return vek
 
 
-def _path(subject: Snp) -> Path:
-    """Find the anchor; every check of the chain starts with it."""
-    path = _find(subject.collateral, subject.anchors)
-    return require_path(subject.collateral.chain, subject.anchors, _WALK) if path is None else path
-
-
-@lru_cache(maxsize=1024)
-def _find(collateral: SnpCollateral, anchors: tuple[Anchor, ...]) -> Path | None:
-    """Remember the path of certificates and anchors, both known by identity."""
-    return find_path(collateral.chain, anchors)
+CHAIN: Final = ChainSteps(lambda subject: subject.collateral.chain, PROFILE)
 
 
 def _crls(subject: Snp, path: Path) -> tuple[Crl, ...]:
@@ -214,67 +182,45 @@ def _crls(subject: Snp, path: Path) -> tuple[Crl, ...]:
 def _check_signature_algo(subject: Snp) -> None:
     got = subject.evidence.signature_algo
     if got != layout.SIGNATURE_ECDSA_P384:
-        raise EvidenceRejected(
-            "sev-snp.report.signature-algo", mismatch("report.signature_algo", got, "1 (ECDSA P-384 with SHA-384)")
-        )
+        raise Failed(mismatch("report.signature_algo", got, "1 (ECDSA P-384 with SHA-384)"))
 
 
 def _check_signing_key(subject: Snp) -> None:
     got = subject.evidence.signing_key
     if got not in (layout.SIGNING_VCEK, layout.SIGNING_VLEK):
-        raise EvidenceRejected("sev-snp.signing-key", mismatch("report.signing_key", got, "0 (VCEK) or 1 (VLEK)"))
+        raise Failed(mismatch("report.signing_key", got, "0 (VCEK) or 1 (VLEK)"))
     vek = _vek(subject)
     want_vlek = got == layout.SIGNING_VLEK
     if (vek.csp_id is not None) != want_vlek:
         seen = "VCEK" if vek.csp_id is None else "VLEK"
-        raise EvidenceRejected("sev-snp.signing-key", mismatch("certificate", seen, "VLEK" if want_vlek else "VCEK"))
+        raise Failed(mismatch("certificate", seen, "VLEK" if want_vlek else "VCEK"))
 
 
 def _check_root(subject: Snp) -> None:
     _vek(subject)
-    require_path(subject.collateral.chain, subject.anchors, IDS)
-
-
-def _check_constraints(subject: Snp) -> None:
-    _constrained(_path(subject))
-
-
-@lru_cache(maxsize=1024)
-def _constrained(path: Path) -> None:
-    """Constraints depend on the certificates alone: a path that met them once meets them always (a refusal is not remembered)."""
-    check_constraints(path, IDS, PROFILE)
-
-
-def _check_chain_signature(subject: Snp) -> None:
-    check_signatures(_path(subject), IDS, subject.chains, subject.now)
-
-
-def _check_validity(subject: Snp) -> None:
-    check_validity(_path(subject), IDS, subject.now)
+    CHAIN.root(subject)
 
 
 def _check_crl(subject: Snp) -> None:
-    path = _path(subject)
+    path = CHAIN.path(subject)
     required = (0,) if subject.collateral.crl_required else ()
-    check_crls(path, _crls(subject, path), IDS, subject.chains, subject.now, required=required)
+    check_crls(path, _crls(subject, path), subject.chains, subject.now, required=required)
 
 
 def _check_revoked(subject: Snp) -> None:
-    path = _path(subject)
-    check_revocation(path, _crls(subject, path), IDS)
+    path = CHAIN.path(subject)
+    check_revocation(path, _crls(subject, path))
 
 
 def _check_report_signature(subject: Snp) -> None:
     report = subject.evidence
-    key = _path(subject).leaf_key()
+    key = CHAIN.path(subject).leaf_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
-        raise EvidenceRejected("sev-snp.report.signature", mismatch("certificate key", type(key).__name__, "P-384"))
+        raise Failed(mismatch("certificate key", type(key).__name__, "P-384"))
     try:
         key.verify(encode_dss_signature(report.signature_r, report.signature_s), report.signed, _ECDSA)
     except InvalidSignature:
-        raise EvidenceRejected(
-            "sev-snp.report.signature", f"report.signature: does not verify with the {vek_name(report).upper()}'s key"
-        ) from None
+        raise Failed(f"report.signature: does not verify with the {vek_name(report).upper()}'s key") from None
 
 
 def anchor_product(path: Path) -> str:
@@ -287,22 +233,18 @@ def _check_product(subject: Snp) -> None:
     report, vek = subject.evidence, _vek(subject)
     if report.version > 2 and report.product is None:  # noqa: PLR2004 - version 2 has no CPUID
         got = f"family {report.cpuid_family:#x}, model {report.cpuid_model:#x}"
-        raise EvidenceRejected("sev-snp.product", mismatch("report.cpuid", got, "Milan, Genoa or Turin"))
+        raise Failed(mismatch("report.cpuid", got, "Milan, Genoa or Turin"))
     # Turin never made version 2; its TCB would be read wrongly.
     want = report.product or (vek.product if vek.product != "Turin" else "Milan or Genoa")
-    root = anchor_product(_path(subject))
+    root = anchor_product(CHAIN.path(subject))
     if vek.product != want or root != want:
-        raise EvidenceRejected(
-            "sev-snp.product", mismatch("product", f"certificate {vek.product}, root {root or 'unnamed'}", want)
-        )
+        raise Failed(mismatch("product", f"certificate {vek.product}, root {root or 'unnamed'}", want))
 
 
 def _check_mask(subject: Snp) -> None:
     report = subject.evidence
     if report.signing_key == layout.SIGNING_VCEK and report.key_info >> layout.KEY_MASK_CHIP_KEY & 1:
-        raise EvidenceRejected(
-            "sev-snp.mask-chip-key", mismatch("report.mask_chip_key", 1, "0: a masked chip key cannot have signed")
-        )
+        raise Failed(mismatch("report.mask_chip_key", 1, "0: a masked chip key cannot have signed"))
 
 
 def _check_chip(subject: Snp) -> None:
@@ -311,18 +253,14 @@ def _check_chip(subject: Snp) -> None:
     if hwid is None or not any(chip):
         return
     if chip != hwid + bytes(len(chip) - len(hwid)):
-        raise EvidenceRejected(
-            "sev-snp.chip-id", mismatch("report.chip_id", chip.hex(), f"the certificate's {hwid.hex()}")
-        )
+        raise Failed(mismatch("report.chip_id", chip.hex(), f"the certificate's {hwid.hex()}"))
 
 
 def _check_tcb(subject: Snp) -> None:
     report, vek = subject.evidence, _vek(subject)
     if report.reported_tcb != vek.tcb:
         got, want = tcb_parts(report.reported_tcb, vek.product), tcb_parts(vek.tcb, vek.product)
-        raise EvidenceRejected(
-            "sev-snp.tcb.reported", mismatch("report.reported_tcb", got, f"the certificate's {want}")
-        )
+        raise Failed(mismatch("report.reported_tcb", got, f"the certificate's {want}"))
 
 
 def _check_committed(subject: Snp) -> None:
@@ -333,45 +271,32 @@ def _check_committed(subject: Snp) -> None:
     if current < committed or any(c < m for c, m in zip(report.current_tcb, report.committed_tcb, strict=True)):
         got = f"{report.current_tcb.hex()} version {current}"
         want = f"at least committed {report.committed_tcb.hex()} version {committed}"
-        raise EvidenceRejected("sev-snp.tcb.committed", mismatch("report.current_tcb", got, want))
+        raise Failed(mismatch("report.current_tcb", got, want))
 
 
 def _check_vmpl(subject: Snp) -> None:
     got = subject.evidence.vmpl
     if got > layout.HIGHEST_VMPL:
-        raise EvidenceRejected(
-            "sev-snp.report.vmpl", mismatch("report.vmpl", f"{got:#x}", "0 to 3: asked for by the guest")
-        )
+        raise Failed(mismatch("report.vmpl", f"{got:#x}", "0 to 3: asked for by the guest"))
 
 
 CHECKS: Final[tuple[Check[Report, SnpCollateral], ...]] = (
-    Check("sev-snp.report.signature-algo", _check_signature_algo, remedy=REMEDIES["sev-snp.report.signature-algo"]),
-    Check("sev-snp.signing-key", _check_signing_key, remedy=REMEDIES["sev-snp.signing-key"]),
-    Check(
-        "sev-snp.chain.root",
-        _check_root,
-        redundant_with="sev-snp.chain.signature",
-        why="the walk starts from the pinned anchor's key and has none to start with; this one says first which root was wrong",
-        remedy=REMEDIES["sev-snp.chain.root"],
+    Check("sev-snp.report.signature-algo", _check_signature_algo),
+    Check("sev-snp.signing-key", _check_signing_key),
+    *CHAIN.checks(
+        "sev-snp.chain",
+        root=Check("sev-snp.chain.root", _check_root, redundant_with="sev-snp.chain.constraints", why=WHY_ROOT),
     ),
-    Check("sev-snp.chain.constraints", _check_constraints, remedy=REMEDIES["sev-snp.chain.constraints"]),
-    Check("sev-snp.chain.signature", _check_chain_signature, remedy=REMEDIES["sev-snp.chain.signature"]),
-    Check("sev-snp.chain.validity", _check_validity, remedy=REMEDIES["sev-snp.chain.validity"]),
-    Check("sev-snp.endorsement.crl", _check_crl, remedy=REMEDIES["sev-snp.endorsement.crl"]),
-    Check("sev-snp.chain.revoked", _check_revoked, remedy=REMEDIES["sev-snp.chain.revoked"]),
-    Check("sev-snp.report.signature", _check_report_signature, remedy=REMEDIES["sev-snp.report.signature"]),
-    Check("sev-snp.report.vmpl", _check_vmpl, remedy=REMEDIES["sev-snp.report.vmpl"]),
-    Check("sev-snp.product", _check_product, remedy=REMEDIES["sev-snp.product"]),
-    Check("sev-snp.mask-chip-key", _check_mask, remedy=REMEDIES["sev-snp.mask-chip-key"]),
-    Check("sev-snp.chip-id", _check_chip, remedy=REMEDIES["sev-snp.chip-id"]),
-    Check("sev-snp.tcb.reported", _check_tcb, remedy=REMEDIES["sev-snp.tcb.reported"]),
-    Check("sev-snp.tcb.committed", _check_committed, remedy=REMEDIES["sev-snp.tcb.committed"]),
+    Check(CRL, _check_crl),
+    Check("sev-snp.chain.revoked", _check_revoked),
+    Check("sev-snp.report.signature", _check_report_signature),
+    Check("sev-snp.report.vmpl", _check_vmpl),
+    Check("sev-snp.product", _check_product),
+    Check("sev-snp.mask-chip-key", _check_mask),
+    Check("sev-snp.chip-id", _check_chip),
+    Check("sev-snp.tcb.reported", _check_tcb),
+    Check("sev-snp.tcb.committed", _check_committed),
 )
-
-
-def root_of(subject: Snp) -> Root:
-    """Return whose anchor the chain ended in."""
-    return _path(subject).anchor.root
 
 
 def product_of(report: Report, collateral: SnpCollateral) -> Product | None:

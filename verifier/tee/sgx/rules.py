@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from verifier.core.rules import Judgement, Rule, TrustClaim
+from verifier.core.rules import Judgement, Rule, Scope
 from verifier.tee.dcap import layout as dcap
 from verifier.tee.dcap.decode import SgxReport
 from verifier.tee.dcap.endorse import DcapCollateral
-from verifier.tee.dcap.rules import bin_of, equals, platform_rules, unless_allowed
+from verifier.tee.dcap.rules import platform_rules, quote_bins
+from verifier.tee.judges import Read, Rows, equals, masked, one_of
 from verifier.tee.scheme import Bin, Verified
 from verifier.tee.sgx.decode import Evidence
 from verifier.tee.sgx.layout import FIELDS, NAME
@@ -49,68 +49,6 @@ def _is_odd(verified: SgxVerified) -> bool:
     return bool(flags & ~_KNOWN_FLAGS) or not flags >> dcap.SGX_INIT & 1
 
 
-def _service(rule_id: str, exception: str, judge: Any, field: str, remedy: str, claim: TrustClaim) -> SgxRule:
-    return Rule(
-        id=rule_id,
-        scope="service",
-        field=exception,
-        judge=judge,
-        layout_fields=(field,),
-        default=False,
-        trust_claim=claim,
-        remedy=remedy,
-    )
-
-
-_SERVICE: Final[tuple[SgxRule, ...]] = (
-    _service(
-        "sgx.debug",
-        "allow_debug",
-        unless_allowed("debug", lambda verified: _report(verified).is_debug),
-        "attributes",
-        "launch the enclave without the attribute DEBUG",
-        "runtime-opaque",
-    ),
-    _service(
-        "sgx.provision-key",
-        "allow_provision_key",
-        unless_allowed("provision_key", _flag(dcap.SGX_PROVISION_KEY)),
-        "attributes",
-        "sign the enclave without the attribute PROVISIONKEY: it could link the machine over owners",
-        "configuration",
-    ),
-    _service(
-        "sgx.einittoken-key",
-        "allow_einittoken_key",
-        unless_allowed("einittoken_key", _flag(dcap.SGX_EINITTOKEN_KEY)),
-        "attributes",
-        "sign the enclave without the attribute EINITTOKEN_KEY: it could launch others",
-        "configuration",
-    ),
-    _service(
-        "sgx.attributes.unknown",
-        "allow_unknown_attributes",
-        unless_allowed("unknown_attributes", _is_odd),
-        "attributes",
-        "launch the enclave initialised and without attributes that are not known here",
-        "configuration",
-    ),
-    _service(
-        "sgx.miscselect.unknown",
-        "allow_unknown_miscselect",
-        unless_allowed("unknown_miscselect", lambda verified: bool(_report(verified).miscselect & ~_KNOWN_MISCSELECT)),
-        "miscselect",
-        "sign the enclave without MISCSELECT bits that are not known here",
-        "configuration",
-    ),
-)
-
-
-def _mrenclave(verified: SgxVerified, expected: Any) -> Judgement:
-    seen = _report(verified).mrenclave.hex()
-    return Judgement(seen in expected, seen)
-
-
 def _signed(verified: SgxVerified, expected: Any) -> Judgement:
     report = _report(verified)
     seen = {"mrsigner": report.mrsigner.hex(), "isvprodid": report.isvprodid, "isvsvn": report.isvsvn}
@@ -125,17 +63,6 @@ def _signed(verified: SgxVerified, expected: Any) -> Judgement:
     return Judgement(not off, seen, "; ".join(off))
 
 
-def _attributes(verified: SgxVerified, expected: Any) -> Judgement:
-    seen = _report(verified).attributes.hex()
-    mask = int(expected["mask"], 16)
-    return Judgement(int(seen, 16) & mask == int(expected["value"], 16), seen)
-
-
-def _miscselect(verified: SgxVerified, expected: Any) -> Judgement:
-    seen = _report(verified).miscselect
-    return Judgement(seen & int(expected["mask"], 16) == int(expected["value"], 16), f"0x{seen:08x}")
-
-
 def _configuration(verified: SgxVerified, expected: Any) -> Judgement:
     report = _report(verified)
     seen = {"configid": report.configid.hex(), "configsvn": report.configsvn}
@@ -143,72 +70,45 @@ def _configuration(verified: SgxVerified, expected: Any) -> Judgement:
     return Judgement(seen["configid"] == expected.get("configid") and report.configsvn >= least, seen)
 
 
-def _exact(rule_id: str, name: str) -> SgxRule:
-    return Rule(
-        id=rule_id,
-        scope="workload",
-        field=name,
-        judge=equals(lambda verified: getattr(verified.evidence.report, name)),
-        layout_fields=(name,),
-        trust_claim="configuration",  # whoever signs an enclave chooses it: alone it says nothing of what runs
-        remedy=f"run the enclave that the identity is of, or publish a version of it with this {name}",
-    )
+def _read(name: str) -> Read:
+    """Read a field of the enclave's report."""
+    return lambda verified: getattr(verified.evidence.report, name)
 
 
-_REMEDY = "run the enclave that the identity is of; after an update, publish a new version of the identity"
-_WORKLOAD: Final[tuple[SgxRule, ...]] = (
-    Rule(
-        id="sgx.mrenclave",
-        scope="workload",
-        field="mrenclave",
-        judge=_mrenclave,
-        layout_fields=("mrenclave",),
-        remedy=_REMEDY,
-    ),
-    Rule(
-        id="sgx.signed",
-        scope="workload",
-        field="signed",
-        judge=_signed,
-        layout_fields=("mrsigner", "isvprodid", "isvsvn"),
-        remedy="run an enclave of this signer and product, at least as new as minimum_isvsvn",
-    ),
-    Rule(
-        id="sgx.attributes",
-        scope="workload",
-        field="attributes",
-        judge=_attributes,
-        layout_fields=("attributes",),
-        trust_claim="configuration",
-        remedy="launch the enclave with the attributes that the identity names, under its mask",
-    ),
-    Rule(
-        id="sgx.miscselect",
-        scope="workload",
-        field="miscselect",
-        judge=_miscselect,
-        layout_fields=("miscselect",),
-        trust_claim="configuration",
-        remedy="sign the enclave with the MISCSELECT that the identity names, under its mask",
-    ),
-    _exact("sgx.isvextprodid", "isvextprodid"),
-    _exact("sgx.isvfamilyid", "isvfamilyid"),
+def _unknown_miscselect(verified: SgxVerified) -> bool:
+    return bool(_report(verified).miscselect & ~_KNOWN_MISCSELECT)
+
+
+_ROW: Final = Rows(NAME)
+# fmt: off
+RULES: Final[tuple[SgxRule, ...]] = (
+    _ROW.service("debug", "debug", _read("is_debug"), "runtime-opaque", "attributes"),
+    _ROW.service("provision-key", "provision_key", _flag(dcap.SGX_PROVISION_KEY), "configuration", "attributes"),
+    _ROW.service("einittoken-key", "einittoken_key", _flag(dcap.SGX_EINITTOKEN_KEY), "configuration", "attributes"),
+    _ROW.service("attributes.unknown", "unknown_attributes", _is_odd, "configuration", "attributes"),
+    _ROW.service("miscselect.unknown", "unknown_miscselect", _unknown_miscselect, "configuration", "miscselect"),
+    *platform_rules(_ROW, ()),
+    _ROW("mrenclave", "workload.mrenclave", one_of("MRENCLAVE", _read("mrenclave")), "executables", "mrenclave"),
+    _ROW("signed", "workload.signed", _signed, "executables", "mrsigner", "isvprodid", "isvsvn"),
+    _ROW("attributes", "workload.attributes", masked(_read("attributes")), "configuration", "attributes"),
+    _ROW("miscselect", "workload.miscselect", masked(_read("miscselect")), "configuration", "miscselect"),
+    # The signer of an enclave chooses these two: alone they say nothing of what runs.
+    _ROW("isvextprodid", "workload.isvextprodid", equals(_read("isvextprodid")), "configuration", "isvextprodid"),
+    _ROW("isvfamilyid", "workload.isvfamilyid", equals(_read("isvfamilyid")), "configuration", "isvfamilyid"),
+    _ROW("configid", "config.configuration", _configuration, "configuration", "configid", "configsvn", mandatory=True),
 )
+# fmt: on
+BINS: Final[Mapping[str, Bin]] = quote_bins(FIELDS, RULES)
 
-_CONFIG: Final[tuple[SgxRule, ...]] = (
-    Rule(
-        id="sgx.configid",
-        scope="config",
-        field="configuration",
-        judge=_configuration,
-        layout_fields=("configid", "configsvn"),
-        trust_claim="configuration",
-        remedy="launch the enclave (with KSS) with the digest of the attester's configuration as CONFIGID",
-        mandatory=True,
-    ),
-)
 
-RULES: Final[tuple[SgxRule, ...]] = (*_SERVICE, *platform_rules(NAME, ()), *_WORKLOAD, *_CONFIG)
-
-_JUDGED: Final = frozenset(name for rule in RULES for name in rule.layout_fields)
-BINS: Final[Mapping[str, Bin]] = MappingProxyType({name: bin_of(name, _JUDGED) for name in FIELDS})
+def observe(verified: SgxVerified) -> Mapping[Scope, Mapping[str, Any]]:
+    """Say what an identity of this enclave says beyond what a rule saw: signer, attributes whole, what it was configured with."""
+    report = _report(verified)
+    signed = {"mrsigner": report.mrsigner.hex(), "isvprodid": report.isvprodid, "minimum_isvsvn": report.isvsvn}
+    workload = {
+        "signed": signed,
+        "attributes": {"value": report.attributes.hex(), "mask": "f" * 32},
+        "miscselect": {"value": f"0x{report.miscselect:08x}", "mask": "0xffffffff"},
+    }
+    configuration = {"configid": report.configid.hex(), "minimum_configsvn": report.configsvn}
+    return {"workload": workload, "config": {"configuration": configuration}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from verifier.formats.errors import EvidenceRejected
+from verifier.formats.errors import Failed
 from verifier.tee.tcg.layout import EventLog, HashAlgorithm, extend
 from verifier.tee.tcg.replay import extended, replay, require_replay
 from verifier.tee.tcg.uki import PCR_UKI
@@ -33,12 +33,12 @@ def phase_path(algorithm: HashAlgorithm, start: bytes, value: bytes) -> str | No
 
 
 def require_boot_replay(
-    log: EventLog, algorithm: HashAlgorithm, want: Mapping[int, bytes], *, must_explain: frozenset[int], check_id: str
+    log: EventLog, algorithm: HashAlgorithm, want: Mapping[int, bytes], *, must_explain: frozenset[int]
 ) -> None:
     """Refuse a log that does not give the wanted registers, as ``require_replay``; PCR 11 may be some boot phases further on."""
     others = {register: value for register, value in want.items() if register != PCR_UKI}
     if PCR_UKI not in want or algorithm.id not in log.banks:
-        require_replay(log, algorithm, want, must_explain=must_explain, check_id=check_id)
+        require_replay(log, algorithm, want, must_explain=must_explain)
         return
     logged = replay(log, algorithm).get(PCR_UKI)
     start = bytes(algorithm.size) if logged is None else logged
@@ -47,6 +47,6 @@ def require_boot_replay(
         detail = (
             f"replay gives {start.hex()}, want {want[PCR_UKI].hex()}, with or without words of boot phases behind it"
         )
-        raise EvidenceRejected(check_id, f"{algorithm.name} register {PCR_UKI}: {detail}")
+        raise Failed(f"{algorithm.name} register {PCR_UKI}: {detail}")
     if not compares or any(register in must_explain or any(extended(log, register)) for register in others):
-        require_replay(log, algorithm, others or want, must_explain=must_explain, check_id=check_id)
+        require_replay(log, algorithm, others or want, must_explain=must_explain)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import Failed, MalformedEvidence
 from verifier.tee.tcg.decode import decode_uefi_variable
 from verifier.tee.tcg.layout import (
     EFI_GLOBAL_VARIABLE,
@@ -53,9 +53,7 @@ def data_is_digest(event: Event, algorithm: HashAlgorithm) -> bool:
     return algorithm.digest(event.data) == event.digests[algorithm.id]
 
 
-def require_data(
-    log: EventLog, *, check_id: str, algorithms: Iterable[int] = (), types: frozenset[int] = DATA_IS_HASHED
-) -> None:
+def require_data(log: EventLog, *, algorithms: Iterable[int] = (), types: frozenset[int] = DATA_IS_HASHED) -> None:
     """Refuse a log in which an event of ``types`` carries data that do not hash to its digest.
 
     ``algorithms`` are TPM_ALG_IDs, all of the log's whole banks by default; to have none to compare is a refusal too.
@@ -63,14 +61,13 @@ def require_data(
     wanted = frozenset(algorithms) or log.banks
     hashes = [HASHES[a] for a, _ in log.algorithms if a in wanted & log.banks]
     if not hashes:
-        raise EvidenceRejected(check_id, "event log: no digest of it can be computed here")
+        raise Failed("event log: no digest of it can be computed here")
     for event in extended(log):
         if event.type not in types:
             continue
         for algorithm in hashes:
             if not data_is_digest(event, algorithm):
-                raise EvidenceRejected(
-                    check_id,
+                raise Failed(
                     f"event {event.ordinal} ({type_name(event.type)}, register {event.register}, {algorithm.name}): "
                     "data do not hash to the digest",
                 )

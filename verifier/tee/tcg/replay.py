@@ -1,13 +1,13 @@
 """Replay: do the log's digests give the registers? Proves the digests and their order per register, never the data.
 
-Source: TCG PC Client Platform Firmware Profile 1.05/1.06, section 2.3.4; formats.md section 8. Pure.
+Source: TCG PC Client Platform Firmware Profile 1.05/1.06, section 2.3.4. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from verifier.formats.errors import EvidenceRejected
+from verifier.formats.errors import Failed
 from verifier.tee.tcg.layout import EV_NO_ACTION, Event, EventLog, HashAlgorithm, initial_register
 
 InitialValue = Callable[[int, int, int], bytes]  # (register, digest size, startup locality) -> value
@@ -42,7 +42,6 @@ def require_replay(
     want: Mapping[int, bytes],
     *,
     must_explain: frozenset[int],
-    check_id: str,
     initial: InitialValue = initial_register,
 ) -> None:
     """Refuse a log that does not give the wanted registers.
@@ -51,16 +50,14 @@ def require_replay(
     have to hold their start value: so a log cut between events fails. Comparing nothing is a failure too.
     """
     if algorithm.id not in log.banks:
-        raise EvidenceRejected(check_id, f"event log: got no {algorithm.name} digests of every event, want them")
+        raise Failed(f"event log: got no {algorithm.name} digests of every event, want them")
     values = replay(log, algorithm, initial=initial)
     compared = sorted(r for r in want if r in values or r in must_explain)
     if not compared:
-        raise EvidenceRejected(check_id, f"event log: explains none of the {algorithm.name} registers {sorted(want)}")
+        raise Failed(f"event log: explains none of the {algorithm.name} registers {sorted(want)}")
     for register in compared:
         got = values.get(register)
         if got is None:
             got = initial(register, algorithm.size, log.startup_locality)
         if got != want[register]:
-            raise EvidenceRejected(
-                check_id, f"{algorithm.name} register {register}: replay gives {got.hex()}, want {want[register].hex()}"
-            )
+            raise Failed(f"{algorithm.name} register {register}: replay gives {got.hex()}, want {want[register].hex()}")

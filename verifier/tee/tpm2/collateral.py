@@ -85,3 +85,10 @@ def decode_enrolled_ak(data: bytes) -> EnrolledKey | None:
         ek_digest=names[2],
         root=document.root,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Collateral:
+    """The enrolled AK, ``None`` where the store says that there is none of that Name."""
+
+    ak: EnrolledKey | None

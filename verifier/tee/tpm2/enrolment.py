@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from verifier.core.ports import RandomSource
-from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence, named
 from verifier.formats.x509 import (
     OID_EXTENDED_KEY_USAGE,
     OID_SUBJECT_ALT_NAME,
@@ -155,7 +155,8 @@ def check_ek(
         raise MalformedEvidence(EK_CHAIN_ID, "ek_chain: got nothing, want the EK certificate")
     certificates = tuple(parse_certificate(der, EK_CHAIN_ID, f"ek_chain[{i}]") for i, der in enumerate(ek_chain))
     public, key = _read_ek(ek_public)
-    crl_der = require_path(certificates, anchors, _IDS).anchor.crl_der
+    with named(_IDS.root):
+        crl_der = require_path(certificates, anchors).anchor.crl_der
     crls = (parse_crl(crl_der, EK_CRL_ID),) if crl_der else ()
     path = verify_chain(
         certificates,

@@ -6,17 +6,13 @@ that this one is over the quoted PCRs. Entries behind the quoted one are ignored
 
 from __future__ import annotations
 
-from verifier.formats.errors import EvidenceRejected, mismatch
+from verifier.formats.errors import Failed, mismatch
 from verifier.tee.ima.layout import PCR_IMA, Entry
 from verifier.tee.ima.replay import boot_aggregates, first_inconsistent, is_boot_aggregate, is_padded_sha1
 from verifier.tee.scheme import Check, Subject
 from verifier.tee.tcg.layout import HASHES_BY_NAME
+from verifier.tee.tpm2.collateral import Collateral
 from verifier.tee.tpm2.decode import Evidence
-from verifier.tee.tpm2.verify import Collateral
-
-IMA_TEMPLATE = "tpm2.ima.template"
-IMA_REPLAY = "tpm2.ima.replay"
-IMA_BOOT_AGGREGATE = "tpm2.ima.boot-aggregate"
 
 # What kernels since 5.8 hash; a quote without PCR 8 and 9 can neither prove nor disprove theirs.
 _AGGREGATED = frozenset(range(10))
@@ -40,7 +36,7 @@ def _check_template(subject: Subject[Evidence, Collateral]) -> None:
         entry = ima.entries[wrong]
         where = entry.path.decode("utf-8", "backslashreplace")
         detail = f"template hash {entry.template_hash.hex()} is not that of its data"
-        raise EvidenceRejected(IMA_TEMPLATE, f"IMA list, entry {wrong} ({where}): {detail}")
+        raise Failed(f"IMA list, entry {wrong} ({where}): {detail}")
 
 
 def _check_replay(subject: Subject[Evidence, Collateral]) -> None:
@@ -49,14 +45,14 @@ def _check_replay(subject: Subject[Evidence, Collateral]) -> None:
         return
     for bank, values in evidence.banks.items():
         if PCR_IMA not in values:
-            raise EvidenceRejected(IMA_REPLAY, f"IMA list: got no PCR {PCR_IMA} in the quote, want it beside a list")
+            raise Failed(f"IMA list: got no PCR {PCR_IMA} in the quote, want it beside a list")
         want = values[PCR_IMA]
         if is_padded_sha1(evidence.ima.entries, HASHES_BY_NAME[bank], want):
             why = "SHA-1 template hashes with zeros behind them, as kernels before 5.8 do"
-            raise EvidenceRejected(IMA_REPLAY, f"{bank} PCR {PCR_IMA}: got {why}, want hashes of the template data")
+            raise Failed(f"{bank} PCR {PCR_IMA}: got {why}, want hashes of the template data")
         count = len(evidence.ima.entries)
         detail = f"replay gives it after none of {count} entries, want {want.hex()} after some entry"
-        raise EvidenceRejected(IMA_REPLAY, f"{bank} PCR {PCR_IMA}: {detail}")
+        raise Failed(f"{bank} PCR {PCR_IMA}: {detail}")
 
 
 def _check_boot_aggregate(subject: Subject[Evidence, Collateral]) -> None:
@@ -65,30 +61,18 @@ def _check_boot_aggregate(subject: Subject[Evidence, Collateral]) -> None:
         return
     if not is_boot_aggregate(entries[0]):
         got = entries[0].path.decode("utf-8", "backslashreplace")
-        raise EvidenceRejected(IMA_BOOT_AGGREGATE, mismatch("IMA list, first entry", got, "boot_aggregate"))
+        raise Failed(mismatch("IMA list, first entry", got, "boot_aggregate"))
     for entry in filter(is_boot_aggregate, entries):
         if not any(entry.digest):
-            raise EvidenceRejected(IMA_BOOT_AGGREGATE, "boot_aggregate: got zeros, want a TPM when IMA started")
+            raise Failed("boot_aggregate: got zeros, want a TPM when IMA started")
         values = evidence.banks.get(entry.algorithm, {})
         if values.keys() >= _AGGREGATED and entry.digest not in quoted_aggregates(evidence, entry.algorithm):
             want = "the hash over the quoted PCRs 0 to 9, or 0 to 7"
-            raise EvidenceRejected(IMA_BOOT_AGGREGATE, mismatch("boot_aggregate", entry.named_digest, want))
+            raise Failed(mismatch("boot_aggregate", entry.named_digest, want))
 
 
 IMA_CHECKS: tuple[Check[Evidence, Collateral], ...] = (
-    Check(
-        IMA_TEMPLATE,
-        _check_template,
-        remedy="send ascii_runtime_measurements as the kernel prints it: something changed an entry on its way",
-    ),
-    Check(
-        IMA_REPLAY,
-        _check_replay,
-        remedy="quote PCR 10, then read the whole list of the same boot; update a kernel that is older than 5.8",
-    ),
-    Check(
-        IMA_BOOT_AGGREGATE,
-        _check_boot_aggregate,
-        remedy="start the kernel with its TPM driver built in and IMA on; send the list from its first entry on",
-    ),
+    Check("tpm2.ima.template", _check_template),
+    Check("tpm2.ima.replay", _check_replay),
+    Check("tpm2.ima.boot-aggregate", _check_boot_aggregate),
 )

@@ -12,15 +12,15 @@ from typing import Any
 from verifier.core.rules import Judgement, Rule
 from verifier.formats.encoding import sha256
 from verifier.tee.ima.explain import explain
+from verifier.tee.judges import Rows, at_least, extended_once, one_of, over_registers, registers, same
 from verifier.tee.scheme import Bin, Matched, Verified
 from verifier.tee.tcg.bootrules import PCR_SECURE_BOOT, judge_secure_boot_keys, judge_uki
-from verifier.tee.tcg.closed import judge_rules
-from verifier.tee.tcg.data import proven_secure_boot
+from verifier.tee.tcg.judges import event_log, secure_boot
 from verifier.tee.tcg.layout import SHA256
 from verifier.tee.tcg.uki import PCR_APPLICATION, PCR_COMMAND_LINE, PCR_UKI
+from verifier.tee.tpm2.collateral import Collateral
 from verifier.tee.tpm2.decode import Evidence
 from verifier.tee.tpm2.measured import quoted_aggregates, quoted_list
-from verifier.tee.tpm2.verify import Collateral
 
 Tpm2Verified = Verified[Evidence, Collateral]
 
@@ -49,49 +49,13 @@ def quoted(verified: Tpm2Verified) -> Mapping[int, bytes]:
     return verified.evidence.banks.get(SHA256.name, {})
 
 
-def _judge_root(verified: Tpm2Verified, expected: Any) -> Judgement:
-    return Judgement(verified.root == expected, verified.root)
-
-
-def _judge_ek(verified: Tpm2Verified, expected: Any) -> Judgement:
+def _ek(verified: Tpm2Verified) -> bytes | None:
     ak = verified.collateral.ak
-    seen = "" if ak is None else ak.ek_digest.hex()
-    return Judgement(bool(seen) and seen in expected, seen)
+    return None if ak is None else ak.ek_digest
 
 
-def _judge_firmware_version(verified: Tpm2Verified, expected: Any) -> Judgement:
-    seen = verified.evidence.quote.firmware_version
-    return Judgement(seen >= int(expected, 16), f"0x{seen:016x}")
-
-
-def _judge_clock(verified: Tpm2Verified, expected: Any) -> Judgement:
-    seen = bool(verified.evidence.quote.safe)
-    return Judgement(seen is expected, seen)
-
-
-def _judge_pcrs(verified: Tpm2Verified, expected: Any) -> Judgement:
-    values = quoted(verified)
-    if not expected:
-        return Judgement(ok=False, seen=None, detail="pcrs: nothing to compare")
-    seen = {index: values[int(index)].hex() if int(index) in values else None for index in expected}
-    wrong = sorted((index for index in expected if seen[index] != expected[index]), key=int)
-    detail = "" if not wrong else f"PCR {', '.join(wrong)} (sha256): not the reference value, or not in the quote"
-    return Judgement(not wrong, seen, detail)
-
-
-def _judge_event_log(verified: Tpm2Verified, expected: Any) -> Judgement:
-    evidence = verified.evidence
-    detail = judge_rules(expected, evidence.log, quoted(verified), evidence.replayed)
-    return Judgement(not detail, None if evidence.log is None else len(evidence.log.events), detail)
-
-
-def _judge_secure_boot(verified: Tpm2Verified, expected: Any) -> Judgement:
-    evidence, register = verified.evidence, 7
-    value = evidence.replayed.get(register)
-    # A log proves nothing about a register that it does not give.
-    proves = value is not None and value == quoted(verified).get(register)
-    seen = proven_secure_boot(evidence.log, SHA256, register) if proves and evidence.log is not None else None
-    return Judgement(seen is not None and (seen == "on") is expected, seen)
+def _firmware_version(verified: Tpm2Verified) -> str:
+    return f"0x{verified.evidence.quote.firmware_version:016x}"
 
 
 def _judge_secure_boot_keys(verified: Tpm2Verified, expected: Any) -> Judgement:
@@ -117,158 +81,44 @@ def _judge_ima(verified: Tpm2Verified, expected: Any) -> Judgement:
     return Judgement(not result.detail, {**result.counts, "after_the_quote": ignored}, result.detail)
 
 
-def _judge_config(verified: Tpm2Verified, expected: Any) -> Judgement:
-    pcr, digest = expected.get("pcr"), expected.get("digest")
-    value = quoted(verified).get(pcr)
-    seen = {"pcr": pcr, "value": None if value is None else value.hex()}
-    if not isinstance(digest, str) or value is None:
-        return Judgement(ok=False, seen=seen, detail=f"PCR {pcr}: not in the quote's sha256 selection")
-    zero = bytes(SHA256.size)
-    return Judgement(value == (zero if digest == "none" else sha256(zero + bytes.fromhex(digest))), seen)
-
-
-_REMEDY_PCRS = "compare the machine's PCRs with the identity; after an update, publish a new version of it"
-
+_ROW = Rows("tpm2")
+_PCRS = registers("PCR ", quoted)
+_EVENT_LOG = event_log(quoted, SHA256)
+_EXTENDED = extended_once("PCR ", quoted, lambda digest: sha256(bytes(SHA256.size) + digest))
+# fmt: off
 RULES: tuple[Rule[Tpm2Verified], ...] = (
-    Rule(
-        id="tpm2.platform.root",
-        scope="platform",
-        field="root",
-        judge=_judge_root,
-        trust_claim="instance-identity",
-        remedy="enrol the TPM under a root of the kind that the policy asks for",
-    ),
-    Rule(
-        id="tpm2.platform.ek",
-        scope="platform",
-        field="ek_digests",
-        judge=_judge_ek,
-        trust_claim="instance-identity",
-        remedy="put the TPM's EK digest into the platform identity, or use a machine that is listed",
-    ),
-    Rule(
-        id="tpm2.platform.firmware-version",
-        scope="platform",
-        field="min_firmware_version",
-        judge=_judge_firmware_version,
-        layout_fields=("firmware_version",),
-        trust_claim="hardware",
-        fails_as=32,
-        remedy="update the TPM's firmware",
-    ),
-    Rule(
-        id="tpm2.platform.clock-safe",
-        scope="platform",
-        field="clock_safe",
-        judge=_judge_clock,
-        layout_fields=("safe",),
-        trust_claim="hardware",
-        fails_as=32,
-        remedy="wait until the TPM has written its clock again (at most some hours after a power cut)",
-    ),
-    Rule(
-        id="tpm2.firmware.pcrs",
-        scope="firmware",
-        field="pcrs",
-        judge=_judge_pcrs,
-        layout_fields=("pcrs",),
-        trust_claim="executables",
-        remedy=_REMEDY_PCRS,
-    ),
-    Rule(
-        id="tpm2.firmware.event-log",
-        scope="firmware",
-        field="event_log",
-        judge=_judge_event_log,
-        layout_fields=("eventlog",),
-        trust_claim="executables",
-        remedy="have the attester send the boot's event log; publish rules that explain every event",
-    ),
-    Rule(
-        id="tpm2.firmware.secure-boot",
-        scope="firmware",
-        field="secure_boot",
-        judge=_judge_secure_boot,
-        layout_fields=("eventlog",),
-        trust_claim="configuration",
-        remedy="turn Secure Boot on, and have the attester send the boot's event log",
-    ),
-    Rule(
-        id="tpm2.firmware.secure-boot-keys",
-        scope="firmware",
-        field="secure_boot_keys",
-        judge=_judge_secure_boot_keys,
-        layout_fields=("eventlog",),
-        trust_claim="configuration",
-        remedy="compare PCR 7's events with the identity: enrol the keys that it names, boot what its authorities signed",
-    ),
-    Rule(
-        id="tpm2.workload.pcrs",
-        scope="workload",
-        field="pcrs",
-        judge=_judge_pcrs,
-        layout_fields=("pcrs",),
-        trust_claim="executables",
-        remedy=_REMEDY_PCRS,
-    ),
-    Rule(
-        id="tpm2.workload.event-log",
-        scope="workload",
-        field="event_log",
-        judge=_judge_event_log,
-        layout_fields=("eventlog",),
-        trust_claim="executables",
-        remedy="have the attester send the boot's event log; publish rules that explain every event",
-    ),
-    Rule(
-        id="tpm2.workload.uki",
-        scope="workload",
-        field="uki",
-        judge=_judge_uki,
-        layout_fields=("eventlog", "pcrs"),
-        trust_claim="executables",
-        remedy="boot the image that the identity names, without a command line of the boot loader's; after an update, publish"
-        " a new version (verifier identity compute)",
-    ),
-    Rule(
-        id="tpm2.workload.ima",
-        scope="workload",
-        field="ima",
-        judge=_judge_ima,
-        layout_fields=("ascii_runtime_measurements",),
-        trust_claim="file-system",
-        remedy="remove the files that the detail names, or add their digests to a new version of the identity",
-    ),
-    Rule(
-        id="tpm2.config.extended",
-        scope="config",
-        field="extended",
-        judge=_judge_config,
-        layout_fields=("pcrs",),
-        trust_claim="configuration",
-        remedy="reboot and let the attester measure the configuration that the identity names",
-        mandatory=True,
-    ),
+    _ROW("platform.root", "platform.root", same(lambda verified: verified.root), "instance-identity"),
+    _ROW("platform.ek", "platform.ek_digests", one_of("EK", _ek), "instance-identity"),
+    _ROW("platform.firmware-version", "platform.min_firmware_version",
+         at_least("TPM firmware", _firmware_version, lambda text: int(text, 16)), "hardware", "firmware_version", fails_as=32),
+    _ROW("platform.clock-safe", "platform.clock_safe", same(lambda verified: bool(verified.evidence.quote.safe)),
+         "hardware", "safe", fails_as=32),
+    _ROW("firmware.pcrs", "firmware.pcrs", _PCRS, "executables", "pcrs"),
+    _ROW("firmware.event-log", "firmware.event_log", _EVENT_LOG, "executables", "eventlog"),
+    _ROW("firmware.secure-boot", "firmware.secure_boot", secure_boot(quoted, SHA256), "configuration", "eventlog"),
+    _ROW("firmware.secure-boot-keys", "firmware.secure_boot_keys", _judge_secure_boot_keys, "configuration", "eventlog"),
+    _ROW("workload.pcrs", "workload.pcrs", _PCRS, "executables", "pcrs"),
+    _ROW("workload.event-log", "workload.event_log", _EVENT_LOG, "executables", "eventlog"),
+    _ROW("workload.uki", "workload.uki", _judge_uki, "executables", "eventlog", "pcrs"),
+    _ROW("workload.ima", "workload.ima", _judge_ima, "file-system", "ascii_runtime_measurements"),
+    _ROW("config.extended", "config.extended", _EXTENDED, "configuration", "pcrs", mandatory=True),
 )
+# fmt: on
 
 
 _UKI_PCRS = {"applications": PCR_APPLICATION, "pcr11": PCR_UKI, "command_lines": PCR_COMMAND_LINE}
 
 
-def measurement(verified: Tpm2Verified, matched: tuple[Matched, ...]) -> str:
-    """SHA-256 over the raw values of all PCRs that matched firmware and workload identities select, each once, ascending.
+def _of_uki(values: Mapping[str, Any]) -> set[int]:
+    """Return the PCRs that an identity selects by its image and its Secure Boot keys.
 
-    "" where they select none that is in the quote's SHA-256 bank. PCR 10 is not among them, whatever ``ima`` says: it changes with
-    every file that is used for the first time, and would make no two tokens of a workload alike.
+    PCR 10 is not among them, whatever ``ima`` says: it changes with every file that is used for the first time, and would make no two
+    tokens of a workload alike.
     """
-    values = quoted(verified)
-    indexes: set[int] = set()
-    for identity in matched:
-        if identity.scope in ("firmware", "workload"):
-            indexes |= {int(index) for index in identity.values.get("pcrs") or {}}
-            indexes |= {int(rule["index"]) for rule in identity.values.get("event_log") or ()}
-            indexes |= {pcr for name, pcr in _UKI_PCRS.items() if (identity.values.get("uki") or {}).get(name)}
-            indexes |= {PCR_SECURE_BOOT} if identity.values.get("secure_boot_keys") else set()
-    if not indexes or not indexes <= values.keys():
-        return ""
-    return sha256(b"".join(values[index] for index in sorted(indexes))).hex()
+    chosen = {pcr for name, pcr in _UKI_PCRS.items() if (values.get("uki") or {}).get(name)}
+    return chosen | ({PCR_SECURE_BOOT} if values.get("secure_boot_keys") else set())
+
+
+def measurement(verified: Tpm2Verified, matched: tuple[Matched, ...]) -> str:
+    """SHA-256 over the PCRs that matched identities select; "" where they select none of the quote's SHA-256 bank."""
+    return over_registers(quoted(verified), matched, _of_uki)

@@ -7,33 +7,18 @@ from typing import Any
 
 from verifier.formats.x509chain import Root
 from verifier.tee.ima.decode import MeasurementList
-from verifier.tee.scheme import Need, Scheme
+from verifier.tee.judges import observed_software
+from verifier.tee.scheme import AppraisalOf, Binding, CollateralOf, Form, Need, Scheme, TokenOf, Verification
 from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import proven_secure_boot
-from verifier.tee.tcg.layout import HASHES, SHA256
-from verifier.tee.tpm2.collateral import AK_KIND, AK_NEED, decode_enrolled_ak
+from verifier.tee.tcg.layout import SHA256
+from verifier.tee.tpm2.collateral import AK_KIND, AK_NEED, Collateral, decode_enrolled_ak
 from verifier.tee.tpm2.decode import OPTIONAL_PARTS, REQUIRED_PARTS, Evidence, decode, encode
 from verifier.tee.tpm2.identity import Config, Exceptions, Firmware, Platform, Workload
-from verifier.tee.tpm2.layout import FIELDS, Quote
-from verifier.tee.tpm2.measured import IMA_CHECKS
-from verifier.tee.tpm2.observe import observe
-from verifier.tee.tpm2.rules import BINS, RULES, Tpm2Verified, measurement
-from verifier.tee.tpm2.verify import CHECKS, Collateral, Tpm2Subject
-
-
-def quote_claims(quote: Quote) -> dict[str, Any]:
-    """Say what a quote holds, in the notation of the cases."""
-    return {
-        "qualified_signer": quote.qualified_signer.hex(),
-        "extra_data": quote.extra_data.hex(),
-        "clock": quote.clock,
-        "reset_count": quote.reset_count,
-        "restart_count": quote.restart_count,
-        "safe": quote.safe,
-        "firmware": f"0x{quote.firmware_version:x}",
-        "pcr_select": [[HASHES[s.algorithm].name, list(s.pcrs)] for s in quote.selections],
-        "pcr_digest": quote.pcr_digest.hex(),
-    }
+from verifier.tee.tpm2.layout import FIELDS
+from verifier.tee.tpm2.quote import quote_claims
+from verifier.tee.tpm2.rules import BINS, RULES, Tpm2Verified, measurement, quoted
+from verifier.tee.tpm2.verify import CHECKS, Tpm2Subject
 
 
 def _evidence_claims(evidence: Evidence) -> dict[str, Any]:
@@ -79,29 +64,24 @@ def _instance(verified: Tpm2Verified) -> tuple[str, str]:
 SCHEME: Scheme[Evidence, Collateral] = Scheme(
     name="tpm2",
     host_excluded=False,
-    required_parts=REQUIRED_PARTS,
-    optional_parts=OPTIONAL_PARTS,
-    endorsement_names=frozenset(),
-    binding_size="short",
-    decode=decode,
-    encode=encode,
-    bound_value=lambda evidence: evidence.quote.extra_data,
-    needs=_needs,
-    collate=_collate,
-    checks=(*CHECKS, *IMA_CHECKS),
-    anchors=(),
-    rules=RULES,
-    identity_models={"platform": Platform, "firmware": Firmware, "workload": Workload, "config": Config},
-    exceptions_model=Exceptions,
-    layout_fields=FIELDS,
-    bins=BINS,
-    evidence_claims=_evidence_claims,
-    root=_root,
-    measurement=measurement,
-    instance=_instance,
-    # A TPM has no debug mode of its own; what the machine allows is for firmware identities to say.
-    debug_status=lambda _evidence: "disabled",
-    mandatory_rules=frozenset({"tpm2.config.extended"}),
-    software_classes=frozenset({"firmware", "workload"}),
-    observe=observe,
+    form=Form(required=REQUIRED_PARTS, optional=OPTIONAL_PARTS, decode=decode, encode=encode, claims=_evidence_claims),
+    binding=Binding(size="short", value=lambda evidence: evidence.quote.extra_data),
+    collateral=CollateralOf(needs=_needs, collate=_collate),
+    verification=Verification(checks=CHECKS, root=_root),
+    appraisal=AppraisalOf(
+        rules=RULES,
+        models={"platform": Platform, "firmware": Firmware, "workload": Workload, "config": Config},
+        exceptions=Exceptions,
+        software=frozenset({"firmware", "workload"}),
+        fields=FIELDS,
+        bins=BINS,
+        # PCR 0 to 7 are worked out from the rules.
+        observe=lambda verified: {"workload": {"pcrs": observed_software(quoted(verified))}},
+    ),
+    token=TokenOf(
+        measurement=measurement,
+        instance=_instance,
+        # A TPM has no debug mode of its own; what the machine allows is for firmware identities to say.
+        debug_status=lambda _evidence: "disabled",
+    ),
 )

@@ -6,8 +6,8 @@ Checked: a pinned root above it, CA constraints, signatures, validity of every c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -22,18 +22,9 @@ from verifier.formats.x509 import (
     parse_certificate,
     pem_blocks,
 )
-from verifier.formats.x509chain import (
-    Anchor,
-    ChainIds,
-    Path,
-    Profile,
-    check_constraints,
-    check_signatures,
-    check_validity,
-    find_path,
-    require_path,
-)
-from verifier.tee.scheme import Check, Subject
+from verifier.formats.x509chain import Anchor, Profile
+from verifier.tee.chain import Chain, ChainSteps
+from verifier.tee.scheme import Subject
 
 MAX_INTERMEDIATES: Final = 4
 # Both may be critical in AK certificates (TCG EK Credential Profile 2.5 says so of EKs); the leaf's own use is the composite's check.
@@ -53,20 +44,8 @@ class AkChain:
         return self.certificates[0]
 
 
-def chain_ids(scheme: str) -> ChainIds:
-    """Return the ids under which a composite's AK chain fails."""
-    return ChainIds(
-        root=f"{scheme}.ak-cert.root",
-        signature=f"{scheme}.ak-cert.signature",
-        validity=f"{scheme}.ak-cert.validity",
-        constraints=f"{scheme}.ak-cert.constraints",
-        revoked=f"{scheme}.ak-cert.revoked",
-        crl=f"{scheme}.ak-cert.crl",
-    )
-
-
 def without_padding(data: bytes, check_id: str) -> bytes:
-    """Return the DER element at the start of what an NV index holds; only zeros may follow it (formats.md section 7)."""
+    """Return the DER element at the start of what an NV index holds; only zeros may follow it."""
     reader = Reader(data, check_id, "ak_cert")
     reader.take(1, "tag")
     size = reader.u8("length")
@@ -139,60 +118,11 @@ def subject_text(certificate: Certificate, check_id: str) -> str:
         raise MalformedEvidence(check_id, "ak_cert: the subject cannot be read") from None
 
 
-def own_anchors(anchors: Sequence[Anchor], own: Sequence[Anchor]) -> tuple[Anchor, ...]:
-    """Keep the vendor anchors that are this part's own, and all that an operator or a simulation named.
+def chain_steps(chain_of: Callable[[Subject[Any, Any]], AkChain | None], own: tuple[Anchor, ...]) -> ChainSteps:
+    """Return the steps over the AK's chain. ``chain_of`` answers ``None`` where no certificate came and none is demanded."""
 
-    A composite's anchors are those of all its parts: no CPU vendor may vouch for a cloud's AK, and no cloud for a CPU.
-    """
-    return tuple(a for a in anchors if a.root != "vendor" or a in own)
-
-
-def chain_checks(
-    scheme: str, chain_of: Callable[[Subject[Any, Any]], AkChain | None], own: tuple[Anchor, ...]
-) -> tuple[Check[Any, Any], ...]:
-    """Return the checks of the AK's chain. ``chain_of`` answers ``None`` where no certificate came and none is demanded."""
-    ids = chain_ids(scheme)
-    walk = replace(ids, root=ids.signature)
-
-    def path(subject: Subject[Any, Any], chain: AkChain) -> Path:
-        anchors = own_anchors(subject.anchors, own)
-        found = find_path(chain.certificates, anchors)
-        return require_path(chain.certificates, anchors, walk) if found is None else found
-
-    def check_root(subject: Subject[Any, Any]) -> None:
+    def certificates(subject: Subject[Any, Any]) -> Chain | None:
         chain = chain_of(subject)
-        if chain is not None:
-            require_path(chain.certificates, own_anchors(subject.anchors, own), ids)
+        return None if chain is None else chain.certificates
 
-    def check_usage(subject: Subject[Any, Any]) -> None:
-        chain = chain_of(subject)
-        if chain is not None:
-            check_constraints(path(subject, chain), ids, PROFILE)
-
-    def check_signed(subject: Subject[Any, Any]) -> None:
-        chain = chain_of(subject)
-        if chain is not None:
-            check_signatures(path(subject, chain), ids, subject.chains, subject.now)
-
-    def check_valid(subject: Subject[Any, Any]) -> None:
-        chain = chain_of(subject)
-        if chain is not None:
-            check_validity(path(subject, chain), ids, subject.now)
-
-    return (
-        Check(
-            ids.root,
-            check_root,
-            redundant_with=ids.signature,
-            why="the walk starts from the pinned anchor's key and has none to start with; this one says first which root was wrong",
-            remedy="send the AK certificate that the cloud wrote, with its intermediate as ak_chain",
-        ),
-        Check(ids.constraints, check_usage, remedy="send the cloud's own intermediate as ak_chain"),
-        Check(ids.signature, check_signed, remedy="send the intermediate that issued this AK certificate as ak_chain"),
-        Check(ids.validity, check_valid, remedy="renew the AK certificate (Azure issues them for one year)"),
-    )
-
-
-def verified_path(subject: Subject[Any, Any], chain: AkChain, scheme: str, own: tuple[Anchor, ...]) -> Path:
-    """Return the path of a chain whose checks ran; for ``root`` and for cases."""
-    return require_path(chain.certificates, own_anchors(subject.anchors, own), chain_ids(scheme))
+    return ChainSteps(certificates, PROFILE, own=own)

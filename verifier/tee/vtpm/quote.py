@@ -2,7 +2,7 @@
 
 Parts: ``quote`` (TPMS_ATTEST), ``quote_sig`` (TPMT_SIGNATURE, or bare RSA bytes, or X9.62 DER ECDSA, as clouds' own tools hand
 them out), ``pcrs`` (JSON ``{bank: {index: hex}}``, untrusted until hashed), optionally ``eventlog``.
-Source: formats.md sections 5 to 8; TCG TPM 2.0 Library Part 2, revision 1.59.
+Source: TCG TPM 2.0 Library Part 2, revision 1.59.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from verifier.tee.tcg.banks import Banks, decode_banks
 from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.decode import decode_log
-from verifier.tee.tcg.layout import HASHES, SHA256, EventLog
+from verifier.tee.tcg.layout import SHA256, EventLog
 from verifier.tee.tcg.replay import replay
 from verifier.tee.tpm2.layout import (
     MAGIC_ID,
@@ -28,6 +28,7 @@ from verifier.tee.tpm2.layout import (
     decode_quote,
     encode_quote,
 )
+from verifier.tee.tpm2.quote import quote_claims
 
 QUOTE: Final = "quote"
 QUOTE_SIG: Final = "quote_sig"
@@ -92,23 +93,9 @@ def encode_parts(tpm: VtpmQuote) -> dict[str, bytes]:
     return parts if tpm.log is None else {**parts, EVENTLOG: tpm.log.raw}
 
 
-def quote_claims(quote: Quote) -> dict[str, Any]:
-    """Say what a quote holds, in the notation of the cases."""
-    return {
-        "extra_data": quote.extra_data.hex(),
-        "clock": quote.clock,
-        "reset_count": quote.reset_count,
-        "restart_count": quote.restart_count,
-        "safe": quote.safe,
-        "firmware": f"0x{quote.firmware_version:x}",
-        "pcr_select": [[HASHES[s.algorithm].name, list(s.pcrs)] for s in quote.selections],
-        "pcr_digest": quote.pcr_digest.hex(),
-    }
-
-
 def vtpm_claims(tpm: VtpmQuote) -> dict[str, Any]:
     """Say what the vTPM's parts hold; of the log what its replay proves."""
-    claims = {**quote_claims(tpm.quote), "qualified_signer": tpm.quote.qualified_signer.hex()}
+    claims = quote_claims(tpm.quote)
     claims["pcrs"] = {bank: {str(i): v.hex() for i, v in values.items()} for bank, values in tpm.banks.items()}
     if tpm.log is None:
         return claims

@@ -28,7 +28,7 @@ from verifier.adapters.vendors.amd import Kds
 from verifier.adapters.vendors.intel import Pcs
 from verifier.formats.errors import CannotDecide
 from verifier.tee.registry import SCHEMES
-from verifier.tee.scheme import gather
+from verifier.tee.verified import gather
 
 NOW = int(time.time())
 DAY = 86_400

@@ -30,7 +30,8 @@ from verifier.adapters.vendors.nvidia import NvidiaOcsp, request_of
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.nvidia_gpu.scheme import SCHEME
 from verifier.tee.nvidia_gpu.verify import needs, revocation
-from verifier.tee.scheme import Need, Subject, UnsafeUnbound, Verified, run_checks
+from verifier.tee.scheme import Need, Subject, Verified
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 NOW = int(time.time())
 GPU = ForgedNvidia(seed=b"an OCSP device")

@@ -28,7 +28,8 @@ from verifier.core.ports import TrustRow
 from verifier.formats.errors import CannotDecide
 from verifier.formats.x509 import parse_certificate
 from verifier.tee.registry import SCHEMES
-from verifier.tee.scheme import Need, gather
+from verifier.tee.scheme import Need
+from verifier.tee.verified import gather
 from verifier.tee.sev_snp.decode import read_vek
 
 NOW = int(time.time())

@@ -29,7 +29,8 @@ from verifier.tee.arm_cca import layout
 from verifier.tee.arm_cca.decode import decode, encode
 from verifier.tee.arm_cca.scheme import SCHEME
 from verifier.tee.arm_cca.verify import TEST_CPAKS, TEST_RAKS, CcaCollateral, collate
-from verifier.tee.scheme import Subject, UnsafeUnbound, run_checks
+from verifier.tee.scheme import Subject
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 
 def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:

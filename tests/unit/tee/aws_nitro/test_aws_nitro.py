@@ -25,7 +25,8 @@ from verifier.tee.aws_nitro.decode import decode_document
 from verifier.tee.aws_nitro.identity import ConfigValues, PlatformValues, WorkloadValues
 from verifier.tee.aws_nitro.scheme import SCHEME
 from verifier.tee.aws_nitro.verify import Collateral
-from verifier.tee.scheme import Subject, UnsafeUnbound, run_checks
+from verifier.tee.scheme import Subject
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 
 def test_the_pinned_root_is_the_one_that_aws_publishes() -> None:

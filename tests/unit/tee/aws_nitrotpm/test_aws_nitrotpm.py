@@ -28,7 +28,8 @@ from verifier.tee.aws_nitrotpm.decode import decode
 from verifier.tee.aws_nitrotpm.identity import Config, Firmware, Workload
 from verifier.tee.aws_nitrotpm.scheme import SCHEME
 from verifier.tee.aws_nitrotpm.verify import Collateral, attestation_key
-from verifier.tee.scheme import Expected, Matched, Subject, Verified, run_checks
+from verifier.tee.scheme import Matched, Subject, Verified
+from verifier.tee.verified import Expected, run_checks
 
 
 def verify(parts: Mapping[str, bytes], expected: Expected = BOUND) -> Verified[Any, Any]:

@@ -16,7 +16,8 @@ from verifier.tee.dcap import layout
 from verifier.tee.dcap.decode import Quote, decode_quote, encode_quote, platform_id
 from verifier.tee.dcap.endorse import needs, pck_key
 from verifier.tee.registry import SCHEMES
-from verifier.tee.scheme import Subject, UnsafeUnbound, run_checks
+from verifier.tee.scheme import Subject
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 NOW: Final = 1_800_000_000
 INTEL: Final = ForgedIntel(now=NOW)

@@ -32,7 +32,7 @@ from verifier.tee.dcap.decode import decode_quote, encode_quote
 from verifier.tee.dcap.pck import read_chain, read_pck
 from verifier.tee.dcap.verify import ROOT_CERTIFICATE
 from verifier.tee.registry import SCHEMES
-from verifier.tee.scheme import require_parts
+from verifier.tee.verified import require_parts
 
 TEES: tuple[Tee, ...] = ("sgx", "tdx")
 ANY_TEE = frozenset({layout.TEE_SGX, layout.TEE_TDX})

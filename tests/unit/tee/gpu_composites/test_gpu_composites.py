@@ -24,7 +24,7 @@ from verifier.formats.x509chain import Anchor
 from verifier.tee.composite import own_anchors
 from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
 from verifier.tee.registry import SCHEMES
-from verifier.tee.scheme import require_parts
+from verifier.tee.verified import require_parts
 
 MACHINES = [
     pytest.param(machine, id=machine.name)

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from forge.intel import ForgedIntel
 from verifier.cases.platforms.sgx import CASE
 from verifier.formats.x509chain import ChainCache
-from verifier.tee.scheme import Subject, UnsafeUnbound, Verified, run_checks
+from verifier.tee.scheme import Subject, Verified
+from verifier.tee.verified import UnsafeUnbound, run_checks
 from verifier.tee.sgx.identity import ConfigValues, Exceptions, WorkloadValues
 from verifier.tee.sgx.scheme import SCHEME
 

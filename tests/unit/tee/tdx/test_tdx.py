@@ -14,7 +14,8 @@ from forge.intel_quote import Shape
 from verifier.cases.platforms.tdx import CASE
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.dcap import layout
-from verifier.tee.scheme import Subject, UnsafeUnbound, Verified, run_checks
+from verifier.tee.scheme import Subject, Verified
+from verifier.tee.verified import UnsafeUnbound, run_checks
 from verifier.tee.tdx.identity import ConfigValues, Exceptions, FirmwareValues, PlatformValues, WorkloadValues
 from verifier.tee.tdx.scheme import SCHEME
 

@@ -20,7 +20,8 @@ from verifier.formats.encoding import canonical, sha256
 from verifier.formats.errors import BridgeError, EvidenceRejected
 from verifier.formats.x509 import pem_blocks
 from verifier.formats.x509chain import Anchor, ChainCache
-from verifier.tee.scheme import BindingDigest, Bound, Subject, run_checks
+from verifier.tee.scheme import BindingDigest, Subject
+from verifier.tee.verified import Bound, run_checks
 from verifier.tee.tpm2.collateral import encode_enrolled_ak
 from verifier.tee.tpm2.enrolment import check_ak, check_ek, make_credential
 from verifier.tee.tpm2.layout import decode_public, encode_public, name_of

@@ -1,0 +1,106 @@
+"""What the records of all composites with a vTPM share: the quote is the binder, and a CPU's scheme may stand inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from verifier.core.rules import Rule
+from verifier.formats.x509chain import Anchor, Root
+from verifier.tee.scheme import (
+    AppraisalOf,
+    Bin,
+    Binding,
+    Carried,
+    CollateralOf,
+    Form,
+    Inner,
+    Scheme,
+    Subject,
+    TokenOf,
+    Verification,
+    Verified,
+)
+from verifier.tee.vtpm.quote import OPTIONAL_PARTS, REQUIRED_PARTS
+from verifier.tee.vtpm.rules import measurement
+
+
+def vtpm_form(
+    *,
+    required: frozenset[str] = frozenset(),
+    optional: frozenset[str] = frozenset(),
+    endorsements: frozenset[str],
+    decode: Callable[[Mapping[str, bytes]], Any],
+    encode: Callable[[Any], dict[str, bytes]],
+    claims: Callable[[Any], dict[str, Any]],
+) -> Form[Any]:
+    """Return the form of evidence with a vTPM's parts; ``required`` and ``optional`` are the composite's own beside them."""
+    return Form(
+        required=REQUIRED_PARTS | required,
+        optional=OPTIONAL_PARTS | optional,
+        endorsements=endorsements,
+        decode=decode,
+        encode=encode,
+        claims=claims,
+    )
+
+
+def vtpm_scheme(
+    name: str,
+    *,
+    host_excluded: bool,
+    form: Form[Any],
+    cpus: tuple[Scheme[Any, Any], ...],
+    own: tuple[Anchor, ...],
+    collateral: CollateralOf[Any, Any],
+    inner: Callable[[Subject[Any, Any]], tuple[Inner, ...]],
+    root: Callable[[Subject[Any, Any]], Root],
+    verify: Any,
+    rules: Any,
+    identity: Any,
+    debug_status: Callable[[Any], str],
+    tcb_status: Callable[[Verified[Any, Any]], str] = lambda _verified: "NotApplicable",
+    also: Callable[[Any], tuple[Carried, ...]] = lambda _evidence: (),
+) -> Scheme[Any, Any]:
+    """Make the scheme of a composite with a vTPM.
+
+    The binder is the quote: extraData carries the digest short, also where a CPU's report vouches for the vTPM (``also``).
+    ``cpus``: the schemes that may stand inside; ``own``: the anchors of AK certificates. ``verify`` has CHECKS; ``rules`` has RULES,
+    FIELDS, BINS, ``instance`` and ``observe``; ``identity`` has the models of all four classes and the exceptions.
+    """
+    bins: Mapping[str, Bin] = rules.BINS
+    table: tuple[Rule[Any], ...] = rules.RULES
+    return Scheme(
+        name=name,
+        host_excluded=host_excluded,
+        form=form,
+        binding=Binding(size="short", value=lambda evidence: evidence.tpm.quote.extra_data, also=also),
+        collateral=collateral,
+        verification=Verification(
+            checks=verify.CHECKS,
+            anchors=(*(anchor for cpu in cpus for anchor in cpu.verification.anchors), *own),
+            anchors_of=tuple(cpu.name for cpu in cpus),
+            inner=inner,
+            root=root,
+        ),
+        appraisal=AppraisalOf(
+            rules=table,
+            models=MappingProxyType(
+                {
+                    "platform": identity.Platform,
+                    "firmware": identity.Firmware,
+                    "workload": identity.Workload,
+                    "config": identity.Config,
+                }
+            ),
+            exceptions=identity.Exceptions,
+            software=frozenset({"firmware", "workload"}),
+            fields=rules.FIELDS,
+            bins=bins,
+            observe=rules.observe,
+        ),
+        token=TokenOf(
+            measurement=measurement, instance=rules.instance, debug_status=debug_status, tcb_status=tcb_status
+        ),
+    )
