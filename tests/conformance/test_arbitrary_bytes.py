@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.vectors import base_of, recipes_of, run_vector
+from tests.support.vectors import base_vector, run_vector
 from verifier.formats.errors import MalformedEvidence
 from verifier.formats.x509 import pem_blocks
 from verifier.tee.registry import SCHEMES
@@ -40,7 +40,7 @@ def _spoiled(draw: st.DrawFn, good: bytes) -> bytes:
 @_SETTINGS
 @given(data=st.data())
 def test_any_bytes_as_a_part_are_read_or_malformed(name: str, data: st.DataObject) -> None:
-    scheme, base = SCHEMES[name], base_of(recipes_of(name).VECTORS)
+    scheme, base = SCHEMES[name], base_vector(name)
     part = data.draw(st.sampled_from(sorted(base.parts)))
     spoiled = data.draw(_spoiled(base.parts[part]))
     parts = {**base.parts, part: spoiled}
@@ -55,7 +55,7 @@ def test_any_bytes_as_a_part_are_read_or_malformed(name: str, data: st.DataObjec
 @_SETTINGS
 @given(data=st.data())
 def test_any_bytes_as_an_endorsement_are_read_or_malformed(name: str, data: st.DataObject) -> None:
-    scheme, base = SCHEMES[name], base_of(recipes_of(name).VECTORS)
+    scheme, base = SCHEMES[name], base_vector(name)
     given_items = {**base.endorsements, **base.collateral}
     if not given_items:
         return  # the scheme takes none: nothing can be spoiled

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.support.sources import ROOT, constants_like_ids
-from tests.support.vectors import CaseVector, folder_of, recipes_of, run_case_vector
+from tests.support.vectors import case_vectors_of, folder_of, recipes_of, run_case_vector
 from verifier.cases.registry import CASES
 from verifier.tee.registry import SCHEMES
 
 NAMES = sorted(CASES.keys() - SCHEMES.keys())
-
-
-def _vectors(name: str) -> tuple[CaseVector, ...]:
-    try:
-        vectors: tuple[CaseVector, ...] = recipes_of(name).VECTORS
-    except ModuleNotFoundError:
-        return ()
-    return vectors
-
-
-def _each_vector() -> list[Any]:
-    return [pytest.param(name, v, id=f"{name}:{v.name}") for name in NAMES for v in _vectors(name)]
 
 
 def _ids(name: str) -> set[str]:
@@ -34,17 +20,25 @@ def _ids(name: str) -> set[str]:
     return ids - getattr(recipes, "NOT_IDS", frozenset())
 
 
-@pytest.mark.parametrize(("name", "vector"), _each_vector())
-def test_a_forged_case_ends_as_it_says(name: str, vector: CaseVector) -> None:
-    assert run_case_vector(vector, CASES[name]) == (vector.outcome, vector.check_id)
+@pytest.mark.parametrize("name", NAMES)
+def test_forged_cases_end_as_they_say(name: str, subtests: pytest.Subtests) -> None:
+    for vector in case_vectors_of(name):
+        with subtests.test(vector.name):
+            assert run_case_vector(vector, CASES[name]) == (vector.outcome, vector.check_id)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_forged_cases_are_named_once(name: str) -> None:
+    names = [vector.name for vector in case_vectors_of(name)]
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_id_has_a_forged_case(name: str) -> None:
     ids = _ids(name)
     assert ids
-    assert not ids - {v.check_id for v in _vectors(name)}
-    assert "accepted" in {v.outcome for v in _vectors(name)}
+    assert not ids - {v.check_id for v in case_vectors_of(name)}
+    assert "accepted" in {v.outcome for v in case_vectors_of(name)}
 
 
 @pytest.mark.parametrize("name", NAMES)

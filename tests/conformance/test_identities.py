@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.observed import Values, base_vector, compiled, excepted, observed, verified_base, with_configuration
-from tests.support.vectors import recipes_of, verify_vector
+from tests.support.observed import Values, compiled, excepted, observed, verified_base, with_configuration
+from tests.support.vectors import base_vector, vectors_of, verify_vector
 from verifier.appraise.engine import appraise
 from verifier.cases.folder import read_case
 from verifier.cases.registry import CASES
@@ -96,7 +96,7 @@ def test_a_machine_with_another_measurement_does_not_satisfy_them(name: str) -> 
     scheme = SCHEMES[name]
     policy = compiled(scheme, with_configuration(name), excepted(name))
     base = appraise(verified_base(name), policy, base_vector(name).now)
-    for vector in recipes_of(name).VECTORS:
+    for vector in vectors_of(name):
         if vector.outcome == "malformed":
             continue
         try:

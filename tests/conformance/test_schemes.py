@@ -8,26 +8,13 @@ from typing import Any
 import pytest
 
 from tests.support.sources import ROOT, constants_like_ids
-from tests.support.vectors import Vector, base_of, folder_of, recipes_of, run_vector, verify_vector
+from tests.support.vectors import base_vector, folder_of, recipes_of, run_vector, vectors_of, verify_vector
 from verifier.formats.errors import BridgeError, MalformedEvidence
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.registry import SCHEMES
 from verifier.tee.scheme import Scheme
 
 NAMES = sorted(SCHEMES)
-
-
-def _vectors(name: str) -> tuple[Vector, ...]:
-    """Return a scheme's vectors; none where its recipes are not there, so that only its own tests go red."""
-    try:
-        vectors: tuple[Vector, ...] = recipes_of(name).VECTORS
-    except ModuleNotFoundError:
-        return ()
-    return vectors
-
-
-def _each_vector() -> list[Any]:
-    return [pytest.param(v, id=f"{name}:{v.name}") for name in NAMES for v in _vectors(name)]
 
 
 def _each_check() -> list[Any]:
@@ -42,7 +29,7 @@ def _read_ids(name: str) -> set[str]:
     """Return the ids of what cannot be read or is missing: parts, endorsements, needs and whatever else the source names."""
     scheme = SCHEMES[name]
     recipes = recipes_of(name)
-    forms = recipes.PARTS
+    forms = recipes.part_forms()
     ids = {
         (forms[part].decode_id if part in forms else "") or f"{name}.decode.{part}"
         for part in scheme.required_parts | scheme.optional_parts
@@ -53,24 +40,26 @@ def _read_ids(name: str) -> set[str]:
     return ids - getattr(recipes, "NOT_IDS", frozenset())
 
 
-@pytest.mark.parametrize("vector", _each_vector())
-def test_a_vector_ends_as_it_says(vector: Vector) -> None:
-    assert run_vector(vector, SCHEMES[vector.scheme]) == (vector.outcome, vector.check_id)
+@pytest.mark.parametrize("name", NAMES)
+def test_vectors_end_as_they_say(name: str, subtests: pytest.Subtests) -> None:
+    for vector in vectors_of(name):
+        with subtests.test(vector.name):
+            assert run_vector(vector, SCHEMES[name]) == (vector.outcome, vector.check_id)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_vectors_are_named_once_and_one_is_accepted(name: str) -> None:
-    names = [v.name for v in _vectors(name)]
+    names = [v.name for v in vectors_of(name)]
     assert len(set(names)) == len(names)
-    assert {v.scheme for v in _vectors(name)} == {name}
-    base_of(_vectors(name))
+    assert {v.scheme for v in vectors_of(name)} == {name}
+    base_vector(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_id_has_a_vector_that_fails_with_exactly_that_id(name: str) -> None:
     scheme = SCHEMES[name]
     want = {c.id for c in scheme.checks} | {r.id for r in scheme.rules} | _read_ids(name)
-    have = {v.check_id for v in _vectors(name)}
+    have = {v.check_id for v in vectors_of(name)}
     assert not want - have
 
 
@@ -95,7 +84,7 @@ def test_every_id_has_its_line_in_the_docs(name: str) -> None:
 def test_leaving_a_check_out_is_noticed(scheme: Scheme[Any, Any], check: Any) -> None:
     """Without the check some vector of its is accepted, or another check catches it: then the check says which and why."""
     lamed = dataclasses.replace(scheme, checks=tuple(c for c in scheme.checks if c.id != check.id))
-    own = [v for v in _vectors(scheme.name) if v.check_id == check.id]
+    own = [v for v in vectors_of(scheme.name) if v.check_id == check.id]
     assert own
     outcomes = {run_vector(v, lamed) for v in own}
     if check.redundant_with:
@@ -108,7 +97,7 @@ def test_leaving_a_check_out_is_noticed(scheme: Scheme[Any, Any], check: Any) ->
 
 @pytest.mark.parametrize(("scheme", "rule"), _each_rule())
 def test_leaving_a_rule_out_is_noticed(scheme: Scheme[Any, Any], rule: Any) -> None:
-    own = [v for v in _vectors(scheme.name) if v.check_id == rule.id]
+    own = [v for v in vectors_of(scheme.name) if v.check_id == rule.id]
     lamed = dataclasses.replace(scheme, rules=tuple(r for r in scheme.rules if r.id != rule.id))
     for v in own:
         kept = dataclasses.replace(v, rule_values={k: e for k, e in v.rule_values.items() if k != rule.id})
@@ -119,7 +108,7 @@ def test_leaving_a_rule_out_is_noticed(scheme: Scheme[Any, Any], rule: Any) -> N
 @pytest.mark.parametrize(("scheme", "rule"), _each_rule())
 def test_a_rule_can_hold(scheme: Scheme[Any, Any], rule: Any) -> None:
     """Some accepted vector judges the rule: one that always says no is as useless as one that always says yes."""
-    accepted = [v for v in _vectors(scheme.name) if v.outcome == "accepted"]
+    accepted = [v for v in vectors_of(scheme.name) if v.outcome == "accepted"]
     assert any(rule.id in v.rule_values or rule.scope == "service" for v in accepted)
 
 
@@ -127,7 +116,7 @@ def test_a_rule_can_hold(scheme: Scheme[Any, Any], rule: Any) -> None:
 def test_expected_values_are_what_the_identity_models_let_through(name: str) -> None:
     scheme = SCHEMES[name]
     rules = {r.id: r for r in scheme.rules}
-    for vector in _vectors(name):
+    for vector in vectors_of(name):
         for rule_id, value in vector.rule_values.items():
             rule = rules[rule_id]
             model = scheme.exceptions_model if rule.scope == "service" else scheme.identity_models[rule.scope]
@@ -158,7 +147,7 @@ def test_what_decodes_encodes_to_the_same_bytes(name: str) -> None:
     scheme = SCHEMES[name]
     seen = 0
     known = scheme.required_parts | scheme.optional_parts
-    for vector in _vectors(name):
+    for vector in vectors_of(name):
         if vector.parts.keys() - known:
             continue  # refused before it is decoded
         try:
@@ -173,8 +162,8 @@ def test_what_decodes_encodes_to_the_same_bytes(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_truncation_and_trailing_byte_is_refused(name: str) -> None:
     scheme = SCHEMES[name]
-    base = base_of(_vectors(name))
-    forms = recipes_of(name).PARTS
+    base = base_vector(name)
+    forms = recipes_of(name).part_forms()
     assert set(forms) >= set(base.parts)
     for part, data in base.parts.items():
         form = forms[part].form
@@ -193,11 +182,11 @@ def test_every_truncation_and_trailing_byte_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_bit_of_the_signed_range_counts(name: str) -> None:
     scheme = SCHEMES[name]
-    base = base_of(_vectors(name))
+    base = base_vector(name)
     flipped = 0
     chains = ChainCache()
     verify_vector(base, scheme, chains)
-    for part, form in recipes_of(name).PARTS.items():
+    for part, form in recipes_of(name).part_forms().items():
         for start, end in form.signed:
             for position in range(start, end):
                 for bit in range(8):

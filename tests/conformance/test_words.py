@@ -21,7 +21,7 @@ from verifier.tee.registry import SCHEMES
 
 
 def _forged_claims(platform: str) -> Iterator[Mapping[str, Any]]:
-    for vector in recipes_of(platform).VECTORS:
+    for vector in recipes_of(platform).vectors():
         try:
             if isinstance(vector, Vector):
                 yield SCHEMES[platform].evidence_claims(SCHEMES[platform].decode(vector.parts))

@@ -22,7 +22,7 @@ from forge.intel_quote import Shape
 from tests.differential.comparing import Known, Tally, compare, our_verdict, theirs_alone
 from tests.differential.mutation import mutate
 from tests.support.oracles import Oracles
-from tests.support.vectors import Vector, recipes_of, verify_vector
+from tests.support.vectors import Vector, vectors_of, verify_vector
 from verifier.formats.errors import BridgeError
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.dcap import layout
@@ -248,7 +248,7 @@ def run_qvl(tee: Tee, *, seed: int, count: int) -> Tally:
 def run_vectors(tee: Tee) -> Tally:
     """Compare over every vector of the scheme that has what dcap-qvl asks for: the quote's chain and all collateral."""
     tally = Tally()
-    for vector in recipes_of(tee).VECTORS:
+    for vector in vectors_of(tee):
         given = vector.collateral
         quote = vector.parts.get("quote", b"")
         roots = [anchor for anchor in vector.anchors if anchor.root == "simulated"]

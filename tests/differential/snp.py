@@ -121,13 +121,12 @@ def vectors() -> tuple[Vector, ...]:
     kept = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     defaults["like_amd"] = True
     try:
-        recipes = importlib.import_module(names[-1])
+        made: tuple[Vector, ...] = importlib.import_module(names[-1]).vectors()
     finally:
         defaults["like_amd"] = False
         for name in names:
             sys.modules.pop(name, None)
         sys.modules |= kept
-    made: tuple[Vector, ...] = recipes.VECTORS
     return made
 
 

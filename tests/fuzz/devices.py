@@ -26,7 +26,6 @@ from verifier.tee.scheme import Subject
 NOW = 1_790_000_000
 _ARM = ForgedArm(now=NOW)
 _GPU = ForgedNvidia()
-_EMPTY = sign1(_ARM.rak, b"")
 
 
 @cache
@@ -78,9 +77,14 @@ def _claims(which: Literal["platform", "realm"]) -> Callable[[bytes], None]:
     return target
 
 
+@cache
+def _empty() -> bytes:
+    return sign1(_ARM.rak, b"")
+
+
 def _signed(payload: bytes) -> bytes:
     """Return a token with a signature of no use: fuzzing looks at what is read, not at who signed."""
-    head, _, signature = _EMPTY.partition(b"\x40")  # an empty payload
+    head, _, signature = _empty().partition(b"\x40")  # an empty payload
     return head + cbor.byte_string(payload) + signature
 
 

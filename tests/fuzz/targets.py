@@ -33,13 +33,11 @@ _PIN = Pin(public_jwk(_KEY), 1)
 
 
 def _scheme(name: str, part: str) -> Callable[[bytes], None]:
-    scheme = SCHEMES[name]
-    # The other parts are well-formed, so that the fuzzed one is reached.
-    rest = {other: value for other, value in parts(name).items() if other != part}
-
     def target(data: bytes) -> None:
+        scheme = SCHEMES[name]
         try:
-            evidence = scheme.decode({**rest, part: data})
+            # The other parts are well-formed, so that the fuzzed one is reached.
+            evidence = scheme.decode({**parts(name), part: data})
         except MalformedEvidence:
             return
         encoded = scheme.encode(evidence)

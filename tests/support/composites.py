@@ -176,7 +176,7 @@ def parts_of(cpu: str, forms: Mapping[str, PartForm], base: Vector) -> dict[str,
     Every bit that is signed is flipped in the schemes' own suites.
     """
     made: dict[str, PartForm] = {}
-    for scheme, own in ((cpu, forms), (GPU.name, gpu_recipes.PARTS)):
+    for scheme, own in ((cpu, forms), (GPU.name, gpu_recipes.part_forms())):
         for name, form in own.items():
             full = f"{scheme.replace('-', '_')}.{name}"
             if full in base.parts:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from tests.support.vectors import Vector, base_of, recipes_of, verify_vector
+from tests.support.vectors import base_vector, vectors_of, verify_vector
 from verifier.appraise.documents import Parsed, parse_document
 from verifier.appraise.policy import CompiledPolicy, compile_policy
 from verifier.appraise.text import read_documents
@@ -16,11 +16,6 @@ from verifier.tee.registry import SCHEMES
 from verifier.tee.scheme import Scheme, Verified
 
 Values = Mapping[str, Mapping[str, Any]]
-
-
-@cache
-def base_vector(name: str) -> Vector:
-    return base_of(recipes_of(name).VECTORS)
 
 
 @cache
@@ -37,9 +32,9 @@ def with_configuration(name: str) -> dict[str, dict[str, Any]]:
     """Evidence does not say which configuration an extended register stands for: that comes from the vector."""
     scheme, values = SCHEMES[name], {scope: dict(one) for scope, one in observed(name).values.items()}
     for rule in scheme.rules:
-        stated = {r: v for vector in recipes_of(name).VECTORS[:1] for r, v in vector.rule_values.items()}
+        stated = {r: v for vector in vectors_of(name)[:1] for r, v in vector.rule_values.items()}
         if rule.scope == "config" and rule.field not in values["config"]:
-            everything = [v.rule_values for v in recipes_of(name).VECTORS if v.outcome == "accepted"]
+            everything = [v.rule_values for v in vectors_of(name) if v.outcome == "accepted"]
             tried = [stated.get(rule.id), *(one.get(rule.id) for one in everything)]
             fits = [value for value in tried if value is not None and rule.judge(verified_base(name), value).ok]
             values["config"] |= {rule.field: fits[0]} if fits else {}

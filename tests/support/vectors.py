@@ -2,11 +2,15 @@
 
 A scheme's vectors live in ``tests/vectors/<folder>/recipes.py``, which exports
 
-- ``VECTORS: tuple[Vector, ...]`` (a platform that is no scheme: ``tuple[CaseVector, ...]``); the first accepted one is the base;
-- ``PARTS: Mapping[str, PartForm]``: what each part of the evidence is, for truncations and bit flips (schemes only);
+- ``vectors() -> tuple[Vector, ...]`` (a platform that is no scheme: ``tuple[CaseVector, ...]``), cached; the first accepted one is
+  the base;
+- ``part_forms() -> Mapping[str, PartForm]``: what each part of the evidence is, for truncations and bit flips (schemes only);
 - ``SOURCES: tuple[str, ...]``: folders whose string constants that look like one of the scheme's ids must each have a vector
   (default: ``verifier/tee/<folder>``);
 - ``NOT_IDS: frozenset[str]``: constants that look like an id and are none (a need's ``kind``).
+
+Importing recipes forges nothing and signs nothing: tests are collected in every run, and evidence is needed in few.
+So a test is parametrised by scheme, and its vectors are subtests.
 
 A vector has one fault. ``run_vector`` climbs the staircase as the service does: decode, endorse, verify, appraise.
 """
@@ -86,6 +90,23 @@ def folder_of(name: str) -> str:
 def recipes_of(name: str) -> ModuleType:
     """Import the recipes of a scheme or platform; a scheme without them is a failure, not a skip."""
     return importlib.import_module(f"tests.vectors.{folder_of(name)}.recipes")
+
+
+def vectors_of(name: str) -> tuple[Vector, ...]:
+    """Return the vectors of a scheme, forged when they are first asked for."""
+    vectors: tuple[Vector, ...] = recipes_of(name).vectors()
+    return vectors
+
+
+def case_vectors_of(name: str) -> tuple[CaseVector, ...]:
+    """Return the forged cases of a platform that is no scheme."""
+    vectors: tuple[CaseVector, ...] = recipes_of(name).vectors()
+    return vectors
+
+
+def base_vector(name: str) -> Vector:
+    """Return a scheme's first accepted vector: what truncations and bit flips start from."""
+    return base_of(vectors_of(name))
 
 
 def verify_vector(vector: Vector, scheme: Scheme[Any, Any], chains: ChainCache | None = None) -> Verified[Any, Any]:

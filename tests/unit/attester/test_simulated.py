@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +19,7 @@ from attester.providers import SIMULATED_FIXED, Machine, Provider, SimulatedSche
 from attester.providers.simulated import _MAKERS, _SEVERAL, open_provider
 from forge.certificates import spki
 from forge.tpm2 import make_tpm
-from tests.support.forged import forged_machines
+from tests.support.forged import ForgedMachine, forged_machines
 from tests.support.vectors import Vector, verify_vector
 from verifier.core import wire
 from verifier.core.binding import BindingDigest, Context, binding_digest
@@ -29,9 +31,12 @@ from verifier.tee.verified import Bound, Expected, UnsafeUnbound
 CONFIG, OTHER = b"version = 1\n", b"version = 1\n\n"
 # A TPM's key is enrolled first: tests/unit/attester/test_tpm2.py and the tests of `enrol` have it.
 NAMES = sorted(set(get_args(SimulatedScheme)) - {"tpm2"})
-NOW = int(time.time())
-KNOWN = forged_machines(NOW)
 _CONTEXT = Context("https://v/t/default", "default", "web", "vault")
+
+
+@cache
+def _known() -> Mapping[str, ForgedMachine]:
+    return forged_machines(int(time.time()))
 
 
 def digest_of(nonce: bytes) -> BindingDigest:
@@ -55,7 +60,7 @@ def verified(name: str, envelope: Any, expected: Expected) -> Verified[Any, Any]
     """Judge an envelope as it arrives, under the forged roots, with the collateral that the forged vendors publish."""
     model = wire.parse_model(wire.EnvelopeModel, json.dumps(envelope).encode())
     parts, endorsements = wire.flatten(wire._envelope(model))
-    scheme, known = SCHEMES[name], KNOWN[name]
+    scheme, known = SCHEMES[name], _known()[name]
     needs = scheme.needs(scheme.decode(parts), endorsements)
     vector = Vector(
         name=name,

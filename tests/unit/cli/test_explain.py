@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.support.vectors import base_of, recipes_of
+from tests.support.vectors import base_vector
 from verifier.cases.explain import escaped, tell
 from verifier.cases.form import CaseForm
 from verifier.cli.appraise import command as appraise_command
@@ -22,7 +22,7 @@ def _typed(*arguments: str) -> Result:
 
 
 def _machine(folder: Path) -> tuple[str, ...]:
-    vector = base_of(recipes_of("sev-snp").VECTORS)
+    vector = base_vector("sev-snp")
     (folder / "endorsements").mkdir()
     for name, data in {**vector.endorsements, **vector.collateral}.items():
         (folder / "endorsements" / f"{name}.der").write_bytes(data)

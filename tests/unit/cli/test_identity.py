@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from forge.uki import SimulatedUki, make_uki
 from tests.support.parts import missing
-from tests.support.vectors import base_of, recipes_of
+from tests.support.vectors import base_vector
 from verifier.adapters.trust.anchors import FORGED_KEYS
 from verifier.adapters.trust.documents import load_documents, load_single_policy
 from verifier.appraise.bundle import compile_all
@@ -277,7 +277,7 @@ def test_what_cannot_be_computed_leaves_with_the_houses_codes(
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
     """A forged machine's evidence and endorsements as files; the forged root is no anchor, so nothing of it is genuine."""
-    vector = base_of(recipes_of("sev-snp").VECTORS)
+    vector = base_vector("sev-snp")
     folder = tmp_path / "endorsements"
     folder.mkdir()
     for name, data in {**vector.endorsements, **vector.collateral}.items():

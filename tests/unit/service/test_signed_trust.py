@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,13 +96,18 @@ def test_signed_documents_start_and_serve(place: Place) -> None:
 
 @pytest.mark.parametrize(
     "documents",
-    [DOCUMENTS, signed(STRANGER), signed(OWNER, "stranger"), [*signed()[:-1], DOCUMENTS[-1]]],
+    [
+        lambda: DOCUMENTS,
+        lambda: signed(STRANGER),
+        lambda: signed(OWNER, "stranger"),
+        lambda: [*signed()[:-1], DOCUMENTS[-1]],
+    ],
     ids=["unsigned", "by-another-key", "by-an-unknown-name", "one-unsigned"],
 )
 def test_documents_that_are_not_signed_by_the_owner_stop_the_start(
-    place: Place, store: SqlStore, documents: list[dict[str, Any]]
+    place: Place, store: SqlStore, documents: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    place.write(documents)
+    place.write(documents())
     with pytest.raises(ConfigError):
         prepare(place.settings)
 

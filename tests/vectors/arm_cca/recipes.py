@@ -1,10 +1,11 @@
-"""Vectors of ``arm-cca``, forged by ``forge.arm_cca`` when the tests start."""
+"""Vectors of ``arm-cca``, forged by ``forge.arm_cca``."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import cbor2
@@ -38,11 +39,18 @@ NEWER: Final = ForgedArm(now=NOW, newer=True)
 OTHER: Final = ForgedArm(now=NOW, seed=b"chip 1")
 # The curve that the base is signed on: half the time for every bit that is flipped.
 P256: Final = ForgedArm(now=NOW, cpak=derived_key("CPAK", curve="secp256r1"), rak=derived_key("RAK", curve="secp256r1"))
-_BASE: Final = P256.token(challenge=DATA)
-
-PARTS: Final = {"cca_token": PartForm("fixed", signed=((0, len(_BASE)),))}
 # Kinds of a need, an instance and an URI, not checks.
 NOT_IDS: Final = frozenset({"arm-cca.cpak", "arm-cca.chip"})
+
+
+@cache
+def _token() -> bytes:
+    return P256.token(challenge=DATA)
+
+
+def part_forms() -> Mapping[str, PartForm]:
+    """Return what each part of the evidence is."""
+    return {"cca_token": PartForm("fixed", signed=((0, len(_token())),))}
 
 
 def vector(
@@ -161,7 +169,7 @@ def _accepted() -> list[Vector]:
 
 def _malformed() -> list[Vector]:
     bad, token = "malformed", layout.DECODE_ID
-    platform_token, realm_token = (cbor2.loads(_BASE).value[n] for n in (layout.PLATFORM_TOKEN, layout.REALM_TOKEN))
+    platform_token, realm_token = (cbor2.loads(_token()).value[n] for n in (layout.PLATFORM_TOKEN, layout.REALM_TOKEN))
     untagged = realm_token[1:]
     measured = ARM.realm_claims(DATA)[44239]
     part = ARM.platform_claims()[2399][0]
@@ -179,14 +187,14 @@ def _malformed() -> list[Vector]:
         changed = {**part, **{int(k.removeprefix("c")): v for k, v in changes.items()}}
         return claim(f"component-{name}", 2399, [{k: v for k, v in changed.items() if v is not None}])
 
-    longer_head = b"\xda\x00\x00\x01\x8f" + _BASE[3:]
+    longer_head = b"\xda\x00\x00\x01\x8f" + _token()[3:]
     both = {layout.PLATFORM_TOKEN: platform_token, layout.REALM_TOKEN: realm_token}
     key = derived_key("RAK", b"chip 0")
     compressed = cbor.encode({1: 2, -1: 2, -2: raw_point(key)[1:49], -3: True})
     return [
         whole("empty", b""),
-        whole("no-tag", _BASE[3:]),
-        whole("tag-398", b"\xd9\x01\x8e" + _BASE[3:]),
+        whole("no-tag", _token()[3:]),
+        whole("tag-398", b"\xd9\x01\x8e" + _token()[3:]),
         whole("tag-longer", longer_head),
         whole("realm-first", cbor.encode(cbor2.CBORTag(399, dict(reversed(both.items()))))),
         whole("realm-missing", cbor.encode(cbor2.CBORTag(399, {layout.PLATFORM_TOKEN: platform_token}))),
@@ -198,8 +206,8 @@ def _malformed() -> list[Vector]:
         whole("realm-payload-trailing", layout.encode_token(platform_token, sign1(P256.rak, b"\xa0\x00"))),
         whole("token-no-bytes", cbor.encode(cbor2.CBORTag(399, {**both, layout.REALM_TOKEN: "text"}))),
         whole("907-without-messages", cbor.encode(cbor2.CBORTag(907, both))),
-        whole("907-of-other-content", _BASE.replace(b"\xd9\x01\x8f", b"\xd9\x03\x8b", 1)),
-        whole("too-long", _BASE + bytes(layout.MAX_TOKEN)),
+        whole("907-of-other-content", _token().replace(b"\xd9\x01\x8f", b"\xd9\x03\x8b", 1)),
+        whole("too-long", _token() + bytes(layout.MAX_TOKEN)),
         claim("without-challenge", 10, None),
         claim("challenge-short", 10, bytes(31)),
         claim("challenge-text", 10, "abab"),
@@ -390,10 +398,13 @@ def _unwanted() -> list[Vector]:
     ]
 
 
-VECTORS: Final[tuple[Vector, ...]] = (
-    *_accepted(),
-    *_malformed(),
-    *_endorsement(),
-    *_tokens(),
-    *_unwanted(),
-)
+@cache
+def vectors() -> tuple[Vector, ...]:
+    """Forge the vectors, once a process."""
+    return (
+        *_accepted(),
+        *_malformed(),
+        *_endorsement(),
+        *_tokens(),
+        *_unwanted(),
+    )

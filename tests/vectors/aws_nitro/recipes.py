@@ -1,9 +1,10 @@
-"""Vectors of ``aws-nitro``, forged by ``forge.aws_nitro`` when the tests start."""
+"""Vectors of ``aws-nitro``, forged by ``forge.aws_nitro``."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import cbor2
@@ -39,20 +40,30 @@ CONFIG: Final = hashlib.sha384(b"the attester's configuration").digest()
 EXTENDED: Final = {**image_pcrs(), 16: layout.extended_once(CONFIG)}
 DEBUG: Final = {index: bytes(48) for index in range(16)}
 NOT_IDS: Final = frozenset({"aws-nitro.module"})  # a kind of instance
-GOOD: Final = NITRO.parts(DIGEST, pcrs=EXTENDED)[layout.PART]
+
+
+@cache
+def good() -> bytes:
+    """Return the base vector's document."""
+    return NITRO.parts(DIGEST, pcrs=EXTENDED)[layout.PART]
 
 
 def _ranges() -> tuple[tuple[int, int], ...]:
     """Return what is signed and no certificate: the protected header, the payload up to and from behind the certificates."""
-    start = GOOD.index(cbor.encode({1: ES384}))
-    payload = GOOD.index(layout.MODULE_ID.encode()) - 2
-    certificate = GOOD.index(layout.CERTIFICATE.encode())
-    tail = GOOD.index(layout.PUBLIC_KEY.encode())
+    data = good()
+    start = data.index(cbor.encode({1: ES384}))
+    payload = data.index(layout.MODULE_ID.encode()) - 2
+    certificate = data.index(layout.CERTIFICATE.encode())
+    tail = data.index(layout.PUBLIC_KEY.encode())
     # PCRs 5 to 15 are of one kind: the middle is left to the property tests.
-    return ((start, start + 4), (payload, payload + 320), (certificate - 52, certificate + 12), (tail, len(GOOD) - 98))
+    return ((start, start + 4), (payload, payload + 320), (certificate - 52, certificate + 12), (tail, len(data) - 98))
 
 
-PARTS: Final = {layout.PART: PartForm("kept", signed=_ranges())}
+def part_forms() -> Mapping[str, PartForm]:
+    """Return what each part of the evidence is."""
+    return {layout.PART: PartForm("kept", signed=_ranges())}
+
+
 EVERYTHING: Final[Mapping[str, Any]] = {
     "aws-nitro.platform.root": "simulated",
     "aws-nitro.platform.instances": ["i-00000000", INSTANCE],
@@ -102,7 +113,7 @@ def payload(**fields: Any) -> bytes:
 
 def _accepted() -> list[Vector]:
     return [
-        vector("everything", values=EVERYTHING, data=GOOD),
+        vector("everything", values=EVERYTHING, data=good()),
         vector("indefinite-maps", indefinite=True, values=EVERYTHING),
         vector("tagged", data=NITRO.sign(payload(), tagged=True)),
         vector("unknown-payload-key", later="AWS may add keys"),
@@ -133,9 +144,9 @@ def _malformed() -> list[Vector]:
     return [
         bad("empty", b""),
         bad("garbage", b"\x00" * 100),
-        bad("trailing", GOOD + b"\x00" * 16),
-        bad("too-long", GOOD + bytes(40_000)),
-        bad("other-tag", b"\xd1" + GOOD),
+        bad("trailing", good() + b"\x00" * 16),
+        bad("too-long", good() + bytes(40_000)),
+        bad("other-tag", b"\xd1" + good()),
         bad("no-array", b"\xa0"),
         bad("detached-payload", cbor.encode([cbor.encode({1: ES384}), {}, None, bytes(96)])),
         bad("algorithm-unprotected", NITRO.sign(payload(), protected=b"\xa0", unprotected={1: ES384})),
@@ -226,8 +237,8 @@ def _document() -> list[Vector]:
     timestamp, algorithm = "aws-nitro.document.timestamp", "aws-nitro.document.algorithm"
     p256 = nitro_key("leaf on P-256", ec.SECP256R1())
     small = payload(certificate=NITRO.leaf(public_key=spki(p256.public_key())))
-    flipped = bytearray(GOOD)
-    flipped[GOOD.index(image_pcrs()[0])] ^= 1
+    flipped = bytearray(good())
+    flipped[good().index(image_pcrs()[0])] ^= 1
 
     def leaf(*extras: Extra) -> bytes:
         return NITRO.leaf(extensions=extras)
@@ -244,8 +255,8 @@ def _document() -> list[Vector]:
         vector("algorithm-unknown", no, algorithm, data=NITRO.sign(payload(), protected=cbor.encode({1: -37}))),
         vector("leaf-on-p256", no, signature, data=NITRO.sign(small)),
         vector("signed-by-another", no, signature, data=NITRO.sign(payload(), key=nitro_key("instance"))),
-        vector("signature-zero", no, signature, data=GOOD[:-96] + bytes(96)),
-        vector("signature-flipped", no, signature, data=GOOD[:-1] + bytes((GOOD[-1] ^ 1,))),
+        vector("signature-zero", no, signature, data=good()[:-96] + bytes(96)),
+        vector("signature-flipped", no, signature, data=good()[:-1] + bytes((good()[-1] ^ 1,))),
         vector("pcr0-flipped", no, signature, data=bytes(flipped)),
         vector("made-before-the-leaf", no, timestamp, timestamp=(NOW - 301) * 1000),
         vector("made-after-the-leaf", no, timestamp, timestamp=(NOW - 299 + 3 * HOUR) * 1000),
@@ -292,4 +303,7 @@ def _unwanted() -> list[Vector]:
     ]
 
 
-VECTORS: Final[tuple[Vector, ...]] = (*_accepted(), *_malformed(), *_chain(), *_document(), *_unwanted())
+@cache
+def vectors() -> tuple[Vector, ...]:
+    """Forge the vectors, once a process."""
+    return (*_accepted(), *_malformed(), *_chain(), *_document(), *_unwanted())

@@ -1,10 +1,11 @@
-"""Vectors of ``aws-nitrotpm``, forged by ``forge.aws_nitrotpm`` when the tests start."""
+"""Vectors of ``aws-nitrotpm``, forged by ``forge.aws_nitrotpm``."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 from cryptography.hazmat.primitives import hashes
@@ -33,8 +34,13 @@ DIGEST: Final = BindingDigest(whole=bytes(range(64)), short=bytes(range(64, 96))
 BOUND: Final = Bound(DIGEST)
 CONFIG: Final = hashlib.sha384(b"the attester's configuration").digest()
 MACHINE: Final = ForgedNitroTpm(now=NOW).extended(15, CONFIG)
-GOOD: Final[Mapping[str, bytes]] = MACHINE.parts(DIGEST)
 NOT_IDS: Final = frozenset({"aws-nitrotpm.module"})  # a kind of instance
+
+
+@cache
+def good() -> Mapping[str, bytes]:
+    """Return the base vector's parts."""
+    return MACHINE.parts(DIGEST)
 
 
 def _ranges(data: bytes) -> tuple[tuple[int, int], ...]:
@@ -46,13 +52,17 @@ def _ranges(data: bytes) -> tuple[tuple[int, int], ...]:
     return ((start, start + 4), (payload, payload + 160), (certificate - 52, certificate + 12), (tail, len(data) - 98))
 
 
-PARTS: Final[Mapping[str, PartForm]] = {
-    "attestation": PartForm("kept", _ranges(GOOD["attestation"])),
-    "quote": PartForm("fixed", ((0, len(GOOD["quote"])),)),
-    "quote_sig": PartForm("fixed"),
-    "pcrs": PartForm("kept", ((0, 120),)),
-    "eventlog": PartForm("log"),
-}
+def part_forms() -> Mapping[str, PartForm]:
+    """Return what each part of the evidence is."""
+    return {
+        "attestation": PartForm("kept", _ranges(good()["attestation"])),
+        "quote": PartForm("fixed", ((0, len(good()["quote"])),)),
+        "quote_sig": PartForm("fixed"),
+        "pcrs": PartForm("kept", ((0, 120),)),
+        "eventlog": PartForm("log"),
+    }
+
+
 _BANK: Final = {str(i): v.hex() for i, v in MACHINE.pcrs.items()}
 EVERYTHING: Final[Mapping[str, Any]] = {
     "aws-nitrotpm.platform.root": "simulated",
@@ -79,7 +89,7 @@ def vector(
     **fields: Any,
 ) -> Vector:
     """Forge one vector: wholesome parts, the document's payload changed where told, or whole ``parts`` (``None``: left out)."""
-    made = {**(GOOD if machine is MACHINE and not fields else machine.parts(DIGEST, **fields)), **(parts or {})}
+    made = {**(good() if machine is MACHINE and not fields else machine.parts(DIGEST, **fields)), **(parts or {})}
     return Vector(
         name=name,
         scheme="aws-nitrotpm",
@@ -109,7 +119,7 @@ def signed(alg: int, **options: Any) -> dict[str, bytes]:
 
 def x962() -> bytes:
     """Return the base quote's signature as X9.62 DER, the form in which published evidence has it."""
-    message = GOOD["quote"]
+    message = good()["quote"]
     key = MACHINE.tpm.ak
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise TypeError("the base AK is on P-256")
@@ -154,9 +164,9 @@ def _malformed() -> list[Vector]:
     def document(name: str, **fields: Any) -> Vector:
         return vector(name, "malformed", "aws-nitrotpm.decode.attestation", **fields)
 
-    quote = GOOD["quote"]
+    quote = good()["quote"]
     return [
-        bad("document-trailing", "attestation", GOOD["attestation"] + b"\x00"),
+        bad("document-trailing", "attestation", good()["attestation"] + b"\x00"),
         bad("document-garbage", "attestation", b"\xff"),
         document("enclave", **{nitro.PCRS: {0: bytes(48)}}),
         document("no-pcrs", nitrotpm_pcrs=ABSENT),
@@ -182,8 +192,8 @@ def _document() -> list[Vector]:
     p256 = nitro_key("tpm leaf on P-256", ec.SECP256R1())
     small = {"certificate": MACHINE.nitro.leaf(public_key=spki(p256.public_key()))}
     leaf = MACHINE.nitro.leaf(extensions=(basic_constraints(ca=False), key_usage(4)))
-    forged = bytearray(GOOD["attestation"])
-    forged[GOOD["attestation"].index(MACHINE.pcrs[8])] ^= 1
+    forged = bytearray(good()["attestation"])
+    forged[good()["attestation"].index(MACHINE.pcrs[8])] ^= 1
     region = MACHINE.nitro.authority("region", extensions=(basic_constraints(ca=False),))
     enclave = ForgedNitro(now=NOW)
     return [
@@ -217,7 +227,7 @@ def _quote() -> list[Vector]:
     bank256 = Selection.of(SHA256.id, tuple(range(10)))
     bare: dict[str, bytes | None] = {"pcrs": None, "eventlog": None}
     extended = MACHINE.extended(10, bytes(48))
-    wrong = decode_signature(GOOD["quote_sig"])
+    wrong = decode_signature(good()["quote_sig"])
     flipped = encode_signature(type(wrong)(wrong.scheme, wrong.hash, (wrong.values[0], wrong.values[0])))
     off_curve = b"\x04" + bytes(63) + b"\x01"
     return [
@@ -300,7 +310,7 @@ def _changed(pcrs: Mapping[int, bytes]) -> SimulatedTpm:
 
 def _log_data_changed() -> bytes:
     """Change what the log says of Secure Boot, and leave the digest."""
-    log = GOOD["eventlog"]
+    log = good()["eventlog"]
     name = "SecureBoot".encode("utf-16-le")
     at = log.index(name) + len(name)
     return log[:at] + b"\x00" + log[at + 1 :]
@@ -344,4 +354,7 @@ def _unwanted() -> list[Vector]:
     ]
 
 
-VECTORS: Final[tuple[Vector, ...]] = (*_accepted(), *_malformed(), *_document(), *_quote(), *_unwanted())
+@cache
+def vectors() -> tuple[Vector, ...]:
+    """Forge the vectors, once a process."""
+    return (*_accepted(), *_malformed(), *_document(), *_quote(), *_unwanted())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from forge.azure import ForgedAzure, azure_ca
@@ -30,6 +30,7 @@ from verifier.tee.azure.layout import REPORT_SNP, REPORT_TDX, make_hcl
 from verifier.tee.azure_snp_vtpm.scheme import SCHEME
 from verifier.tee.verified import Expected
 from verifier.tee.sev_snp.layout import SIGNED
+from verifier.tee.tpm2.keys import spki_digest
 
 NAME: Final = "azure-snp-vtpm"
 NOW: Final = snp.NOW
@@ -38,15 +39,16 @@ NOT_IDS: Final[frozenset[str]] = frozenset()
 
 
 @lru_cache(maxsize=8)
-def machine(amd: ForgedAmd = snp.MILAN) -> ForgedAzure:
+def machine(amd: ForgedAmd) -> ForgedAzure:
     """Return the machine of the base vector on a chip: it booted, and its attester measured its configuration."""
     made = ForgedAzure(amd, now=NOW)
     made.configured(CONFIG)
     return made
 
 
-BASE: Final = machine()
-STRANGER: Final = azure_ca(NOW, "stranger")
+def base() -> ForgedAzure:
+    """Return the machine of the base vector."""
+    return machine(snp.MILAN)
 
 
 def vector(
@@ -56,7 +58,7 @@ def vector(
     *,
     hcl: bytes | None = None,
     quote: Mapping[str, bytes] | None = None,
-    on: ForgedAzure = BASE,
+    on: ForgedAzure | None = None,
     fields: Mapping[str, Any] | None = None,
     endorsements: Mapping[str, bytes] | None = None,
     collateral: Mapping[str, bytes] | None = None,
@@ -65,6 +67,7 @@ def vector(
     expected: Expected = BOUND,
 ) -> Vector:
     """Forge one vector: the wholesome machine, changed where told."""
+    on = on or base()
     report = on.hcl_report(**(fields or {})) if hcl is None else hcl
     return Vector(
         name=name,
@@ -81,56 +84,51 @@ def vector(
     )
 
 
-QUOTES: Final = QuoteVectors(NAME, BASE.tpm, vector)
+def quotes() -> QuoteVectors:
+    """Return how a vector of the quote part is made."""
+    return QuoteVectors(NAME, base().tpm, vector)
+
+
 _LIFTED: Final = {rule.id for rule in SCHEME.rules if rule.id.startswith("sev-snp.")}
-_MEASURED: Final = bytes(BASE.amd.fields()["measurement"]).hex()  # type: ignore[arg-type]
 _SIGNED_BY: Final = "cd" * 48
 
 
 def everything(amd: ForgedAmd) -> dict[str, Any]:
     """Return values of every identity rule that the machine on this chip satisfies."""
     on = machine(amd)
+    measured = bytes(base().amd.fields()["measurement"]).hex()  # type: ignore[arg-type]
     lifted = {rule: value for rule, value in snp.everything(amd).items() if rule in _LIFTED}
     return {
         **lifted,
-        f"{NAME}.paravisor": {"kind": "measurement", "digests": ["11" * 48, _MEASURED]},
-        f"{NAME}.ak": [SCHEME_AK],
+        f"{NAME}.paravisor": {"kind": "measurement", "digests": ["11" * 48, measured]},
+        f"{NAME}.ak": [spki_digest(base().public()).hex()],
         f"{NAME}.vm-configuration": {"secure_boot": True, "tpm_enabled": True, "console_enabled": True},
         **good_values(NAME, on.tpm),
     }
 
 
-def _ak() -> str:
-    from verifier.tee.tpm2.keys import spki_digest
-
-    return spki_digest(BASE.public()).hex()
-
-
-SCHEME_AK: Final = _ak()
-
-
 def along(**changes: bytes) -> dict[str, bytes]:
     """Return the base machine's endorsements, some changed or added."""
-    return {**BASE.endorsements(), **changes}
+    return {**base().endorsements(), **changes}
 
 
 def without(*names: str) -> dict[str, bytes]:
     """Return the base machine's endorsements, some left out."""
-    return {name: data for name, data in BASE.endorsements().items() if name not in names}
+    return {name: data for name, data in base().endorsements().items() if name not in names}
 
 
 def _accepted() -> list[Vector]:
     signer = {"kind": "id-key", "digests": [_SIGNED_BY]}
     author = {"kind": "author-key", "digests": [_SIGNED_BY]}
-    claims = BASE.claims()
-    bare = BASE.quote_parts(NONCE, PCRS)
+    claims = base().claims()
+    bare = base().quote_parts(NONCE, PCRS)
     bare["quote_sig"] = bare["quote_sig"][6:]
     return [
         vector("milan-everything", values=everything(snp.MILAN)),
         vector("turin-everything", on=machine(snp.TURIN), values=everything(snp.TURIN)),
         vector("hcl-version-1", hcl=make_hcl(_snp_report(claims), claims, report_type=REPORT_SNP, version=1)),
         vector("without-ak-certificate", endorsements=without("ak_cert", "ak_chain")),
-        vector("without-event-log", quote=without_log(BASE.quote_parts(NONCE, PCRS))),
+        vector("without-event-log", quote=without_log(base().quote_parts(NONCE, PCRS))),
         vector("signature-as-bare-bytes", quote=bare),
         vector("paravisor-by-signer", fields={"id_key_digest": bytes.fromhex(_SIGNED_BY)},
                values={f"{NAME}.paravisor": signer}),
@@ -143,13 +141,13 @@ def _accepted() -> list[Vector]:
 
 
 def _snp_report(claims: bytes, **fields: Any) -> bytes:
-    return BASE.amd.report(**{"report_data": sha256(claims) + bytes(32), **fields})
+    return base().amd.report(**{"report_data": sha256(claims) + bytes(32), **fields})
 
 
 def _hashed(kind: int, bits: int) -> bytes:
     import hashlib
 
-    claims = BASE.claims()
+    claims = base().claims()
     data = hashlib.new(f"sha{bits}", claims).digest().ljust(64, b"\0")
     report = bytearray(make_hcl(_snp_report(claims, report_data=data), claims, report_type=REPORT_SNP))
     report[1228] = kind
@@ -157,7 +155,7 @@ def _hashed(kind: int, bits: int) -> bytes:
 
 
 def _hcl(**changes: Any) -> bytes:
-    claims = BASE.claims(**changes)
+    claims = base().claims(**changes)
     return make_hcl(_snp_report(claims), claims, report_type=REPORT_SNP)
 
 
@@ -168,12 +166,12 @@ def _raw(claims: bytes) -> bytes:
 def _keys(**changes: Any) -> list[dict[str, Any]]:
     import json
 
-    key: dict[str, Any] = json.loads(BASE.claims())["keys"][0]
+    key: dict[str, Any] = json.loads(base().claims())["keys"][0]
     return [{name: value for name, value in {**key, **changes}.items() if value is not None}]
 
 
 def _malformed() -> list[Vector]:
-    good = BASE.hcl_report()
+    good = base().hcl_report()
     report, claims = f"{NAME}.decode.hcl_report", f"{NAME}.decode.runtime-claims"
 
     def at(name: str, place: int, value: int) -> Vector:
@@ -186,7 +184,7 @@ def _malformed() -> list[Vector]:
     return [
         vector("hcl-empty", "malformed", report, hcl=b""),
         vector("hcl-unpadded", "malformed", report, hcl=good.rstrip(b"\0")),
-        vector("hcl-of-tdx", "malformed", report, hcl=make_hcl(bytes(1024), BASE.claims(), report_type=REPORT_TDX)),
+        vector("hcl-of-tdx", "malformed", report, hcl=make_hcl(bytes(1024), base().claims(), report_type=REPORT_TDX)),
         at("hcl-magic", 0, 0x49),
         at("hcl-version-3", 4, 3),
         at("hcl-size-off", 8, good[8] ^ 1),
@@ -208,7 +206,7 @@ def _malformed() -> list[Vector]:
         vector("claims-not-json", "malformed", claims, hcl=_raw(b"{")),
         vector("claims-not-utf8", "malformed", claims, hcl=_raw(b'{"keys":"\xff"}')),
         vector("claims-a-list", "malformed", claims, hcl=_raw(b"[]")),
-        vector("claims-key-twice", "malformed", claims, hcl=_raw(b'{"keys":[],' + BASE.claims()[1:])),
+        vector("claims-key-twice", "malformed", claims, hcl=_raw(b'{"keys":[],' + base().claims()[1:])),
         vector("claims-deep", "malformed", claims, hcl=_raw(b"[" * 1300)),
         said("claims-without-keys", keys=None),
         said("claims-without-ak", keys=_keys(kid="HCLEkPub")),
@@ -229,10 +227,10 @@ def _malformed() -> list[Vector]:
         vector("vcek-garbage", "malformed", "sev-snp.endorsement.vcek", endorsements=along(vcek=b"0")),
         vector("ak-certificate-garbage", "malformed", f"{NAME}.endorsement.ak_cert", endorsements=along(ak_cert=b"0")),
         vector("ak-certificate-with-more-than-padding", "malformed", f"{NAME}.endorsement.ak_cert",
-               endorsements=along(ak_cert=BASE.ak_certificate() + b"\x01")),
+               endorsements=along(ak_cert=base().ak_certificate() + b"\x01")),
         vector("ak-chain-garbage", "malformed", f"{NAME}.endorsement.ak_chain",
                endorsements=along(ak_chain=b"\x30\x03\x02\x01\x00")),
-        vector("ark-from-attester", "malformed", "wire.evidence.endorsements", endorsements=along(ark=BASE.amd.ark())),
+        vector("ark-from-attester", "malformed", "wire.evidence.endorsements", endorsements=along(ark=base().amd.ark())),
     ]  # fmt: skip
 
 
@@ -246,7 +244,7 @@ def _undecided() -> list[Vector]:
 
 
 def _rejected() -> list[Vector]:
-    good, claims = BASE.hcl_report(), BASE.claims()
+    good, claims = base().hcl_report(), base().claims()
     flipped = snp.patched(good, 32 + 0x90, bytes((good[32 + 0x90] ^ 1,)))
     digest = f"{NAME}.runtime-claims.digest"
     changed = make_hcl(_snp_report(claims), claims.replace(b"0000", b"0001", 1), report_type=REPORT_SNP)
@@ -256,17 +254,17 @@ def _rejected() -> list[Vector]:
 
     def chain(name: str, what: str, ak_cert: bytes, ak_chain: bytes | None, **fields: Any) -> Vector:
         given = {**without("ak_chain"), "ak_cert": ak_cert, **({} if ak_chain is None else {"ak_chain": ak_chain})}
-        anchors = (BASE.amd.anchor(),) if fields.pop("anchors_without_ca", False) else None
+        anchors = (base().amd.anchor(),) if fields.pop("anchors_without_ca", False) else None
         return vector(name, "rejected", f"{NAME}.{what}", endorsements=given, anchors=anchors)
 
     return [
         vector("snp-report-flipped", "rejected", "sev-snp.report.signature", hcl=flipped),
-        vector("no-amd-root", "rejected", "sev-snp.chain.root", anchors=(BASE.ca.anchor(),)),
+        vector("no-amd-root", "rejected", "sev-snp.chain.root", anchors=(base().ca.anchor(),)),
         vector("runtime-claims-changed", "rejected", digest, hcl=changed),
         vector("report-asked-for-by-the-guest", "rejected", digest, hcl=of_guest),
         vector("report-data-goes-on", "rejected", digest, hcl=untrimmed),
-        *chain_vectors(chain, BASE.ca, STRANGER, BASE.public(), NOW),
-        chain("ak-certificate-of-another-vm", "ak-cert.key", other.ak_certificate(), BASE.ca.intermediate()),
+        *chain_vectors(chain, base().ca, azure_ca(NOW, "stranger"), base().public(), NOW),
+        chain("ak-certificate-of-another-vm", "ak-cert.key", other.ak_certificate(), base().ca.intermediate()),
         vector("quote-of-another-vm", "rejected", f"{NAME}.quote.signature", quote=other.quote_parts(NONCE, PCRS)),
         vector("hcl-of-another-vm", "rejected", f"{NAME}.quote.signature", hcl=other.hcl_report(),
                endorsements=without("ak_cert", "ak_chain")),
@@ -304,17 +302,23 @@ def _unwanted() -> list[Vector]:
     ]  # fmt: skip
 
 
-VECTORS: Final[tuple[Vector, ...]] = (
-    *_accepted(),
-    *_malformed(),
-    *_undecided(),
-    *_rejected(),
-    *quote_vectors(QUOTES),
-    *scheme_vectors(QUOTES),
-    *_unwanted(),
-)
-_JSON: Final = len(BASE.claims())
-PARTS: Final[Mapping[str, PartForm]] = {
-    "hcl_report": PartForm("fixed", ((0, 32 + SIGNED[1]), (1216, 1236 + _JSON))),
-    **quote_parts_form(VECTORS[0]),
-}
+@cache
+def vectors() -> tuple[Vector, ...]:
+    """Forge the vectors, once a process."""
+    return (
+        *_accepted(),
+        *_malformed(),
+        *_undecided(),
+        *_rejected(),
+        *quote_vectors(quotes()),
+        *scheme_vectors(quotes()),
+        *_unwanted(),
+    )
+
+
+def part_forms() -> Mapping[str, PartForm]:
+    """Return what each part of the evidence is."""
+    return {
+        "hcl_report": PartForm("fixed", ((0, 32 + SIGNED[1]), (1216, 1236 + len(base().claims())))),
+        **quote_parts_form(vectors()[0]),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from forge.azure import ForgedAzureTdx, azure_ca
@@ -39,12 +40,20 @@ SOURCES: Final = ("verifier/tee/azure_tdx_vtpm", "verifier/tee/azure", "verifier
 # Only a case can come without a TD quote; tests/unit/tee/azure has it.
 NOT_IDS: Final = frozenset({"azure-tdx-vtpm.endorsement.td_quote"})
 
-BASE: Final = ForgedAzureTdx(INTEL, now=NOW)
-BASE.configured(CONFIG)
-STRANGER: Final = azure_ca(NOW, "stranger")
-_COLLATERAL: Final = INTEL.collateral("tdx")
 _LIFTED: Final = {rule.id for rule in SCHEME.rules if rule.id.startswith("tdx.")}
-_MRTD: Final = bytes(BASE.td["mrtd"]).hex()  # type: ignore[arg-type]
+
+
+@cache
+def base() -> ForgedAzureTdx:
+    """Return the machine of the base vector: it booted, and its attester measured its configuration."""
+    made = ForgedAzureTdx(INTEL, now=NOW)
+    made.configured(CONFIG)
+    return made
+
+
+@cache
+def _collateral() -> Mapping[str, bytes]:
+    return INTEL.collateral("tdx")
 
 
 def vector(
@@ -66,22 +75,24 @@ def vector(
         name=name,
         scheme=NAME,
         parts={
-            "hcl_report": BASE.hcl_report() if hcl is None else hcl,
-            "td_quote": BASE.td_quote() if td_quote is None else td_quote,
-            **(BASE.quote_parts(NONCE, PCRS) if quote is None else quote),
+            "hcl_report": base().hcl_report() if hcl is None else hcl,
+            "td_quote": base().td_quote() if td_quote is None else td_quote,
+            **(base().quote_parts(NONCE, PCRS) if quote is None else quote),
         },
         outcome=outcome,
         check_id=check_id,
-        endorsements=BASE.endorsements() if endorsements is None else endorsements,
-        collateral=_COLLATERAL if collateral is None else collateral,
-        anchors=(INTEL.anchor(), BASE.ca.anchor()) if anchors is None else anchors,
+        endorsements=base().endorsements() if endorsements is None else endorsements,
+        collateral=_collateral() if collateral is None else collateral,
+        anchors=(INTEL.anchor(), base().ca.anchor()) if anchors is None else anchors,
         now=NOW,
         expected=expected,
         rule_values={} if values is None else values,
     )
 
 
-QUOTES: Final = QuoteVectors(NAME, BASE.tpm, vector)
+def quotes() -> QuoteVectors:
+    """Return how a vector of the quote part is made."""
+    return QuoteVectors(NAME, base().tpm, vector)
 
 
 def everything() -> dict[str, Any]:
@@ -89,42 +100,42 @@ def everything() -> dict[str, Any]:
     lifted = {f"tdx.{rule}": value for rule, value in tdx.everything().items() if f"tdx.{rule}" in _LIFTED}
     return {
         **lifted,
-        f"{NAME}.paravisor": {"mrtd": ["11" * 48, _MRTD]},
-        f"{NAME}.ak": [spki_digest(BASE.public()).hex()],
+        f"{NAME}.paravisor": {"mrtd": ["11" * 48, bytes(base().td["mrtd"]).hex()]},
+        f"{NAME}.ak": [spki_digest(base().public()).hex()],
         f"{NAME}.vm-configuration": {"secure_boot": True, "tpm_enabled": True, "console_enabled": True},
-        **good_values(NAME, BASE.tpm),
+        **good_values(NAME, base().tpm),
     }
 
 
 def along(**changes: bytes) -> dict[str, bytes]:
     """Return the machine's endorsements, some changed or added."""
-    return {**BASE.endorsements(), **changes}
+    return {**base().endorsements(), **changes}
 
 
 def _accepted() -> list[Vector]:
-    bare = BASE.quote_parts(NONCE, PCRS)
+    bare = base().quote_parts(NONCE, PCRS)
     bare["quote_sig"] = bare["quote_sig"][6:]
     return [
         vector("everything", values=everything()),
-        vector("quote-v5", td_quote=BASE.td_quote(shape=Shape(version=5)), values=everything()),
+        vector("quote-v5", td_quote=base().td_quote(shape=Shape(version=5)), values=everything()),
         vector("without-ak-certificate", endorsements={}),
-        vector("without-event-log", quote=without_log(BASE.quote_parts(NONCE, PCRS))),
+        vector("without-event-log", quote=without_log(base().quote_parts(NONCE, PCRS))),
         vector("signature-as-bare-bytes", quote=bare),
     ]
 
 
 def _said(**changes: Any) -> tuple[bytes, bytes]:
     """Return HCL report and TD quote of a machine that says other things."""
-    claims = BASE.claims(**changes)
-    return BASE.hcl_report(claims), BASE.td_quote(report_data=BASE.bound(claims))
+    claims = base().claims(**changes)
+    return base().hcl_report(claims), base().td_quote(report_data=base().bound(claims))
 
 
 def _leaf_only() -> bytes:
-    return BASE.td_quote(shape=Shape(certification=dcap.CERT_PCK_LEAF))
+    return base().td_quote(shape=Shape(certification=dcap.CERT_PCK_LEAF))
 
 
 def _malformed() -> list[Vector]:
-    good = BASE.hcl_report()
+    good = base().hcl_report()
     report, claims = f"{NAME}.decode.hcl_report", f"{NAME}.decode.runtime-claims"
     hcl, quote = _said(keys=[])
     other_type = bytearray(good)
@@ -135,7 +146,7 @@ def _malformed() -> list[Vector]:
     after[32 + 1024] = 1
     return [
         vector("hcl-empty", "malformed", report, hcl=b""),
-        vector("hcl-of-snp", "malformed", report, hcl=make_hcl(bytes(1184), BASE.claims(), report_type=REPORT_SNP)),
+        vector("hcl-of-snp", "malformed", report, hcl=make_hcl(bytes(1184), base().claims(), report_type=REPORT_SNP)),
         vector("hcl-bytes-after-the-tdreport", "malformed", report, hcl=bytes(after)),
         vector("claims-without-keys", "malformed", claims, hcl=hcl, td_quote=quote),
         vector("tdreport-of-another-type", "malformed", f"{NAME}.decode.tdreport", hcl=bytes(other_type)),
@@ -151,20 +162,20 @@ def _malformed() -> list[Vector]:
 
 def _undecided() -> list[Vector]:
     def without(name: str) -> Vector:
-        left = {key: data for key, data in _COLLATERAL.items() if key != name}
+        left = {key: data for key, data in _collateral().items() if key != name}
         return vector(f"{name}-missing", "cannot-decide", f"{NAME}.endorsement.{name}", collateral=left)
 
     return [
-        *(without(name) for name in _COLLATERAL),
+        *(without(name) for name in _collateral()),
         vector("pck-chain-missing", "cannot-decide", f"{NAME}.endorsement.pck_chain", td_quote=_leaf_only()),
     ]
 
 
 def _rejected() -> list[Vector]:
     other = ForgedAzureTdx(INTEL, now=NOW, label="azure vm 1")
-    claims = BASE.claims()
+    claims = base().claims()
     digest, same = f"{NAME}.runtime-claims.digest", f"{NAME}.tdreport.quote"
-    changed = BASE.hcl_report(claims.replace(b"0000", b"0001", 1))
+    changed = base().hcl_report(claims.replace(b"0000", b"0001", 1))
     hashes = f"{NAME}.tdreport.hashes"
 
     def chain(name: str, what: str, ak_cert: bytes, ak_chain: bytes | None, **fields: Any) -> Vector:
@@ -172,18 +183,18 @@ def _rejected() -> list[Vector]:
         anchors = (INTEL.anchor(),) if fields.pop("anchors_without_ca", False) else None
         return vector(name, "rejected", f"{NAME}.{what}", endorsements=given, anchors=anchors)
 
-    td = {**BASE.td, "mrtd": b"\x01" * 48}
+    td = {**base().td, "mrtd": b"\x01" * 48}
     return [
-        vector("no-intel-root", "rejected", "tdx.chain.root", anchors=(BASE.ca.anchor(),)),
+        vector("no-intel-root", "rejected", "tdx.chain.root", anchors=(base().ca.anchor(),)),
         vector("runtime-claims-changed", "rejected", digest, hcl=changed),
-        vector("quote-asked-for-by-another", "rejected", digest, td_quote=BASE.td_quote(report_data=NONCE + bytes(32))),
-        vector("report-data-goes-on", "rejected", digest, td_quote=BASE.td_quote(report_data=sha256(claims) * 2)),
-        vector("tdreport-of-another-td", "rejected", same, hcl=BASE.hcl_report(td=td)),
-        vector("tdreport-of-other-user-data", "rejected", same, hcl=BASE.hcl_report(report_data=NONCE * 2)),
-        vector("tdreport-tcb-hash", "rejected", hashes, hcl=BASE.hcl_report(tee_tcb_info_hash=bytes(48))),
-        vector("tdreport-info-hash", "rejected", hashes, hcl=BASE.hcl_report(tee_info_hash=bytes(48))),
-        *chain_vectors(chain, BASE.ca, STRANGER, BASE.public(), NOW),
-        chain("ak-certificate-of-another-vm", "ak-cert.key", other.ak_certificate(), BASE.ca.intermediate()),
+        vector("quote-asked-for-by-another", "rejected", digest, td_quote=base().td_quote(report_data=NONCE + bytes(32))),
+        vector("report-data-goes-on", "rejected", digest, td_quote=base().td_quote(report_data=sha256(claims) * 2)),
+        vector("tdreport-of-another-td", "rejected", same, hcl=base().hcl_report(td=td)),
+        vector("tdreport-of-other-user-data", "rejected", same, hcl=base().hcl_report(report_data=NONCE * 2)),
+        vector("tdreport-tcb-hash", "rejected", hashes, hcl=base().hcl_report(tee_tcb_info_hash=bytes(48))),
+        vector("tdreport-info-hash", "rejected", hashes, hcl=base().hcl_report(tee_info_hash=bytes(48))),
+        *chain_vectors(chain, base().ca, azure_ca(NOW, "stranger"), base().public(), NOW),
+        chain("ak-certificate-of-another-vm", "ak-cert.key", other.ak_certificate(), base().ca.intermediate()),
         vector("quote-of-another-vm", "rejected", f"{NAME}.quote.signature", quote=other.quote_parts(NONCE, PCRS)),
     ]  # fmt: skip
 
@@ -200,12 +211,12 @@ def _on_azure(bare: Vector) -> Vector | None:
     shape = Shape(version=read.quote.version, body_type=body_type)
     if INTEL.quote("tdx", report_data=bound, shape=shape, **fields) != bare.parts["quote"]:
         return None
-    quote = INTEL.quote("tdx", report_data=BASE.bound(), shape=shape, **fields)
+    quote = INTEL.quote("tdx", report_data=base().bound(), shape=shape, **fields)
     return vector(
         f"tdx-{bare.name}",
         bare.outcome,
         bare.check_id,
-        hcl=BASE.hcl_report(td=fields),
+        hcl=base().hcl_report(td=fields),
         td_quote=quote,
         collateral=bare.collateral,
         values=bare.rule_values,
@@ -227,25 +238,33 @@ def _unwanted() -> list[Vector]:
     ]
 
 
-VECTORS: Final[tuple[Vector, ...]] = (
-    *_accepted(),
-    *_malformed(),
-    *_undecided(),
-    *_rejected(),
-    *quote_vectors(QUOTES),
-    *scheme_vectors(QUOTES),
-    *_unwanted(),
-)
-_JSON: Final = len(BASE.claims())
+@cache
+def vectors() -> tuple[Vector, ...]:
+    """Forge the vectors, once a process."""
+    return (
+        *_accepted(),
+        *_malformed(),
+        *_undecided(),
+        *_rejected(),
+        *quote_vectors(quotes()),
+        *scheme_vectors(quotes()),
+        *_unwanted(),
+    )
+
+
 # Of the TDREPORT: its hashes and REPORTDATA whole, one byte of every field that the hashes cover (a flip there is as good as any).
 # CPUSVN and MAC prove nothing off the machine. Each flip costs a TD quote's verification, so PCR values are left to the SNP sibling.
 _COVERED: Final = tuple(
     (32 + f.offset, 32 + f.offset + 1) for f in TDREPORT_FIELDS if f.offset >= 256 and f.kind != "zero"
 )
 _TDREPORT: Final = ((32 + 32, 32 + 192), *_COVERED)
-PARTS: Final[Mapping[str, PartForm]] = {
-    "hcl_report": PartForm("fixed", ((0, 32), *_TDREPORT, (1216, 1236 + _JSON))),
-    "td_quote": PartForm("fixed", ((0, 48 + 584),), decode_id="tdx.decode.quote", trailing=(0,)),
-    **quote_parts_form(VECTORS[0]),
-    "pcrs": PartForm("kept"),
-}
+
+
+def part_forms() -> Mapping[str, PartForm]:
+    """Return what each part of the evidence is."""
+    return {
+        "hcl_report": PartForm("fixed", ((0, 32), *_TDREPORT, (1216, 1236 + len(base().claims())))),
+        "td_quote": PartForm("fixed", ((0, 48 + 584),), decode_id="tdx.decode.quote", trailing=(0,)),
+        **quote_parts_form(vectors()[0]),
+        "pcrs": PartForm("kept"),
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 from forge.certificates import der_integer
@@ -49,12 +50,23 @@ SOURCES: Final = ("verifier/tee/gcp_vtpm", "verifier/tee/vtpm")
 # A kind of instance; what only a case can bring (tests/unit/tee/gcp_vtpm has it).
 NOT_IDS: Final = frozenset({"gcp-vtpm.ak", "gcp-vtpm.ak-cert.ak-pub"})
 
-BASE: Final = ForgedGcp(now=NOW)
-BASE.configured(CONFIG)
-ECC: Final = ForgedGcp(now=NOW, kind="ecc", label="gce vm 1")
-ECC.configured(CONFIG)
-STRANGER: Final = gcp_ca(NOW, "stranger")
 _CONTEXT: Final = Context("https://v/t/default", "default", "web", "web")
+
+
+@cache
+def base() -> ForgedGcp:
+    """Return the machine of the base vector: it booted, and its attester measured its configuration."""
+    made = ForgedGcp(now=NOW)
+    made.configured(CONFIG)
+    return made
+
+
+@cache
+def ecc() -> ForgedGcp:
+    """Return another machine, whose AK is on a curve."""
+    made = ForgedGcp(now=NOW, kind="ecc", label="gce vm 1")
+    made.configured(CONFIG)
+    return made
 
 
 def _vouching(components: Any) -> BindingDigest:
@@ -70,7 +82,7 @@ def vector(
     outcome: Any = "accepted",
     check_id: str = "",
     *,
-    on: ForgedGcp = BASE,
+    on: ForgedGcp | None = None,
     quote: Mapping[str, bytes] | None = None,
     beside: Mapping[str, bytes] | None = None,
     endorsements: Mapping[str, bytes] | None = None,
@@ -81,6 +93,7 @@ def vector(
     expected: Expected = BOUND,
 ) -> Vector:
     """Forge one vector: the wholesome machine, changed where told; ``beside`` are a CPU's parts, ``more`` its endorsements."""
+    on = on or base()
     own = on.endorsements() if endorsements is None else endorsements
     return Vector(
         name=name,
@@ -99,12 +112,30 @@ def vector(
     )
 
 
-QUOTES: Final = QuoteVectors(NAME, BASE.tpm, vector)
-_PARTS: Final = BASE.quote_parts(NONCE, PCRS)
-VOUCHED: Final = WITH_LIST.over((component(_PARTS),)).whole
 _SNP_RULES: Final = {rule.id: rule for rule in SCHEME.rules if rule.id.startswith("sev-snp.")}
 _TDX_RULES: Final = {rule.id: rule for rule in SCHEME.rules if rule.id.startswith("tdx.")}
 _FIELDS: Final = {rule.id: rule.field for scheme in (SNP, TDX) for rule in scheme.rules}
+
+
+def quotes() -> QuoteVectors:
+    """Return how a vector of the quote part is made."""
+    return QuoteVectors(NAME, base().tpm, vector)
+
+
+@cache
+def _parts() -> Mapping[str, bytes]:
+    return base().quote_parts(NONCE, PCRS)
+
+
+@cache
+def vouched() -> bytes:
+    """Return what a CPU's report carries that vouches for the base quote."""
+    return WITH_LIST.over((component(_parts()),)).whole
+
+
+@cache
+def _collateral() -> Mapping[str, bytes]:
+    return INTEL.collateral("tdx")
 
 
 def tabled(values: Mapping[str, Any], lifted: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,9 +154,9 @@ def tabled(values: Mapping[str, Any], lifted: Mapping[str, Any], fixed: Mapping[
 
 def with_snp(amd: ForgedAmd = snp.MILAN, report: bytes | None = None, **fields: Any) -> dict[str, Any]:
     """Return arguments of ``vector`` for a machine with an SNP report beside its vTPM."""
-    data = amd.report(**{"report_data": VOUCHED, **fields}) if report is None else report
+    data = amd.report(**{"report_data": vouched(), **fields}) if report is None else report
     return {
-        "quote": _PARTS,
+        "quote": _parts(),
         "beside": {"sev_snp.report": data},
         "more": {f"sev_snp.{name}": der for name, der in amd.endorsements().items()},
         "collateral": {"sev_snp.crl": amd.crl()},
@@ -134,16 +165,13 @@ def with_snp(amd: ForgedAmd = snp.MILAN, report: bytes | None = None, **fields: 
 
 def with_tdx(quote: bytes | None = None, collateral: Mapping[str, bytes] | None = None, **told: Any) -> dict[str, Any]:
     """Return arguments of ``vector`` for a machine with a TD quote beside its vTPM."""
-    data = INTEL.quote("tdx", **{"report_data": VOUCHED, **told}) if quote is None else quote
-    found = _COLLATERAL if collateral is None else collateral
+    data = INTEL.quote("tdx", **{"report_data": vouched(), **told}) if quote is None else quote
+    found = _collateral() if collateral is None else collateral
     return {
-        "quote": _PARTS,
+        "quote": _parts(),
         "beside": {"tdx.quote": data, "tdx.eventlog": tdx.LOG.to_bytes()},
         "collateral": {f"tdx.{name}": document for name, document in found.items()},
     }
-
-
-_COLLATERAL: Final = INTEL.collateral("tdx")
 
 
 def everything(on: ForgedGcp, cpu: str) -> dict[str, Any]:
@@ -172,20 +200,20 @@ def _accepted() -> list[Vector]:
     old = ForgedGcp(now=NOW, instance=replace(INSTANCE, security_version=None, is_production=None, further=()))
     old.configured(CONFIG)
     pem = {
-        "ak_cert": snp_pem(BASE.ak_certificate()),
-        "ak_chain": snp_pem(BASE.ca.root()) + snp_pem(BASE.ca.intermediate()),
+        "ak_cert": snp_pem(base().ak_certificate()),
+        "ak_chain": snp_pem(base().ca.root()) + snp_pem(base().ca.intermediate()),
     }
     return [
-        vector("rsa-everything", values=everything(BASE, "none")),
-        vector("ecc-everything", on=ECC, values=everything(ECC, "none")),
-        vector("milan-everything", **with_snp(), values={**everything(BASE, "sev-snp"), **_snp_everything(snp.MILAN)}),
-        vector("turin-everything", **with_snp(snp.TURIN), values={**everything(BASE, "sev-snp"),
+        vector("rsa-everything", values=everything(base(), "none")),
+        vector("ecc-everything", on=ecc(), values=everything(ecc(), "none")),
+        vector("milan-everything", **with_snp(), values={**everything(base(), "sev-snp"), **_snp_everything(snp.MILAN)}),
+        vector("turin-everything", **with_snp(snp.TURIN), values={**everything(base(), "sev-snp"),
                                                                    **_snp_everything(snp.TURIN)}),
-        vector("tdx-everything", **with_tdx(), values={**everything(BASE, "tdx"), **_tdx_everything()}),
+        vector("tdx-everything", **with_tdx(), values={**everything(base(), "tdx"), **_tdx_everything()}),
         vector("project-by-name", values={f"{NAME}.project": [INSTANCE.project_id]}),
-        vector("without-event-log", quote=without_log(BASE.quote_parts(NONCE, PCRS))),
+        vector("without-event-log", quote=without_log(base().quote_parts(NONCE, PCRS))),
         vector("without-security-properties", on=old),
-        vector("subject-empty", endorsements=along(ak_cert=BASE.ak_certificate(subject=der_tlv(0x30, b"")))),
+        vector("subject-empty", endorsements=along(ak_cert=base().ak_certificate(subject=der_tlv(0x30, b"")))),
         vector("certificates-as-pem-root-first", endorsements=pem),
         vector("chip-not-asked-for", **with_snp(),
                values={"sev-snp.chip.allow": {"signing_key": {"kind": "VCEK"}}}),
@@ -199,18 +227,18 @@ def snp_pem(der: bytes) -> bytes:
 
 def along(**changes: bytes) -> dict[str, bytes]:
     """Return the machine's endorsements, some changed or added."""
-    return {**BASE.endorsements(), **changes}
+    return {**base().endorsements(), **changes}
 
 
 def _identified(data: bytes) -> dict[str, bytes]:
-    return along(ak_cert=BASE.ak_certificate(extensions=BASE.extensions(data)))
+    return along(ak_cert=base().ak_certificate(extensions=base().extensions(data)))
 
 
 def _malformed() -> list[Vector]:
     cert, good = f"{NAME}.endorsement.ak_cert", encode_instance(INSTANCE)
     both = {
-        "sev_snp.report": snp.MILAN.report(report_data=VOUCHED),
-        "tdx.quote": INTEL.quote("tdx", report_data=VOUCHED),
+        "sev_snp.report": snp.MILAN.report(report_data=vouched()),
+        "tdx.quote": INTEL.quote("tdx", report_data=vouched()),
     }
     garbage = b"\x30\x03\x02\x01\x00"
     short = encode_instance(replace(INSTANCE, further=()))
@@ -228,16 +256,16 @@ def _malformed() -> list[Vector]:
     return [
         *(vector(f"instance-{name}", "malformed", cert, endorsements=_identified(data)) for name, data in broken.items()),
         vector("ak-certificate-garbage", "malformed", cert, endorsements=along(ak_cert=garbage)),
-        vector("ak-certificate-twice", "malformed", cert, endorsements=along(ak_cert=snp_pem(BASE.ca.root()) * 2)),
+        vector("ak-certificate-twice", "malformed", cert, endorsements=along(ak_cert=snp_pem(base().ca.root()) * 2)),
         vector("ak-chain-garbage", "malformed", f"{NAME}.endorsement.ak_chain", endorsements=along(ak_chain=garbage)),
         vector("ak-chain-too-long", "malformed", f"{NAME}.endorsement.ak_chain",
-               endorsements=along(ak_chain=snp_pem(BASE.ca.intermediate()) * 5)),
+               endorsements=along(ak_chain=snp_pem(base().ca.intermediate()) * 5)),
         vector("two-cpus", "malformed", f"{NAME}.decode.cpu", beside=both),
         vector("log-of-a-cpu-alone", "malformed", f"{NAME}.decode.cpu", beside={"tdx.eventlog": tdx.LOG.to_bytes()}),
         vector("snp-report-cut", "malformed", "sev-snp.decode.report", beside={"sev_snp.report": b"\x03"}),
         vector("td-quote-empty", "malformed", "tdx.decode.quote", beside={"tdx.quote": b""}),
         vector("td-log-empty", "malformed", "tdx.decode.eventlog",
-               beside={"tdx.quote": INTEL.quote("tdx", report_data=VOUCHED), "tdx.eventlog": b""}),
+               beside={"tdx.quote": INTEL.quote("tdx", report_data=vouched()), "tdx.eventlog": b""}),
     ]  # fmt: skip
 
 
@@ -249,21 +277,21 @@ def _undecided() -> list[Vector]:
         return vector(f"{prefix}-{name}-missing", "cannot-decide", check_id, **{**arguments, **given})
 
     vlek = {**with_snp(snp.VLEK), "more": {"sev_snp.ask": snp.VLEK.ask()}}
-    leaf = with_tdx(INTEL.quote("tdx", report_data=VOUCHED, shape=Shape(certification=4)))
+    leaf = with_tdx(INTEL.quote("tdx", report_data=vouched(), shape=Shape(certification=4)))
     return [
         vector("ak-certificate-missing", "cannot-decide", f"{NAME}.endorsement.ak_cert",
-               endorsements={"ak_chain": BASE.ca.intermediate()}),
+               endorsements={"ak_chain": base().ca.intermediate()}),
         *(lacking(name, "sev_snp", with_snp()) for name in ("vcek", "ask", "crl")),
         lacking("vlek", "sev_snp", vlek),
-        *(lacking(name, "tdx", with_tdx()) for name in _COLLATERAL),
+        *(lacking(name, "tdx", with_tdx()) for name in _collateral()),
         lacking("pck_chain", "tdx", leaf),
     ]  # fmt: skip
 
 
 def _rejected() -> list[Vector]:
-    public = BASE.tpm.ak.public_key()
-    like = {"subject": BASE.subject(), "extensions": BASE.extensions()}
-    other = BASE.quote_parts(NONCE, PCRS, clock=7)
+    public = base().tpm.ak.public_key()
+    like = {"subject": base().subject(), "extensions": base().extensions()}
+    other = base().quote_parts(NONCE, PCRS, clock=7)
 
     def chain(name: str, what: str, ak_cert: bytes, ak_chain: bytes | None, **fields: Any) -> Vector:
         given = {"ak_cert": ak_cert, **({} if ak_chain is None else {"ak_chain": ak_chain})}
@@ -271,26 +299,26 @@ def _rejected() -> list[Vector]:
         return vector(name, "rejected", f"{NAME}.{what}", endorsements=given, anchors=anchors)
 
     def used(name: str, *usage: int) -> Vector:
-        certificate = BASE.ak_certificate(usage=usage)
+        certificate = base().ak_certificate(usage=usage)
         return vector(name, "rejected", f"{NAME}.ak-cert.usage", endorsements=along(ak_cert=certificate))
 
     return [
-        *chain_vectors(chain, BASE.ca, STRANGER, public, NOW, **like),
+        *chain_vectors(chain, base().ca, gcp_ca(NOW, "stranger"), public, NOW, **like),
         used("certificate-of-an-ek", USAGE_KEY_ENCIPHERMENT),
         used("certificate-for-both", USAGE_DIGITAL_SIGNATURE, USAGE_KEY_ENCIPHERMENT),
         used("certificate-that-certifies", USAGE_DIGITAL_SIGNATURE, USAGE_CERT_SIGN),
         vector("no-instance-identity", "rejected", f"{NAME}.ak-cert.instance",
-               endorsements=along(ak_cert=BASE.ak_certificate(extensions=()))),
-        vector("certificate-of-another-machine", "rejected", f"{NAME}.quote.signature", endorsements=ECC.endorsements()),
+               endorsements=along(ak_cert=base().ak_certificate(extensions=()))),
+        vector("certificate-of-another-machine", "rejected", f"{NAME}.quote.signature", endorsements=ecc().endorsements()),
         vector("snp-report-not-by-the-chip", "rejected", "sev-snp.report.signature",
-               **with_snp(report=snp.patched(snp.MILAN.report(report_data=VOUCHED), 0x90, b"\0"))),
+               **with_snp(report=snp.patched(snp.MILAN.report(report_data=vouched()), 0x90, b"\0"))),
         vector("td-quote-under-no-root", "rejected", "tdx.chain.root", **with_tdx(),
-               anchors=(BASE.ca.anchor(), snp.MILAN.anchor())),
+               anchors=(base().ca.anchor(), snp.MILAN.anchor())),
         vector("snp-report-without-the-list", "rejected", BINDING_CHECK, **with_snp(report_data=WITH_LIST.whole)),
         vector("snp-report-of-another-challenge", "rejected", BINDING_CHECK, **with_snp(report_data=NONCE[::-1] * 2)),
         vector("td-quote-without-the-list", "rejected", BINDING_CHECK, **with_tdx(report_data=WITH_LIST.whole)),
         vector("snp-report-beside-another-quote", "rejected", BINDING_CHECK, **{**with_snp(), "quote": other}),
-        vector("log-left-out-under-the-report", "rejected", BINDING_CHECK, **{**with_snp(), "quote": without_log(_PARTS)}),
+        vector("log-left-out-under-the-report", "rejected", BINDING_CHECK, **{**with_snp(), "quote": without_log(_parts())}),
     ]  # fmt: skip
 
 
@@ -300,8 +328,8 @@ def _unwanted_snp() -> list[Vector]:
         amd = next((a for a in (snp.MILAN, snp.TURIN) if a.endorsements() == bare.endorsements), None)
         if amd is None or bare.check_id not in _SNP_RULES:
             continue
-        vouched = snp.patched(bare.parts["report"], 0x50, VOUCHED)
-        report = amd.sign(vouched[: SIGNED[1]] + bytes(1184 - SIGNED[1]))
+        bound = snp.patched(bare.parts["report"], 0x50, vouched())
+        report = amd.sign(bound[: SIGNED[1]] + bytes(1184 - SIGNED[1]))
         values = tabled(bare.rule_values, _SNP_RULES, {"signing_key": {"kind": "VCEK"}})
         found.append(vector(f"snp-{bare.name}", "rejected", bare.check_id, **with_snp(amd, report), values=values))
     return found
@@ -318,7 +346,7 @@ def _unwanted_tdx() -> list[Vector]:
         shape = Shape(version=read.quote.version, body_type=read.quote.body_type)
         if INTEL.quote("tdx", shape=shape, **fields) != bare.parts["quote"]:
             continue  # its fault is another platform's, or its quoting enclave's
-        quote = INTEL.quote("tdx", shape=shape, **{**fields, "report_data": VOUCHED})
+        quote = INTEL.quote("tdx", shape=shape, **{**fields, "report_data": vouched()})
         told = with_tdx(quote, bare.collateral)
         beside = {"tdx.quote": quote, **{f"tdx.{n}": d for n, d in bare.parts.items() if n != "quote"}}
         values = tabled(bare.rule_values, _TDX_RULES, {})
@@ -348,20 +376,27 @@ def _unwanted() -> list[Vector]:
     ]  # fmt: skip
 
 
-VECTORS: Final[tuple[Vector, ...]] = (
-    *_accepted(),
-    *_malformed(),
-    *_undecided(),
-    *_rejected(),
-    *quote_vectors(QUOTES),
-    *scheme_vectors(QUOTES),
-    *_unwanted_snp(),
-    *_unwanted_tdx(),
-    *_unwanted(),
-)
-PARTS: Final[Mapping[str, PartForm]] = {
-    **quote_parts_form(VECTORS[0]),
-    "sev_snp.report": PartForm("fixed", decode_id="sev-snp.decode.report"),
-    "tdx.quote": PartForm("fixed", decode_id="tdx.decode.quote", trailing=(0,)),
-    "tdx.eventlog": PartForm("log", decode_id="tdx.decode.eventlog"),
-}
+@cache
+def vectors() -> tuple[Vector, ...]:
+    """Forge the vectors, once a process."""
+    return (
+        *_accepted(),
+        *_malformed(),
+        *_undecided(),
+        *_rejected(),
+        *quote_vectors(quotes()),
+        *scheme_vectors(quotes()),
+        *_unwanted_snp(),
+        *_unwanted_tdx(),
+        *_unwanted(),
+    )
+
+
+def part_forms() -> Mapping[str, PartForm]:
+    """Return what each part of the evidence is."""
+    return {
+        **quote_parts_form(vectors()[0]),
+        "sev_snp.report": PartForm("fixed", decode_id="sev-snp.decode.report"),
+        "tdx.quote": PartForm("fixed", decode_id="tdx.decode.quote", trailing=(0,)),
+        "tdx.eventlog": PartForm("log", decode_id="tdx.decode.eventlog"),
+    }

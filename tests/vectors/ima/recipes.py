@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from forge.ima import MeasurementList, sign_file, small_system
@@ -103,56 +104,70 @@ def _swapped() -> bytes:
 
 _RAW, _WANT = system().to_bytes(), registers(system())
 
-_ACCEPTED = (
-    vector("ima-ng", "accepted", data=system()),
-    vector("every-template-paths-with-spaces-and-a-violation", "accepted", data=mixed()),
-    vector("one-bank-asked-for", "accepted", data=_RAW, want={"sha256": _WANT["sha256"]}),
-    vector("values-by-register", "accepted", data=_RAW, want={b: {"10": v} for b, v in _WANT.items()}),
-    vector("template-hash-of-sha384", "accepted", data=sha384_template(), want=registers(sha384_template(), SHA384)),
-    vector("last-line-without-its-end", "accepted", data=_RAW[:-1], want=_WANT),
-)
 
-_MALFORMED = (
-    vector("empty", "malformed", _DECODE, data=b"", want=_WANT),
-    vector("empty-line", "malformed", _DECODE, data=_RAW + b"\n", want=_WANT),
-    vector("cut-in-a-line", "malformed", _DECODE, data=_RAW[: _RAW.rindex(b"sha256:")], want=_WANT),
-    vector("another-register", "malformed", _DECODE, data=_text(1, b"10 ", b"11 "), want=_WANT),
-    vector("unknown-template", "malformed", _DECODE, data=_text(1, b" ima-ng ", b" evm-sig "), want=_WANT),
-    vector("unknown-digest", "malformed", _DECODE, data=_text(1, b"sha256:", b"sha257:"), want=_WANT),
-    vector("digest-without-algorithm", "malformed", _DECODE, data=_text(1, b"sha256:", b""), want=_WANT),
-    vector("digest-too-short", "malformed", _DECODE, data=_line(1, digest=bytes(31) + b"\x01", algorithm="sha1"), want=_WANT),
-    vector("hex-in-upper-case", "malformed", _DECODE, data=_text(1, b"10 ", b"10 AA"), want=_WANT),
-    vector("path-missing", "malformed", _DECODE, data=_line(1, path=b""), want=_WANT),
-    vector("path-with-nul", "malformed", _DECODE, data=_line(1, path=b"/a\x00b"), want=_WANT),
-    vector("path-with-line-feed", "malformed", _DECODE, data=_line(1, path=b"/a\nb"), want=_WANT),
-    vector("signature-missing", "malformed", _DECODE, data=_text(1, b" ima-ng ", b" ima-modsig "), want=_WANT),
-    vector("violation-with-a-digest", "malformed", _DECODE,
-           data=_RAW.replace(system().entries[1].template_hash.hex().encode(), b"00" * 20), want=_WANT),
-    vector("registers-not-json", "malformed", _REGISTERS, data=_RAW, want=b"{"),
-    vector("registers-twice", "malformed", _REGISTERS, data=_RAW, want=b'{"sha1": "00", "sha1": "00"}'),
-    vector("registers-empty", "malformed", _REGISTERS, data=_RAW, want={}),
-    vector("registers-of-another-pcr", "malformed", _REGISTERS, data=_RAW, want={"sha1": {"11": "00" * 20}}),
-    vector("registers-of-an-unknown-hash", "malformed", _REGISTERS, data=_RAW, want={"md5": "00" * 16}),
-)  # fmt: skip
+def _accepted() -> tuple[CaseVector, ...]:
+    return (
+        vector("ima-ng", "accepted", data=system()),
+        vector("every-template-paths-with-spaces-and-a-violation", "accepted", data=mixed()),
+        vector("one-bank-asked-for", "accepted", data=_RAW, want={"sha256": _WANT["sha256"]}),
+        vector("values-by-register", "accepted", data=_RAW, want={b: {"10": v} for b, v in _WANT.items()}),
+        vector(
+            "template-hash-of-sha384", "accepted", data=sha384_template(), want=registers(sha384_template(), SHA384)
+        ),
+        vector("last-line-without-its-end", "accepted", data=_RAW[:-1], want=_WANT),
+    )
 
-_REJECTED = (
-    vector("path-changed", "rejected", _TEMPLATE, data=_text(2, b"/usr/lib/ld", b"/usr/lib/xd"), want=_WANT),
-    vector("digest-changed", "rejected", _TEMPLATE, data=_text(2, b"sha256:", b"sha256:") .replace(
-        system().entries[2].digest.hex().encode(), bytes(32).hex().encode()), want=_WANT),
-    vector("template-hash-changed", "rejected", _TEMPLATE, data=_text(2, b"10 ", b"10 ").replace(
-        system().entries[2].template_hash.hex().encode(), b"ab" * 20), want=_WANT),
-    vector("algorithm-renamed", "rejected", _TEMPLATE, data=_text(2, b"sha256:", b"sha3-256:"), want=_WANT),
-    vector("entry-of-another-file", "rejected", _REPLAY, data=_line(2, path=b"/usr/bin/other"), want=_WANT),
-    vector("entries-swapped", "rejected", _REPLAY, data=_swapped(), want=_WANT),
-    vector("entry-removed", "rejected", _REPLAY, data=b"".join((*system().lines[:2], *system().lines[3:])), want=_WANT),
-    vector("entry-repeated", "rejected", _REPLAY, data=_RAW + system().lines[-1], want=_WANT),
-    vector("last-entry-cut-off", "rejected", _REPLAY, data=b"".join(system().lines[:-1]), want=_WANT),
-    vector("one-bank-differs", "rejected", _REPLAY, data=_RAW, want={**_WANT, "sha256": "00" * 32}),
-    vector("padded-by-an-old-kernel", "rejected", _REPLAY, data=_RAW, want={"sha256": padded(system())}),
-    vector("violation-made-an-entry", "rejected", _REPLAY,
-           data=b"".join((*system().lines, *MeasurementList().violation(b"/x").lines)), want=_WANT),
-)  # fmt: skip
 
-VECTORS: tuple[CaseVector, ...] = (*_ACCEPTED, *_MALFORMED, *_REJECTED)
+def _malformed() -> tuple[CaseVector, ...]:
+    return (
+        vector("empty", "malformed", _DECODE, data=b"", want=_WANT),
+        vector("empty-line", "malformed", _DECODE, data=_RAW + b"\n", want=_WANT),
+        vector("cut-in-a-line", "malformed", _DECODE, data=_RAW[: _RAW.rindex(b"sha256:")], want=_WANT),
+        vector("another-register", "malformed", _DECODE, data=_text(1, b"10 ", b"11 "), want=_WANT),
+        vector("unknown-template", "malformed", _DECODE, data=_text(1, b" ima-ng ", b" evm-sig "), want=_WANT),
+        vector("unknown-digest", "malformed", _DECODE, data=_text(1, b"sha256:", b"sha257:"), want=_WANT),
+        vector("digest-without-algorithm", "malformed", _DECODE, data=_text(1, b"sha256:", b""), want=_WANT),
+        vector("digest-too-short", "malformed", _DECODE, data=_line(1, digest=bytes(31) + b"\x01", algorithm="sha1"), want=_WANT),
+        vector("hex-in-upper-case", "malformed", _DECODE, data=_text(1, b"10 ", b"10 AA"), want=_WANT),
+        vector("path-missing", "malformed", _DECODE, data=_line(1, path=b""), want=_WANT),
+        vector("path-with-nul", "malformed", _DECODE, data=_line(1, path=b"/a\x00b"), want=_WANT),
+        vector("path-with-line-feed", "malformed", _DECODE, data=_line(1, path=b"/a\nb"), want=_WANT),
+        vector("signature-missing", "malformed", _DECODE, data=_text(1, b" ima-ng ", b" ima-modsig "), want=_WANT),
+        vector("violation-with-a-digest", "malformed", _DECODE,
+               data=_RAW.replace(system().entries[1].template_hash.hex().encode(), b"00" * 20), want=_WANT),
+        vector("registers-not-json", "malformed", _REGISTERS, data=_RAW, want=b"{"),
+        vector("registers-twice", "malformed", _REGISTERS, data=_RAW, want=b'{"sha1": "00", "sha1": "00"}'),
+        vector("registers-empty", "malformed", _REGISTERS, data=_RAW, want={}),
+        vector("registers-of-another-pcr", "malformed", _REGISTERS, data=_RAW, want={"sha1": {"11": "00" * 20}}),
+        vector("registers-of-an-unknown-hash", "malformed", _REGISTERS, data=_RAW, want={"md5": "00" * 16}),
+    )  # fmt: skip
+
+
+def _rejected() -> tuple[CaseVector, ...]:
+    return (
+        vector("path-changed", "rejected", _TEMPLATE, data=_text(2, b"/usr/lib/ld", b"/usr/lib/xd"), want=_WANT),
+        vector("digest-changed", "rejected", _TEMPLATE, data=_text(2, b"sha256:", b"sha256:") .replace(
+            system().entries[2].digest.hex().encode(), bytes(32).hex().encode()), want=_WANT),
+        vector("template-hash-changed", "rejected", _TEMPLATE, data=_text(2, b"10 ", b"10 ").replace(
+            system().entries[2].template_hash.hex().encode(), b"ab" * 20), want=_WANT),
+        vector("algorithm-renamed", "rejected", _TEMPLATE, data=_text(2, b"sha256:", b"sha3-256:"), want=_WANT),
+        vector("entry-of-another-file", "rejected", _REPLAY, data=_line(2, path=b"/usr/bin/other"), want=_WANT),
+        vector("entries-swapped", "rejected", _REPLAY, data=_swapped(), want=_WANT),
+        vector("entry-removed", "rejected", _REPLAY, data=b"".join((*system().lines[:2], *system().lines[3:])), want=_WANT),
+        vector("entry-repeated", "rejected", _REPLAY, data=_RAW + system().lines[-1], want=_WANT),
+        vector("last-entry-cut-off", "rejected", _REPLAY, data=b"".join(system().lines[:-1]), want=_WANT),
+        vector("one-bank-differs", "rejected", _REPLAY, data=_RAW, want={**_WANT, "sha256": "00" * 32}),
+        vector("padded-by-an-old-kernel", "rejected", _REPLAY, data=_RAW, want={"sha256": padded(system())}),
+        vector("violation-made-an-entry", "rejected", _REPLAY,
+               data=b"".join((*system().lines, *MeasurementList().violation(b"/x").lines)), want=_WANT),
+    )  # fmt: skip
+
+
+@cache
+def vectors() -> tuple[CaseVector, ...]:
+    """Forge the vectors, once a process."""
+    return (*_accepted(), *_malformed(), *_rejected())
+
+
 # A signature that cannot be read explains nothing; no list is refused for it.
 NOT_IDS = frozenset({"ima.decode.signature"})

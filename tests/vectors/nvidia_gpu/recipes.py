@@ -1,9 +1,10 @@
-"""Vectors of ``nvidia-gpu``, forged by ``forge.nvidia_gpu`` when the tests start."""
+"""Vectors of ``nvidia-gpu``, forged by ``forge.nvidia_gpu``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,15 +28,22 @@ OTHER: Final = ForgedNvidia(seed=b"device 1")
 BLACKWELL: Final = ForgedNvidia("GB100")
 SWITCH: Final = ForgedNvidia("LS_10")
 LIKE_NVIDIA: Final = ForgedNvidia(like_nvidia=True)
-_GOOD: Final = HOPPER.report(nonce=NONCE)
-
-PARTS: Final = {
-    "spdm_report": PartForm("fixed", signed=((0, len(_GOOD) - layout.SIGNATURE_SIZE),)),
-    "cert_chain": PartForm("kept"),
-}
 # The kind of an instance, not a check.
 NOT_IDS: Final = frozenset({"nvidia-gpu.device"})
 REVOCATION: Final = "nvidia-gpu.revocation"
+
+
+@cache
+def _report_of_base() -> bytes:
+    return HOPPER.report(nonce=NONCE)
+
+
+def part_forms() -> Mapping[str, PartForm]:
+    """Return what each part of the evidence is."""
+    return {
+        "spdm_report": PartForm("fixed", signed=((0, len(_report_of_base()) - layout.SIGNATURE_SIZE),)),
+        "cert_chain": PartForm("kept"),
+    }
 
 
 def vector(
@@ -155,8 +163,8 @@ def _malformed() -> list[Vector]:
 
     return [
         vector("no-report", bad, report, report=b""),
-        vector("response-alone", bad, report, report=_GOOD[37:]),
-        vector("too-long", bad, report, report=_GOOD + bytes(layout.MAX_REPORT)),
+        vector("response-alone", bad, report, report=_report_of_base()[37:]),
+        vector("too-long", bad, report, report=_report_of_base() + bytes(layout.MAX_REPORT)),
         spoiled("request-spdm-1.2", 0, b"\x12"),
         spoiled("request-of-another-kind", 1, b"\xe1"),
         spoiled("response-spdm-1.2", 37, b"\x12"),
@@ -239,12 +247,28 @@ def _report() -> list[Vector]:
     p256 = HOPPER.certificate("leaf", public_key=spki(weak.public_key()))
     bare = HOPPER.certificate("leaf", extensions=without(HOPPER.extensions("leaf"), layout.OID_FWID_HOPPER))
     other = HOPPER.certificate("leaf", extensions=(*HOPPER.extensions("leaf")[:-1], HOPPER.fwid_extension(bytes(48))))
-    beyond = _GOOD[: -layout.SIGNATURE_SIZE] + b"\xff" * layout.SIGNATURE_SIZE
+    good = _report_of_base()
+    beyond = good[: -layout.SIGNATURE_SIZE] + b"\xff" * layout.SIGNATURE_SIZE
     return [
-        vector("signature-flipped", no, signature, report=patched(_GOOD, len(_GOOD) - 1, bytes((_GOOD[-1] ^ 1,)))),
-        vector("signature-zero", no, signature, report=_GOOD[: -layout.SIGNATURE_SIZE] + bytes(layout.SIGNATURE_SIZE)),
+        vector(
+            "signature-flipped",
+            no,
+            signature,
+            report=patched(good, len(good) - 1, bytes((good[-1] ^ 1,))),
+        ),
+        vector(
+            "signature-zero",
+            no,
+            signature,
+            report=good[: -layout.SIGNATURE_SIZE] + bytes(layout.SIGNATURE_SIZE),
+        ),
         vector("signature-beyond-order", no, signature, report=beyond),
-        vector("measurement-changed", no, signature, report=patched(_GOOD, 52, bytes((_GOOD[52] ^ 1,)))),
+        vector(
+            "measurement-changed",
+            no,
+            signature,
+            report=patched(good, 52, bytes((good[52] ^ 1,))),
+        ),
         vector("chain-of-another-device", no, signature, chain=OTHER.chain_pem()),
         vector("leaf-key-not-p384", no, signature, chain=HOPPER.chain_pem(leaf=p256)),
         vector("fwid-of-other-firmware", no, fwid, opaque=changed(HOPPER, 20, OTHER.fwid[::-1])),
@@ -366,4 +390,7 @@ def _ocsp() -> list[Vector]:
     ]
 
 
-VECTORS: Final[tuple[Vector, ...]] = (*_accepted(), *_malformed(), *_chain(), *_report(), *_unwanted(), *_ocsp())
+@cache
+def vectors() -> tuple[Vector, ...]:
+    """Forge the vectors, once a process."""
+    return (*_accepted(), *_malformed(), *_chain(), *_report(), *_unwanted(), *_ocsp())

@@ -1,9 +1,11 @@
-"""Vectors of ``sev-snp``, forged by ``forge.sev_snp`` when the tests start."""
+"""Vectors of ``sev-snp``, forged by ``forge.sev_snp``."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -36,7 +38,12 @@ from verifier.tee.verified import MAX_ENDORSEMENT, Bound, UnsafeUnbound
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.scheme import SCHEME
 
-PARTS: Final = {"report": PartForm("fixed", signed=((0, 0x2A0),))}
+
+def part_forms() -> Mapping[str, PartForm]:
+    """Return what each part of the evidence is."""
+    return {"report": PartForm("fixed", signed=((0, 0x2A0),))}
+
+
 # Kinds of needs and of instances, not checks.
 NOT_IDS: Final = frozenset({"sev-snp.crl", "sev-snp.ask", "sev-snp.chip", "sev-snp.report-id"})
 
@@ -289,11 +296,14 @@ def _raised(amd: ForgedAmd, name: str) -> bytes:
     return patched(amd.tcb, place, bytes((amd.tcb[place] + 1,)))
 
 
-VECTORS: Final[tuple[Vector, ...]] = (
-    *_accepted(),
-    *_malformed(),
-    *_chain(),
-    *_undecided(),
-    *_report(),
-    *unwanted(),
-)
+@cache
+def vectors() -> tuple[Vector, ...]:
+    """Forge the vectors, once a process."""
+    return (
+        *_accepted(),
+        *_malformed(),
+        *_chain(),
+        *_undecided(),
+        *_report(),
+        *unwanted(),
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Final
 
 from attester.envelope import Envelope
 from tests.support.composites import GpuComposite, parts_of, with_base
+from tests.support.vectors import PartForm, Vector
 from tests.vectors.nvidia_gpu import recipes as gpu
 from tests.vectors.sev_snp import recipes as snp
 from tests.vectors.sev_snp.forging import MILAN, NOW, everything
@@ -15,18 +18,31 @@ from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
 from verifier.tee.sev_snp.scheme import SCHEME as SNP
 from verifier.tee.sev_snp_gpu.scheme import SCHEME
 
+# Endorsements are read by the schemes inside, under their own ids.
+NOT_IDS: Final = frozenset(f"sev-snp-gpu.endorsement.{name}" for name in SCHEME.endorsement_names)
+
 
 def _cpu(digest: BindingDigest) -> Envelope:
     return Envelope("sev-snp", {"report": MILAN.report(report_data=digest.whole)}, MILAN.endorsements())
 
 
-MACHINE: Final = GpuComposite(
-    name="sev-snp-gpu", cpu=SNP, make=_cpu, collateral={"crl": MILAN.crl()}, anchors=(MILAN.anchor(),), now=NOW
-)
-VECTORS: Final = with_base(
-    [*MACHINE.own(everything(MILAN)), *MACHINE.derived(SNP, snp.VECTORS), *MACHINE.derived(GPU, gpu.VECTORS)]
-)
-_FORMS: Final = parts_of("sev-snp", snp.PARTS, VECTORS[0])
-PARTS: Final = {**_FORMS, "sev_snp.report": replace(_FORMS["sev_snp.report"], signed=((0x50, 0x90),))}
-# Endorsements are read by the schemes inside, under their own ids.
-NOT_IDS: Final = frozenset(f"sev-snp-gpu.endorsement.{name}" for name in SCHEME.endorsement_names)
+@cache
+def machine() -> GpuComposite:
+    """Return the wholesome machine of both."""
+    crl, anchors = {"crl": MILAN.crl()}, (MILAN.anchor(),)
+    return GpuComposite(name="sev-snp-gpu", cpu=SNP, make=_cpu, collateral=crl, anchors=anchors, now=NOW)
+
+
+@cache
+def vectors() -> tuple[Vector, ...]:
+    """Forge the vectors, once a process."""
+    made = machine()
+    return with_base(
+        [*made.own(everything(MILAN)), *made.derived(SNP, snp.vectors()), *made.derived(GPU, gpu.vectors())]
+    )
+
+
+def part_forms() -> Mapping[str, PartForm]:
+    """Return what each part of the evidence is."""
+    forms = parts_of("sev-snp", snp.part_forms(), vectors()[0])
+    return {**forms, "sev_snp.report": replace(forms["sev_snp.report"], signed=((0x50, 0x90),))}

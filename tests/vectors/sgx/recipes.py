@@ -1,8 +1,10 @@
-"""Vectors of ``sgx``, forged by ``forge.intel`` when the tests start. What ``tdx`` has too stands in ``dcap``."""
+"""Vectors of ``sgx``, forged by ``forge.intel``. What ``tdx`` has too stands in ``dcap``."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from forge.intel_documents import tcb_level
@@ -13,7 +15,13 @@ from tests.vectors.dcap.wanted import every, everything
 from verifier.tee.dcap import layout
 
 FORGE: Final = Forge("sgx")
-PARTS: Final = {"quote": PartForm("fixed", signed=((0, 48 + 384),), trailing=(0,))}
+
+
+def part_forms() -> Mapping[str, PartForm]:
+    """Return what each part of the evidence is."""
+    return {"quote": PartForm("fixed", signed=((0, 48 + 384),), trailing=(0,))}
+
+
 # Kinds of needs and of instances, not checks.
 NOT_IDS: Final[frozenset[str]] = frozenset()
 
@@ -145,4 +153,7 @@ def _unwanted() -> list[Vector]:
     ]
 
 
-VECTORS: Final[tuple[Vector, ...]] = (*_accepted(), *_malformed(), *_unwanted(), *every(FORGE))
+@cache
+def vectors() -> tuple[Vector, ...]:
+    """Forge the vectors, once a process."""
+    return (*_accepted(), *_malformed(), *_unwanted(), *every(FORGE))

@@ -1,7 +1,9 @@
-"""Vectors of ``tdx``, forged by ``forge.intel`` when the tests start. What ``sgx`` has too stands in ``dcap``."""
+"""Vectors of ``tdx``, forged by ``forge.intel``. What ``sgx`` has too stands in ``dcap``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from forge.bootlog import secure_boot_variable
@@ -26,10 +28,15 @@ from tests.vectors.tdx.wanted import (
 from verifier.tee.dcap import layout
 from verifier.tee.tcg.layout import EV_SEPARATOR, SHA384, encode_event2
 
-PARTS: Final = {
-    "quote": PartForm("fixed", signed=((0, 48 + 584),), trailing=(0,)),
-    "eventlog": PartForm("log"),
-}
+
+def part_forms() -> Mapping[str, PartForm]:
+    """Return what each part of the evidence is."""
+    return {
+        "quote": PartForm("fixed", signed=((0, 48 + 584),), trailing=(0,)),
+        "eventlog": PartForm("log"),
+    }
+
+
 # Kinds of needs and of instances, not checks.
 NOT_IDS: Final[frozenset[str]] = frozenset()
 
@@ -171,12 +178,15 @@ def _event_log() -> list[Vector]:
     ]
 
 
-VECTORS: Final[tuple[Vector, ...]] = (
-    *_accepted(),
-    *_malformed(),
-    *_module(),
-    *_event_log(),
-    *unwanted(),
-    *tcb.module_states(FORGE),
-    *every(FORGE),
-)
+@cache
+def vectors() -> tuple[Vector, ...]:
+    """Forge the vectors, once a process."""
+    return (
+        *_accepted(),
+        *_malformed(),
+        *_module(),
+        *_event_log(),
+        *unwanted(),
+        *tcb.module_states(FORGE),
+        *every(FORGE),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from forge.ima import MeasurementList, PrivateKey, key_id_of, sign_file, small_system, spki
@@ -30,7 +31,7 @@ _DECODE = "tpm2.decode.ascii_runtime_measurements"
 _TEMPLATE, _REPLAY, _AGGREGATE = "tpm2.ima.template", "tpm2.ima.replay", "tpm2.ima.boot-aggregate"
 _RULE = "tpm2.workload.ima"
 _NAME = "ascii_runtime_measurements"
-SIGNER, OTHER_SIGNER, RSA_SIGNER = new_key("ecc", "ima"), new_key("ecc", "ima other"), new_key("rsa", "ima rsa")
+SIGNER, OTHER_SIGNER = new_key("ecc", "ima"), new_key("ecc", "ima other")
 _PROGRAM = sha256(b"a program")
 
 
@@ -144,94 +145,115 @@ def _raw_entry(**fields: Any) -> Entry:
     return replace(files().entries[1], **fields)
 
 
-_LINE = files().lines[1]
+@cache
+def _rsa_signer() -> PrivateKey:
+    return new_key("rsa", "ima rsa")
+
+
 _LATER = b"".join(MeasurementList().file(b"/opt/unwanted", b"unwanted").lines)
 
-ACCEPTED: tuple[Vector, ...] = (
-    vector("files-used-after-the-quote", "accepted", parts=changed(**{_NAME: tpm().ima_list + _LATER}),
-           rule_values={_RULE: FILES}),
-    vector("no-ima-list", "accepted", parts={k: v for k, v in changed().items() if k != _NAME}),
-    vector("kernel-before-5-8-hashes-pcrs-0-to-7", "accepted",
-           machine=machine(MeasurementList().boot_aggregate(_values(), 8).file(b"/a", b"/a")),
-           rule_values={_RULE: file_rules(files=listed("/a"))}),
-    vector("boot-aggregate-of-a-bank-that-is-not-quoted", "accepted",
-           machine=machine(_aggregate(bytes(range(20)), "sha1")), rule_values={}),
-    vector("quoted-in-another-bank", "accepted", parts=_other_bank()),
-    vector("file-signed-by-a-listed-key", "accepted", machine=signed(), rule_values={_RULE: signers(SIGNER)}),
-    vector("file-signed-by-a-listed-rsa-key", "accepted", machine=signed(RSA_SIGNER),
-           rule_values={_RULE: signers(OTHER_SIGNER, RSA_SIGNER)}),
-    vector("file-signed-by-a-key-with-a-stated-id", "accepted", machine=signed(key_id=b"\1\2\3\4"),
-           rule_values={_RULE: file_rules(files=listed(*PATHS),
-                                          keys=[{"spki": spki(SIGNER).hex(), "key_id": "01020304"}])}),
-    vector("fs-verity-signed", "accepted", machine=verity(), rule_values={_RULE: signers(SIGNER)}),
-    vector("file-listed-by-digest-alone", "accepted",
-           machine=machine(files().measure(b"/anywhere\xff", _PROGRAM)),
-           rule_values={_RULE: file_rules(files=listed(*PATHS), digests=[f"sha256:{_PROGRAM.hex()}"])}),
-    vector("log-files-may-be-anything", "accepted", machine=machine(files().file(b"/var/log/x/y", b"?").file(b"/etc/mtab", b"?")),
-           rule_values={_RULE: file_rules(files=listed(*PATHS), may_be_anything=[
-               {"path": "/var/log/", "why": "logs"}, {"path": "/etc/mtab", "why": "changes"}])}),
-    vector("violations-that-are-tolerated", "accepted", machine=_violation(b"/var/log/a", b"/var/log/b"),
-           rule_values={_RULE: file_rules(files=listed(*PATHS), max_violations=2)}),
-)  # fmt: skip
 
-MALFORMED: tuple[Vector, ...] = tuple(
-    vector(name, "malformed", _DECODE, parts=changed(**{_NAME: data}))
-    for name, data in (
-        ("ima-list-empty", b""),
-        ("ima-list-cut-in-a-line", tpm().ima_list[:-1]),
-        ("ima-list-of-another-pcr", tpm().ima_list.replace(_LINE, b"11" + _LINE[2:])),
-        ("ima-list-of-a-template-nobody-knows", tpm().ima_list.replace(b" ima-ng ", b" my-own ")),
-        ("ima-list-larger-than-a-mebibyte", _LINE * (1024 * 1024 // len(_LINE) + 1)),
+def _accepted() -> tuple[Vector, ...]:
+    """Return lists that are wanted."""
+    return (
+        vector("files-used-after-the-quote", "accepted", parts=changed(**{_NAME: tpm().ima_list + _LATER}),
+               rule_values={_RULE: FILES}),
+        vector("no-ima-list", "accepted", parts={k: v for k, v in changed().items() if k != _NAME}),
+        vector("kernel-before-5-8-hashes-pcrs-0-to-7", "accepted",
+               machine=machine(MeasurementList().boot_aggregate(_values(), 8).file(b"/a", b"/a")),
+               rule_values={_RULE: file_rules(files=listed("/a"))}),
+        vector("boot-aggregate-of-a-bank-that-is-not-quoted", "accepted",
+               machine=machine(_aggregate(bytes(range(20)), "sha1")), rule_values={}),
+        vector("quoted-in-another-bank", "accepted", parts=_other_bank()),
+        vector("file-signed-by-a-listed-key", "accepted", machine=signed(), rule_values={_RULE: signers(SIGNER)}),
+        vector("file-signed-by-a-listed-rsa-key", "accepted", machine=signed(_rsa_signer()),
+               rule_values={_RULE: signers(OTHER_SIGNER, _rsa_signer())}),
+        vector("file-signed-by-a-key-with-a-stated-id", "accepted", machine=signed(key_id=b"\1\2\3\4"),
+               rule_values={_RULE: file_rules(files=listed(*PATHS),
+                                              keys=[{"spki": spki(SIGNER).hex(), "key_id": "01020304"}])}),
+        vector("fs-verity-signed", "accepted", machine=verity(), rule_values={_RULE: signers(SIGNER)}),
+        vector("file-listed-by-digest-alone", "accepted",
+               machine=machine(files().measure(b"/anywhere\xff", _PROGRAM)),
+               rule_values={_RULE: file_rules(files=listed(*PATHS), digests=[f"sha256:{_PROGRAM.hex()}"])}),
+        vector("log-files-may-be-anything", "accepted", machine=machine(files().file(b"/var/log/x/y", b"?").file(b"/etc/mtab", b"?")),
+               rule_values={_RULE: file_rules(files=listed(*PATHS), may_be_anything=[
+                   {"path": "/var/log/", "why": "logs"}, {"path": "/etc/mtab", "why": "changes"}])}),
+        vector("violations-that-are-tolerated", "accepted", machine=_violation(b"/var/log/a", b"/var/log/b"),
+               rule_values={_RULE: file_rules(files=listed(*PATHS), max_violations=2)}),
+    )  # fmt: skip
+
+
+def _malformed() -> tuple[Vector, ...]:
+    """Return lists that cannot be read."""
+    line = files().lines[1]
+    return tuple(
+        vector(name, "malformed", _DECODE, parts=changed(**{_NAME: data}))
+        for name, data in (
+            ("ima-list-empty", b""),
+            ("ima-list-cut-in-a-line", tpm().ima_list[:-1]),
+            ("ima-list-of-another-pcr", tpm().ima_list.replace(line, b"11" + line[2:])),
+            ("ima-list-of-a-template-nobody-knows", tpm().ima_list.replace(b" ima-ng ", b" my-own ")),
+            ("ima-list-larger-than-a-mebibyte", line * (1024 * 1024 // len(line) + 1)),
+        )
     )
-)
 
-CHECKED: tuple[Vector, ...] = (
-    vector("ima-template-hash-changed", "rejected", _TEMPLATE, machine=machine(files(), _template_hash_changed())),
-    vector("ima-path-changed", "rejected", _TEMPLATE,
-           machine=machine(files(), files().to_bytes().replace(b"vault-attester", b"fault-attester"))),
-    vector("ima-template-hash-changed-after-the-quote", "rejected", _TEMPLATE,
-           parts=changed(**{_NAME: tpm().ima_list + _LATER.replace(b"/opt/unwanted", b"/opt/wanted")})),
-    vector("ima-entries-swapped", "rejected", _REPLAY, machine=machine(files(), _swapped())),
-    vector("ima-entry-removed", "rejected", _REPLAY,
-           machine=machine(files(), b"".join((*files().lines[:2], *files().lines[3:])))),
-    vector("ima-list-shorter-than-the-quote", "rejected", _REPLAY, machine=machine(files(), b"".join(files().lines[:-1]))),
-    vector("ima-list-of-another-machine", "rejected", _REPLAY,
-           machine=machine(files(), _entry_of_another_machine().to_bytes())),
-    vector("ima-list-without-any-extend", "rejected", _REPLAY,
-           machine=replace(tpm(), values={"sha256": {**tpm().values["sha256"], 10: bytes(32)}})),
-    vector("ima-list-without-pcr-10", "rejected", _REPLAY, parts=_without_ten()),
-    vector("ima-of-a-kernel-before-5-8", "rejected", _REPLAY, machine=padded()),
-    vector("ima-violation-hidden", "rejected", _REPLAY,
-           machine=machine(files().violation(b"/x").file(b"/y", b"/y"), files().file(b"/x", b"").file(b"/y", b"/y").to_bytes())),
-    vector("ima-list-without-its-first-entry", "rejected", _AGGREGATE, machine=machine(_headless())),
-    vector("boot-aggregate-of-another-boot", "rejected", _AGGREGATE, machine=machine(_entry_of_another_machine())),
-    vector("boot-aggregate-of-no-tpm", "rejected", _AGGREGATE, machine=machine(_aggregate(bytes(20), "sha1"))),
-)  # fmt: skip
+
+def _checked() -> tuple[Vector, ...]:
+    """Return lists that are not this machine's."""
+    return (
+        vector("ima-template-hash-changed", "rejected", _TEMPLATE, machine=machine(files(), _template_hash_changed())),
+        vector("ima-path-changed", "rejected", _TEMPLATE,
+               machine=machine(files(), files().to_bytes().replace(b"vault-attester", b"fault-attester"))),
+        vector("ima-template-hash-changed-after-the-quote", "rejected", _TEMPLATE,
+               parts=changed(**{_NAME: tpm().ima_list + _LATER.replace(b"/opt/unwanted", b"/opt/wanted")})),
+        vector("ima-entries-swapped", "rejected", _REPLAY, machine=machine(files(), _swapped())),
+        vector("ima-entry-removed", "rejected", _REPLAY,
+               machine=machine(files(), b"".join((*files().lines[:2], *files().lines[3:])))),
+        vector("ima-list-shorter-than-the-quote", "rejected", _REPLAY, machine=machine(files(), b"".join(files().lines[:-1]))),
+        vector("ima-list-of-another-machine", "rejected", _REPLAY,
+               machine=machine(files(), _entry_of_another_machine().to_bytes())),
+        vector("ima-list-without-any-extend", "rejected", _REPLAY,
+               machine=replace(tpm(), values={"sha256": {**tpm().values["sha256"], 10: bytes(32)}})),
+        vector("ima-list-without-pcr-10", "rejected", _REPLAY, parts=_without_ten()),
+        vector("ima-of-a-kernel-before-5-8", "rejected", _REPLAY, machine=padded()),
+        vector("ima-violation-hidden", "rejected", _REPLAY,
+               machine=machine(files().violation(b"/x").file(b"/y", b"/y"), files().file(b"/x", b"").file(b"/y", b"/y").to_bytes())),
+        vector("ima-list-without-its-first-entry", "rejected", _AGGREGATE, machine=machine(_headless())),
+        vector("boot-aggregate-of-another-boot", "rejected", _AGGREGATE, machine=machine(_entry_of_another_machine())),
+        vector("boot-aggregate-of-no-tpm", "rejected", _AGGREGATE, machine=machine(_aggregate(bytes(20), "sha1"))),
+    )  # fmt: skip
+
 
 _LISTED = {_RULE: FILES}
 
-JUDGED: tuple[Vector, ...] = (
-    judged("file-not-listed", _RULE, file_rules(files=listed(*PATHS[:-1]))),
-    judged("file-with-other-content", _RULE, FILES, machine=machine(files().file(PATHS[2].encode(), b"changed"))),
-    judged("file-listed-elsewhere", _RULE, FILES, machine=machine(files().file(b"/tmp/x", PATHS[2].encode()))),
-    judged("file-signed-by-another-key", _RULE, signers(SIGNER), machine=signed(OTHER_SIGNER)),
-    judged("file-signed-under-another-keys-id", _RULE, signers(SIGNER),
-           machine=signed(OTHER_SIGNER, key_id=key_id_of(SIGNER))),
-    judged("file-whose-signature-is-of-another", _RULE, signers(SIGNER), machine=signed(digest=sha256(b"another"))),
-    judged("file-with-a-signature-over-metadata", _RULE, signers(SIGNER), machine=signed(kind=SIG_EVM_PORTABLE)),
-    judged("file-with-a-signature-cut-short", _RULE, signers(SIGNER),
-           machine=machine(files(template="ima-sig").measure(b"/s", _PROGRAM, fields=(sign_file(SIGNER, _PROGRAM)[:-1],)))),
-    judged("boot-aggregate-not-comparable-and-not-listed", _RULE, file_rules(files=listed("/a")),
-           machine=machine(_aggregate(bytes(range(20)), "sha1"))),
-    judged("file-of-a-neighbouring-directory", _RULE,
-           file_rules(files=listed(*PATHS), may_be_anything=[{"path": "/var/log/", "why": "logs"}]),
-           machine=machine(files().file(b"/var/log2/x", b"?"))),
-    judged("a-violation", _RULE, FILES, machine=_violation(b"/usr/bin/vault-attester")),
-    judged("more-violations-than-tolerated", _RULE, file_rules(files=listed(*PATHS), max_violations=1),
-           machine=_violation(b"/a", b"/b")),
-    judged("ima-rules-and-no-list", _RULE, FILES, parts={k: v for k, v in changed().items() if k != _NAME}),
-    judged("ima-rules-and-another-bank", _RULE, FILES, parts=_other_bank()),
-    judged("file-digest-of-sha1", _RULE, FILES, machine=machine(files().measure(b"/sha1", SHA1.digest(b"x"), "sha1"))),
-)  # fmt: skip
 
-VECTORS = (*ACCEPTED, *MALFORMED, *CHECKED, *JUDGED)
+def _judged() -> tuple[Vector, ...]:
+    """Return lists with files that are not wanted."""
+    return (
+        judged("file-not-listed", _RULE, file_rules(files=listed(*PATHS[:-1]))),
+        judged("file-with-other-content", _RULE, FILES, machine=machine(files().file(PATHS[2].encode(), b"changed"))),
+        judged("file-listed-elsewhere", _RULE, FILES, machine=machine(files().file(b"/tmp/x", PATHS[2].encode()))),
+        judged("file-signed-by-another-key", _RULE, signers(SIGNER), machine=signed(OTHER_SIGNER)),
+        judged("file-signed-under-another-keys-id", _RULE, signers(SIGNER),
+               machine=signed(OTHER_SIGNER, key_id=key_id_of(SIGNER))),
+        judged("file-whose-signature-is-of-another", _RULE, signers(SIGNER), machine=signed(digest=sha256(b"another"))),
+        judged("file-with-a-signature-over-metadata", _RULE, signers(SIGNER), machine=signed(kind=SIG_EVM_PORTABLE)),
+        judged("file-with-a-signature-cut-short", _RULE, signers(SIGNER),
+               machine=machine(files(template="ima-sig").measure(b"/s", _PROGRAM, fields=(sign_file(SIGNER, _PROGRAM)[:-1],)))),
+        judged("boot-aggregate-not-comparable-and-not-listed", _RULE, file_rules(files=listed("/a")),
+               machine=machine(_aggregate(bytes(range(20)), "sha1"))),
+        judged("file-of-a-neighbouring-directory", _RULE,
+               file_rules(files=listed(*PATHS), may_be_anything=[{"path": "/var/log/", "why": "logs"}]),
+               machine=machine(files().file(b"/var/log2/x", b"?"))),
+        judged("a-violation", _RULE, FILES, machine=_violation(b"/usr/bin/vault-attester")),
+        judged("more-violations-than-tolerated", _RULE, file_rules(files=listed(*PATHS), max_violations=1),
+               machine=_violation(b"/a", b"/b")),
+        judged("ima-rules-and-no-list", _RULE, FILES, parts={k: v for k, v in changed().items() if k != _NAME}),
+        judged("ima-rules-and-another-bank", _RULE, FILES, parts=_other_bank()),
+        judged("file-digest-of-sha1", _RULE, FILES, machine=machine(files().measure(b"/sha1", SHA1.digest(b"x"), "sha1"))),
+    )  # fmt: skip
+
+
+def vectors() -> tuple[Vector, ...]:
+    """Return the vectors."""
+    return (*_accepted(), *_malformed(), *_checked(), *_judged())

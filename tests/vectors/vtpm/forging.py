@@ -10,7 +10,7 @@ from forge.bootlog import BootLog, measured_boot, secure_boot_variable
 from forge.tpm2 import SimulatedTpm, new_key, pcr_digest, sign
 from forge.vtpm_ca import VtpmCa
 from tests.support.vectors import Outcome, PartForm, Vector
-from tests.vectors.tpm2.recipes import CMDLINE, DB, INITRD_EVENT, KERNEL_EVENT, PK, SECURE_BOOT_ON, rule
+from tests.vectors.tpm2.forging import CMDLINE, DB, INITRD_EVENT, KERNEL_EVENT, PK, SECURE_BOOT_ON, rule
 from verifier.core.binding import BINDING_CHECK, BindingDigest
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.x509 import USAGE_CRL_SIGN

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +51,14 @@ def entry(kind: str, key: str, body: bytes, chain: bytes = b"") -> Entry:
     return Entry(of, body, chain, "amd", NOW, inspect(of, body, chain))
 
 
-def entries() -> list[Entry]:
-    return [
+@cache
+def entries() -> tuple[Entry, ...]:
+    return (
         entry("sev-snp.crl", "Milan", CHIP.crl(number=3)),
         entry("sev-snp.ask", "Milan-vcek", CHIP.ask()),
         entry("sev-snp.vcek", f"Milan-{CHIP.hwid.hex()}-{CHIP.tcb.hex()}", CHIP.vek()),
         entry("intel.tcb-info", f"tdx-{INTEL.fmspc}", INTEL.signed_tcb_info("tdx"), INTEL.signing_chain()),
-    ]
-
-
-ENTRIES = entries()
+    )
 
 
 @pytest.fixture
@@ -71,11 +70,11 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 
 @pytest.mark.parametrize("signer", KEYS)
 def test_what_was_exported_is_imported_whole(tmp_path: Path, store: SqlStore, signer: str) -> None:
-    data = make_bundle(ENTRIES, issued=NOW, signer=signer, key=KEYS[signer])
+    data = make_bundle(entries(), issued=NOW, signer=signer, key=KEYS[signer])
     bundle, cache = read_bundle(data, TRUSTED, NOW), Cache(tmp_path / "cache")
 
     assert import_bundle(bundle, cache, store, NOW) == {"stored": 4, "same": 0, "older": 0, "expired": 0}
-    assert sorted(one.item for one in cache.entries()) == sorted(one.item for one in ENTRIES)
+    assert sorted(one.item for one in cache.entries()) == sorted(one.item for one in entries())
     assert import_bundle(bundle, cache, store, NOW)["same"] == 4
 
 
@@ -83,12 +82,12 @@ def test_an_older_bundle_than_was_ever_imported_is_refused(tmp_path: Path, store
     cache = Cache(tmp_path / "cache")
     for issued in (NOW - 10, NOW):
         import_bundle(
-            read_bundle(make_bundle(ENTRIES, issued=issued, signer="es", key=KEYS["es"]), TRUSTED, NOW),
+            read_bundle(make_bundle(entries(), issued=issued, signer="es", key=KEYS["es"]), TRUSTED, NOW),
             cache,
             store,
             NOW,
         )
-    older = read_bundle(make_bundle(ENTRIES, issued=NOW - 1, signer="ed", key=KEYS["ed"]), TRUSTED, NOW)
+    older = read_bundle(make_bundle(entries(), issued=NOW - 1, signer="ed", key=KEYS["ed"]), TRUSTED, NOW)
 
     # Another folder, another key: the mark is the store's.
     with pytest.raises(EvidenceRejected, match="imported before"):
@@ -99,13 +98,13 @@ def test_an_older_bundle_than_was_ever_imported_is_refused(tmp_path: Path, store
 def test_a_newer_document_that_is_there_stays(tmp_path: Path, store: SqlStore) -> None:
     cache = Cache(tmp_path / "cache")
     cache.put(entry("sev-snp.crl", "Milan", CHIP.crl(number=4)), NOW)
-    bundle = read_bundle(make_bundle(ENTRIES, issued=NOW, signer="es", key=KEYS["es"]), TRUSTED, NOW)
+    bundle = read_bundle(make_bundle(entries(), issued=NOW, signer="es", key=KEYS["es"]), TRUSTED, NOW)
 
     assert import_bundle(bundle, cache, store, NOW)["older"] == 1
 
 
 def test_what_expired_on_the_way_is_left_out(tmp_path: Path, store: SqlStore) -> None:
-    data = make_bundle(ENTRIES, issued=NOW, signer="es", key=KEYS["es"])
+    data = make_bundle(entries(), issued=NOW, signer="es", key=KEYS["es"])
     later = NOW + 40 * DAY
 
     kept = [str(one.item.kind) for one in read_bundle(data, TRUSTED, later).entries]
@@ -116,7 +115,7 @@ def test_what_expired_on_the_way_is_left_out(tmp_path: Path, store: SqlStore) ->
 
 def resigned(change: Callable[[dict[str, Any]], None], **header: Any) -> bytes:
     """Change the payload and sign it again, as the holder of the key can."""
-    head, payload, _ = make_bundle(ENTRIES, issued=NOW, signer="ed", key=KEYS["ed"]).decode().split(".")
+    head, payload, _ = make_bundle(entries(), issued=NOW, signer="ed", key=KEYS["ed"]).decode().split(".")
     form = json.loads(unb64url(payload))
     change(form)
     if header:
@@ -131,32 +130,33 @@ def nothing(_form: dict[str, Any]) -> None:
     """Change nothing."""
 
 
-WRONG: dict[str, tuple[bytes, type[BridgeError]]] = {
-    "date in the future": (resigned(lambda form: form.update(issued=NOW + 60)), EvidenceRejected),
-    "another version": (resigned(lambda form: form.update(version=2)), MalformedEvidence),
-    "another member": (resigned(lambda form: form.update(more=1)), MalformedEvidence),
-    "a truth for a date": (resigned(lambda form: form.update(issued=True)), MalformedEvidence),
-    "another digest": (resigned(lambda form: form["items"][0].update(sha256="00" * 32)), MalformedEvidence),
-    "another key": (resigned(lambda form: form["items"][0].update(key="Genoa")), MalformedEvidence),
-    "a path for a key": (resigned(lambda form: form["items"][0].update(key="../../x")), MalformedEvidence),
-    "an unknown kind": (resigned(lambda form: form["items"][0].update(kind="tpm2.ak")), MalformedEvidence),
-    "no list": (resigned(lambda form: form.update(items={})), MalformedEvidence),
-    "another type": (resigned(nothing, typ="vab-trust+jws"), EvidenceRejected),
-    "no algorithm": (resigned(nothing, alg="none"), EvidenceRejected),
-    "another algorithm": (resigned(nothing, alg="ES256"), EvidenceRejected),
-    "an unknown signer": (resigned(nothing, kid="somebody"), EvidenceRejected),
-    "another's name": (resigned(nothing, kid="es", alg="ES256"), EvidenceRejected),
-    "a critical header": (resigned(nothing, crit=["x"]), EvidenceRejected),
-    "no JWS": (b"{}", MalformedEvidence),
-    "nothing": (b"", MalformedEvidence),
-    "not ASCII": ("ü.ü.ü".encode(), MalformedEvidence),
-    "cut": (resigned(nothing)[:-10], EvidenceRejected),
+WRONG: dict[str, tuple[Callable[[], bytes], type[BridgeError]]] = {
+    "date in the future": (lambda: resigned(lambda form: form.update(issued=NOW + 60)), EvidenceRejected),
+    "another version": (lambda: resigned(lambda form: form.update(version=2)), MalformedEvidence),
+    "another member": (lambda: resigned(lambda form: form.update(more=1)), MalformedEvidence),
+    "a truth for a date": (lambda: resigned(lambda form: form.update(issued=True)), MalformedEvidence),
+    "another digest": (lambda: resigned(lambda form: form["items"][0].update(sha256="00" * 32)), MalformedEvidence),
+    "another key": (lambda: resigned(lambda form: form["items"][0].update(key="Genoa")), MalformedEvidence),
+    "a path for a key": (lambda: resigned(lambda form: form["items"][0].update(key="../../x")), MalformedEvidence),
+    "an unknown kind": (lambda: resigned(lambda form: form["items"][0].update(kind="tpm2.ak")), MalformedEvidence),
+    "no list": (lambda: resigned(lambda form: form.update(items={})), MalformedEvidence),
+    "another type": (lambda: resigned(nothing, typ="vab-trust+jws"), EvidenceRejected),
+    "no algorithm": (lambda: resigned(nothing, alg="none"), EvidenceRejected),
+    "another algorithm": (lambda: resigned(nothing, alg="ES256"), EvidenceRejected),
+    "an unknown signer": (lambda: resigned(nothing, kid="somebody"), EvidenceRejected),
+    "another's name": (lambda: resigned(nothing, kid="es", alg="ES256"), EvidenceRejected),
+    "a critical header": (lambda: resigned(nothing, crit=["x"]), EvidenceRejected),
+    "no JWS": (lambda: b"{}", MalformedEvidence),
+    "nothing": (lambda: b"", MalformedEvidence),
+    "not ASCII": ("ü.ü.ü".encode, MalformedEvidence),
+    "cut": (lambda: resigned(nothing)[:-10], EvidenceRejected),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_bundle_that_is_wrong_is_refused(name: str) -> None:
-    data, kind = WRONG[name]
+    made, kind = WRONG[name]
+    data = made()
     with pytest.raises(kind) as caught:
         read_bundle(data, TRUSTED, NOW)
 
@@ -164,7 +164,7 @@ def test_a_bundle_that_is_wrong_is_refused(name: str) -> None:
 
 
 def test_every_flipped_character_of_a_bundle_is_noticed() -> None:
-    data = make_bundle(ENTRIES[1:2], issued=NOW, signer="es", key=KEYS["es"]).strip()
+    data = make_bundle(entries()[1:2], issued=NOW, signer="es", key=KEYS["es"]).strip()
     for place in range(0, len(data), 7):
         changed = data[:place] + (b"A" if data[place : place + 1] != b"A" else b"B") + data[place + 1 :]
         with pytest.raises(BridgeError):

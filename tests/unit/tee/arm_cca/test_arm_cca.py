@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -145,16 +146,17 @@ def test_a_case_gives_its_own_anchor_and_no_test_key_is_refused_there() -> None:
 @pytest.mark.parametrize(
     ("files", "check_id"),
     [
-        (case(cpak_pub=pem_of(OTHER.cpak)), "arm-cca.platform.signature"),
-        (case(cpak_pub=pem_of(published_cpak())), "arm-cca.platform.signature"),
-        (case(policy={"nonce": "00" * 64}), "binding.user-data"),
-        (case(policy={"nonce": ""}), "binding.user-data"),
-        (case(cca_token=ARM.token(challenge=DATA, realm={44237: raw_point(OTHER.rak)})), "arm-cca.binding"),
+        (lambda: case(cpak_pub=pem_of(OTHER.cpak)), "arm-cca.platform.signature"),
+        (lambda: case(cpak_pub=pem_of(published_cpak())), "arm-cca.platform.signature"),
+        (lambda: case(policy={"nonce": "00" * 64}), "binding.user-data"),
+        (lambda: case(policy={"nonce": ""}), "binding.user-data"),
+        (lambda: case(cca_token=ARM.token(challenge=DATA, realm={44237: raw_point(OTHER.rak)})), "arm-cca.binding"),
     ],
+    ids=["another-chips-key", "the-published-key", "another-nonce", "no-nonce", "another-realms-key"],
 )
-def test_a_case_is_refused_by_the_same_checks(files: CaseFiles, check_id: str) -> None:
+def test_a_case_is_refused_by_the_same_checks(files: Callable[[], CaseFiles], check_id: str) -> None:
     with pytest.raises(EvidenceRejected) as caught:
-        CASE.judge(files)
+        CASE.judge(files())
     assert caught.value.check_id == check_id
 
 

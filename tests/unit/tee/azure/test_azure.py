@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.support.vectors import base_of, recipes_of, run_vector, verify_vector
-from tests.vectors.azure_snp_vtpm.recipes import BASE as SNP_VM
+from tests.support.vectors import base_vector, run_vector, verify_vector
 from tests.vectors.azure_snp_vtpm.recipes import NOW as SNP_NOW
-from tests.vectors.azure_tdx_vtpm.recipes import BASE as TDX_VM
+from tests.vectors.azure_snp_vtpm.recipes import base as snp_vm
+from tests.vectors.azure_tdx_vtpm.recipes import base as tdx_vm
 from tests.vectors.vtpm.forging import NONCE
 from verifier.cases.form import CaseFiles
 from verifier.cases.platforms.azure_tdx_vtpm import CASE as TDX_CASE
@@ -61,20 +61,20 @@ def test_a_report_is_read_as_it_was_written(version: int, hash_type: int, text: 
 
 
 def test_an_older_dump_of_2048_bytes_is_read() -> None:
-    claims = SNP_VM.claims(keys=[__import__("json").loads(SNP_VM.claims())["keys"][0]])
-    raw = SNP_VM.hcl_report(claims)[:2048]
+    claims = snp_vm().claims(keys=[__import__("json").loads(snp_vm().claims())["keys"][0]])
+    raw = snp_vm().hcl_report(claims)[:2048]
     assert encode_hcl(decode_hcl(raw, report_type=REPORT_SNP, check_id="x.y")) == raw
 
 
 @pytest.mark.parametrize("name", sorted(TIED))
 def test_every_field_that_the_quote_has_too_is_tied_to_it(name: str) -> None:
-    base = base_of(recipes_of("azure-tdx-vtpm").VECTORS)
+    base = base_vector("azure-tdx-vtpm")
     field = next(f for f in TDREPORT_FIELDS if f.name == name)
     if name == "report_data":
-        hcl = TDX_VM.hcl_report(report_data=NONCE * 2)
+        hcl = tdx_vm().hcl_report(report_data=NONCE * 2)
     else:
-        td = {**TDX_VM.td, TIED[name]: b"\x5a" * field.size}
-        hcl = TDX_VM.hcl_report(td=td)
+        td = {**tdx_vm().td, TIED[name]: b"\x5a" * field.size}
+        hcl = tdx_vm().hcl_report(td=td)
     changed = dataclasses.replace(base, parts={**base.parts, "hcl_report": hcl})
     assert run_vector(changed, TDX) == ("rejected", "azure-tdx-vtpm.tdreport.quote")
 
@@ -86,7 +86,7 @@ def test_a_tdreport_of_another_size_is_malformed() -> None:
 
 @pytest.mark.parametrize("name", sorted(SCHEMES))
 def test_the_quote_is_the_binder_and_the_cpu_report_is_not_asked_for_the_challenge(name: str) -> None:
-    base = base_of(recipes_of(name).VECTORS)
+    base = base_vector(name)
     verified = verify_vector(base, SCHEMES[name])
     assert verified.bound
     assert SCHEMES[name].components(verified.evidence) == ()
@@ -112,16 +112,16 @@ def test_no_signer_is_no_paravisor(digests: list[str]) -> None:
 @pytest.mark.parametrize("name", sorted(SCHEMES))
 def test_an_identity_that_a_machine_says_of_itself_is_one_that_its_models_let_through(name: str) -> None:
     scheme = SCHEMES[name]
-    verified = verify_vector(base_of(recipes_of(name).VECTORS), scheme)
+    verified = verify_vector(base_vector(name), scheme)
     for scope, values in scheme.observe(verified).items():
         told = {field: value for field, value in values.items() if value is not None}
         scheme.identity_models[scope].model_validate(told, strict=False)
 
 
 def _tdx_case(**changes: Any) -> CaseFiles:
-    quote = TDX_VM.quote_parts(NONCE)
+    quote = tdx_vm().quote_parts(NONCE)
     evidence = {
-        "runtime_data.bin": TDX_VM.hcl_report()[1216:],
+        "runtime_data.bin": tdx_vm().hcl_report()[1216:],
         "tpm_quote.msg": quote["quote"],
         "tpm_quote.sig": quote["quote_sig"],
         **changes.pop("evidence", {}),
@@ -139,15 +139,15 @@ def test_a_case_with_a_forged_intel_is_refused_by_the_quotes_own_checks() -> Non
     from verifier.formats.errors import EvidenceRejected
 
     with pytest.raises(EvidenceRejected) as caught:
-        TDX_CASE.judge(_tdx_case(evidence={"td_quote.bin": TDX_VM.td_quote()}))
+        TDX_CASE.judge(_tdx_case(evidence={"td_quote.bin": tdx_vm().td_quote()}))
     assert caught.value.check_id == "tdx.chain.root"
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMES))
 def test_no_other_vendors_root_vouches_for_an_ak(name: str) -> None:
     """A composite is handed the anchors of all its parts: a vendor's root that is not the cloud's own counts for no AK."""
-    base = base_of(recipes_of(name).VECTORS)
-    theirs = [a for a in base.anchors if a.certificate_der == SNP_VM.ca.anchor().certificate_der]
+    base = base_vector(name)
+    theirs = [a for a in base.anchors if a.certificate_der == snp_vm().ca.anchor().certificate_der]
     assert theirs
     as_a_vendors = tuple(dataclasses.replace(a, root="vendor") if a in theirs else a for a in base.anchors)
     refused = dataclasses.replace(base, anchors=as_a_vendors)
@@ -155,13 +155,13 @@ def test_no_other_vendors_root_vouches_for_an_ak(name: str) -> None:
 
 
 def test_the_clouds_own_root_and_an_operators_vouch_for_an_ak() -> None:
-    private = dataclasses.replace(SNP_VM.ca.anchor(), root="private")
+    private = dataclasses.replace(snp_vm().ca.anchor(), root="private")
     assert own_anchors((*SNP.anchors, private), ANCHORS) == (*ANCHORS, private)
 
 
 def test_a_paravisor_of_nothing_or_of_all_zero_is_never_right() -> None:
     """The model refuses both; so does the rule, which nothing can switch off."""
-    base = base_of(recipes_of("azure-snp-vtpm").VECTORS)
+    base = base_vector("azure-snp-vtpm")
     verified = verify_vector(base, SNP)
     (rule,) = (rule for rule in SNP.rules if rule.id == "azure-snp-vtpm.paravisor")
     assert verified.evidence.report.id_key_digest == bytes(48)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from forge.bootlog import BootLog
 from forge.intel_cclog import ccel_acpi_table, measured_cc_boot, rtmrs_of
 from forge.intel_quote import Shape
-from tests.support.vectors import CaseVector, recipes_of, run_case_vector
+from tests.support.vectors import CaseVector, case_vectors_of, run_case_vector
+from tests.vectors.ccel import recipes
 from verifier.cases.form import CaseError
 from verifier.cases.judge import judge_case
 from verifier.cases.platforms.ccel import CASE, require_rtmrs
@@ -32,17 +33,23 @@ from verifier.tee.dcap import layout as dcap
 from verifier.tee.registry import SCHEMES
 from verifier.tee.tcg.layout import SHA384
 
-RECIPES = recipes_of("ccel")
-BASE: CaseVector = RECIPES.VECTORS[0]
-LOG = RECIPES.LOG
+LOG = recipes.LOG
+
+
+def _vector(name: str) -> CaseVector:
+    return next(v for v in case_vectors_of("ccel") if v.name == name)
+
+
+def _base() -> CaseVector:
+    return _vector("log-area-of-ones")
 
 
 def _with(**evidence: bytes) -> CaseVector:
     names = {"log": "eventlog.bin", "quote": "td_quote.bin", "table": "ccel_acpi_table.bin", "ima": "ima_log.txt"}
     files = dataclasses.replace(
-        BASE.files, evidence={**BASE.files.evidence, **{names[k]: v for k, v in evidence.items()}}
+        _base().files, evidence={**_base().files.evidence, **{names[k]: v for k, v in evidence.items()}}
     )
-    return dataclasses.replace(BASE, files=files)
+    return dataclasses.replace(_base(), files=files)
 
 
 def test_it_is_no_scheme_and_so_can_never_mint() -> None:
@@ -78,21 +85,21 @@ def test_a_quotes_rtmrs_stand_where_the_quotes_own_layout_has_them() -> None:
     assert (dcap.HEADER_SIZE, rtmr0.offset) == (layout.QUOTE_HEADER, layout.RTMR0_OFFSET)
     assert {kind: table.size for kind, table in dcap.BODIES.items() if kind != dcap.BODY_SGX} == layout.TD_BODY_TYPES
     for kind in layout.TD_BODY_TYPES:
-        quote = RECIPES.quote(Shape(version=5, body_type=kind))
+        quote = recipes.quote(Shape(version=5, body_type=kind))
         assert rtmrs_of_quote(quote) == {n + 1: rtmrs_of(LOG)[f"rtmr{n}"] for n in range(4)}
 
 
 def test_claims_say_what_the_bytes_say() -> None:
-    vector = next(v for v in RECIPES.VECTORS if v.name == "everything-beside")
+    vector = _vector("everything-beside")
     claims = CASE.claims(vector.files)
     assert claims["rtmr2_after_boot_log"] == LOG.registers(SHA384)[3].hex()
-    assert claims["rtmr2_in_quote"] == RECIPES.rtmr2_after(RECIPES.IMA, 2).hex()
+    assert claims["rtmr2_in_quote"] == recipes.rtmr2_after(recipes.IMA, 2).hex()
     assert claims["log"]["secure_boot"] is True
     assert claims["log"]["indexes"] == [1, 2, 3]
     assert claims["acpi_table"] == {"log_size": 65536, "cc_type": 2}
     assert "ima_template_hash" not in claims  # the list has two entries
-    one = CASE.claims(_with(ima=RECIPES.ima_line("boot_aggregate").encode()).files)
-    assert one["ima_template_hash"] == RECIPES.ima_line("boot_aggregate").split()[1]
+    one = CASE.claims(_with(ima=recipes.ima_line("boot_aggregate").encode()).files)
+    assert one["ima_template_hash"] == recipes.ima_line("boot_aggregate").split()[1]
 
 
 def test_beside_a_file_that_cannot_be_read_the_others_are_told() -> None:
@@ -107,16 +114,16 @@ def test_beside_a_file_that_cannot_be_read_the_others_are_told() -> None:
 @pytest.mark.parametrize("policy", [{"check_event_data": 1}, {"check_event_data": "yes"}])
 def test_a_policy_that_is_wrong_is_the_callers_mistake(policy: dict[str, Any]) -> None:
     with pytest.raises(CaseError):
-        run_case_vector(dataclasses.replace(BASE, files=dataclasses.replace(BASE.files, policy=policy)), CASE)
+        run_case_vector(dataclasses.replace(_base(), files=dataclasses.replace(_base().files, policy=policy)), CASE)
 
 
 @pytest.mark.parametrize("lacking", ["eventlog.bin", "expected_registers.json"])
 def test_a_file_that_is_missing_is_the_callers_mistake(lacking: str) -> None:
-    evidence = {k: v for k, v in BASE.files.evidence.items() if k != lacking}
-    collateral = {k: v for k, v in BASE.files.collateral.items() if k != lacking}
-    files = dataclasses.replace(BASE.files, evidence=evidence, collateral=collateral)
+    evidence = {k: v for k, v in _base().files.evidence.items() if k != lacking}
+    collateral = {k: v for k, v in _base().files.collateral.items() if k != lacking}
+    files = dataclasses.replace(_base().files, evidence=evidence, collateral=collateral)
     with pytest.raises(CaseError, match=lacking):
-        run_case_vector(dataclasses.replace(BASE, files=files), CASE)
+        run_case_vector(dataclasses.replace(_base(), files=files), CASE)
 
 
 events = st.lists(
@@ -154,7 +161,7 @@ def test_a_log_of_any_bytes_is_malformed_or_judged(data: bytes) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(mutated(ccel_acpi_table()), mutated(RECIPES.quote()), mutated(RECIPES.IMA.encode()))
+@given(mutated(ccel_acpi_table()), st.deferred(lambda: mutated(recipes.quote())), mutated(recipes.IMA.encode()))
 def test_files_of_any_bytes_are_malformed_or_judged(table: bytes, quote: bytes, ima: bytes) -> None:
     for reader, data in ((decode_acpi_table, table), (rtmrs_of_quote, quote)):
         with contextlib.suppress(MalformedEvidence):

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forge.gcp_vtpm import ForgedGcp
-from tests.support.vectors import base_of, recipes_of, verify_vector
-from tests.vectors.gcp_vtpm.recipes import BASE, ECC
+from tests.support.vectors import base_vector, verify_vector
+from tests.vectors.gcp_vtpm.recipes import base, ecc
 from tests.vectors.vtpm.forging import NONCE
 from verifier.cases.form import CaseFiles
 from verifier.cases.platforms import gcp_vtpm
@@ -59,7 +59,7 @@ def test_an_instance_identity_is_read_as_it_was_written(instance: Instance) -> N
 
 def test_the_hypervisor_stays_in_the_trusted_base_whatever_stands_beside() -> None:
     assert not SCHEME.host_excluded
-    verified = verify_vector(base_of(recipes_of("gcp-vtpm").VECTORS), SCHEME)
+    verified = verify_vector(base_vector("gcp-vtpm"), SCHEME)
     assert (verified.root, SCHEME.tcb_status(verified)) == ("simulated", "NotApplicable")
 
 
@@ -75,13 +75,13 @@ def _files(machine: ForgedGcp, **evidence: bytes) -> CaseFiles:
 @pytest.fixture
 def _trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let cases trust the forged Google: what is judged here comes after the chain."""
-    anchors: tuple[Anchor, ...] = (BASE.ca.anchor(),)
+    anchors: tuple[Anchor, ...] = (base().ca.anchor(),)
     monkeypatch.setattr(gcp_vtpm, "ANCHORS", anchors)
 
 
 def test_a_root_that_the_case_brings_is_no_anchor() -> None:
     with pytest.raises(EvidenceRejected) as caught:
-        gcp_vtpm.CASE.judge(_files(BASE))
+        gcp_vtpm.CASE.judge(_files(base()))
     assert caught.value.check_id == "gcp-vtpm.ak-cert.root"
 
 
@@ -93,20 +93,20 @@ def test_a_stated_key_has_to_be_the_certificates() -> None:
         body = base64.encodebytes(spki(machine.tpm.ak.public_key()))
         return b"-----BEGIN PUBLIC KEY-----\n" + body + b"-----END PUBLIC KEY-----\n"
 
-    assert gcp_vtpm.CASE.judge(_files(BASE, ak_pub__pem=pem(BASE))).root == "simulated"
+    assert gcp_vtpm.CASE.judge(_files(base(), ak_pub__pem=pem(base()))).root == "simulated"
     with pytest.raises(EvidenceRejected) as caught:
-        gcp_vtpm.CASE.judge(_files(BASE, ak_pub__pem=pem(ECC)))
+        gcp_vtpm.CASE.judge(_files(base(), ak_pub__pem=pem(ecc())))
     assert caught.value.check_id == "gcp-vtpm.ak-cert.ak-pub"
 
 
 def test_a_case_without_the_certificate_cannot_be_decided() -> None:
     with pytest.raises(CannotDecide) as caught:
-        gcp_vtpm.CASE.judge(_files(BASE, ak_cert__der=b""))
+        gcp_vtpm.CASE.judge(_files(base(), ak_cert__der=b""))
     assert caught.value.check_id == "gcp-vtpm.endorsement.ak_cert"
 
 
 @pytest.mark.usefixtures("_trusted")
 def test_a_nonce_without_a_quote_is_refused() -> None:
     with pytest.raises(EvidenceRejected) as caught:
-        gcp_vtpm.CASE.judge(_files(BASE, quote__msg=b"", quote__sig__tpmt=b""))
+        gcp_vtpm.CASE.judge(_files(base(), quote__msg=b"", quote__sig__tpmt=b""))
     assert caught.value.check_id == "binding.user-data"

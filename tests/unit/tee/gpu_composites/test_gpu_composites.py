@@ -12,11 +12,7 @@ import pytest
 from attester.envelope import Envelope
 from forge.nvidia_gpu import envelope_with_gpu, gpu_envelope
 from tests.support.composites import DIGEST, HOPPER, OTHER, GpuComposite
-from tests.support.vectors import run_vector, verify_vector
-from tests.vectors.azure_snp_vtpm_gpu.recipes import MACHINE as AZURE_SNP_MACHINE
-from tests.vectors.azure_tdx_vtpm_gpu.recipes import MACHINE as AZURE_TDX_MACHINE
-from tests.vectors.sev_snp_gpu.recipes import MACHINE as SNP_MACHINE
-from tests.vectors.tdx_gpu.recipes import MACHINE as TDX_MACHINE
+from tests.support.vectors import recipes_of, run_vector, verify_vector
 from verifier.core import wire
 from verifier.formats.encoding import canonical
 from verifier.formats.errors import MalformedEvidence
@@ -26,11 +22,15 @@ from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
 from verifier.tee.registry import SCHEMES
 from verifier.tee.verified import require_parts
 
-MACHINES = [
-    pytest.param(machine, id=machine.name)
-    for machine in (SNP_MACHINE, TDX_MACHINE, AZURE_SNP_MACHINE, AZURE_TDX_MACHINE)
-]
-AZURE = [pytest.param(machine, id=machine.name) for machine in (AZURE_SNP_MACHINE, AZURE_TDX_MACHINE)]
+AZURE = ("azure-snp-vtpm-gpu", "azure-tdx-vtpm-gpu")
+MACHINES = ("sev-snp-gpu", "tdx-gpu", *AZURE)
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest) -> GpuComposite:
+    """Return the machine of a scheme's vectors."""
+    made: GpuComposite = recipes_of(request.param).machine()
+    return made
 
 
 def received(envelope: Envelope) -> tuple[dict[str, bytes], dict[str, bytes]]:
@@ -39,7 +39,7 @@ def received(envelope: Envelope) -> tuple[dict[str, bytes], dict[str, bytes]]:
     return wire.flatten(wire._envelope(model))
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", MACHINES, indirect=True)
 def test_an_envelope_of_components_is_accepted_as_it_arrives(machine: GpuComposite) -> None:
     scheme = SCHEMES[machine.name]
     parts, endorsements = received(envelope_with_gpu(machine.name, HOPPER, DIGEST, machine.make))
@@ -48,7 +48,7 @@ def test_an_envelope_of_components_is_accepted_as_it_arrives(machine: GpuComposi
     assert run_vector(sent, scheme) == ("accepted", "")
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", MACHINES, indirect=True)
 def test_the_component_is_the_hash_of_the_gpus_parts_as_they_were_sent(machine: GpuComposite) -> None:
     """Computed here from the design's words alone."""
     scheme = SCHEMES[machine.name]
@@ -61,7 +61,7 @@ def test_the_component_is_the_hash_of_the_gpus_parts_as_they_were_sent(machine: 
     assert verified.bound
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", MACHINES, indirect=True)
 def test_a_component_left_out_doubled_or_foreign_is_malformed(machine: GpuComposite) -> None:
     scheme = SCHEMES[machine.name]
     whole = envelope_with_gpu(machine.name, HOPPER, DIGEST, machine.make)
@@ -79,14 +79,14 @@ def test_a_component_left_out_doubled_or_foreign_is_malformed(machine: GpuCompos
     assert outcome(cpu, replace(gpu, endorsements={"ocsp": b"x"})) == "wire.evidence.endorsements"
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", MACHINES, indirect=True)
 def test_the_order_of_components_means_nothing(machine: GpuComposite) -> None:
     whole = envelope_with_gpu(machine.name, HOPPER, DIGEST, machine.make)
     turned = replace(whole, components=tuple(reversed(whole.components)))
     assert run_vector(machine.vector("turned", envelope=turned), SCHEMES[machine.name]) == ("accepted", "")
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", MACHINES, indirect=True)
 def test_the_machine_is_the_cpus(machine: GpuComposite) -> None:
     scheme = SCHEMES[machine.name]
     one, other = (verify_vector(machine.vector(str(gpu.serial), gpu=gpu), scheme) for gpu in (HOPPER, OTHER))
@@ -98,7 +98,7 @@ def test_the_machine_is_the_cpus(machine: GpuComposite) -> None:
     assert scheme.mandatory_rules == machine.cpu.mandatory_rules | GPU.mandatory_rules
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", MACHINES, indirect=True)
 def test_no_vendor_vouches_for_the_other(machine: GpuComposite) -> None:
     """Whoever holds NVIDIA's key cannot make a CPU, nor the other way round; an operator's root counts for both."""
     private = Anchor("ours", HOPPER.anchor().certificate_der, "private")
@@ -110,7 +110,7 @@ def test_no_vendor_vouches_for_the_other(machine: GpuComposite) -> None:
     assert run_vector(refused, SCHEMES[machine.name]) == ("rejected", "nvidia-gpu.chain.root")
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", MACHINES, indirect=True)
 def test_the_weaker_root_is_told(machine: GpuComposite) -> None:
     scheme = SCHEMES[machine.name]
     assert verify_vector(machine.vector("simulated"), scheme).root == "simulated"
@@ -120,7 +120,7 @@ def test_the_weaker_root_is_told(machine: GpuComposite) -> None:
     assert verify_vector(machine.vector("both", anchors=(*cpu, gpu)), scheme).root == "private"
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", MACHINES, indirect=True)
 def test_claims_of_both_parts_stand_apart(machine: GpuComposite) -> None:
     scheme = SCHEMES[machine.name]
     claims: dict[str, Any] = scheme.evidence_claims(scheme.decode(machine.vector("one").parts))
@@ -128,7 +128,7 @@ def test_claims_of_both_parts_stand_apart(machine: GpuComposite) -> None:
     assert claims["nvidia_gpu"]["request_nonce"] == DIGEST.short.hex()
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", MACHINES, indirect=True)
 def test_what_the_binder_says_the_composite_says(machine: GpuComposite) -> None:
     scheme, vector = SCHEMES[machine.name], machine.vector("one")
     verified = verify_vector(vector, scheme)
@@ -149,7 +149,7 @@ def test_what_the_binder_says_the_composite_says(machine: GpuComposite) -> None:
     assert marks == machine.cpu.marks(vector.collateral, vector.anchors)
 
 
-@pytest.mark.parametrize("machine", AZURE)
+@pytest.mark.parametrize("machine", AZURE, indirect=True)
 def test_an_inner_composites_own_parts_are_verified_too(machine: GpuComposite) -> None:
     """The CPU's report stands two levels down; what lifted rules look at has to be there."""
     verified = verify_vector(machine.vector("one"), SCHEMES[machine.name])
@@ -159,7 +159,7 @@ def test_an_inner_composites_own_parts_are_verified_too(machine: GpuComposite) -
     assert alone.root == alone.inner[cpu].root == "simulated"
 
 
-@pytest.mark.parametrize("machine", AZURE)
+@pytest.mark.parametrize("machine", AZURE, indirect=True)
 def test_only_the_quote_is_fresh(machine: GpuComposite) -> None:
     """A GPU that the boot's report would vouch for is none: the quote over nothing is refused beside it."""
     whole = envelope_with_gpu(machine.name, HOPPER, DIGEST, machine.make)

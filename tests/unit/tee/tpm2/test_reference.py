@@ -8,9 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from forge.tpm2 import make_tpm
-from tests.support.vectors import verify_vector
+from tests.support.vectors import base_vector, verify_vector
 from tests.vectors.tpm2.forging import good_values, tpm
-from tests.vectors.tpm2.recipes import ACCEPTED
 from verifier.formats.encoding import sha256
 from verifier.tee.scheme import Matched
 from verifier.tee.tpm2.identity import Config, Firmware, Platform, Workload
@@ -73,7 +72,7 @@ def matched(scope: Any, **values: Any) -> Matched:
 
 
 def test_the_measurement_hashes_each_selected_pcr_once_in_ascending_order() -> None:
-    verified = verify_vector(ACCEPTED[0], SCHEME)
+    verified = verify_vector(base_vector("tpm2"), SCHEME)
     bank = tpm().values["sha256"]
     identities = (
         matched("workload", pcrs={"9": "", "8": ""}, event_log=[{"index": 9}, {"index": 4}]),
@@ -90,13 +89,13 @@ def test_the_measurement_hashes_each_selected_pcr_once_in_ascending_order() -> N
 
 
 def test_the_instance_is_the_enrolled_aks_name() -> None:
-    verified = verify_vector(ACCEPTED[0], SCHEME)
+    verified = verify_vector(base_vector("tpm2"), SCHEME)
     assert SCHEME.instance(verified) == ("tpm2-ak", tpm().ak_name.hex())
     assert verified.root == "simulated"
 
 
 def test_no_rule_holds_for_nothing() -> None:
-    verified = verify_vector(ACCEPTED[0], SCHEME)
+    verified = verify_vector(base_vector("tpm2"), SCHEME)
     good = good_values(tpm())
     for rule in SCHEME.rules:
         assert rule.judge(verified, good[rule.id]).ok
@@ -107,7 +106,7 @@ def test_no_rule_holds_for_nothing() -> None:
 
 
 def test_what_the_record_says_of_secure_boot_is_what_the_log_proves() -> None:
-    verified = verify_vector(ACCEPTED[0], SCHEME)
+    verified = verify_vector(base_vector("tpm2"), SCHEME)
     assert SCHEME.evidence_claims(verified.evidence)["log"]["secure_boot"] == "on"
 
 
