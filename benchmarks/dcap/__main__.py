@@ -49,10 +49,10 @@ def ours(tee: Tee, intel: ForgedIntel) -> Callable[[], str]:
     given, chains, anchors = intel.collateral(tee), ChainCache(), (intel.anchor(),)
 
     def once() -> str:
-        evidence = scheme.decode({"quote": bytes(bytearray(quote))})
-        scheme.needs(evidence, frozenset())
-        subject = Subject(evidence, scheme.collate(evidence, given), anchors, AT, chains)
-        return scheme.tcb_status(run_checks(scheme, subject, UnsafeUnbound(_REPORT_DATA)))
+        evidence = scheme.form.decode({"quote": bytes(bytearray(quote))})
+        scheme.collateral.needs(evidence, {})
+        subject = Subject(evidence, scheme.collateral.collate(evidence, given), anchors, AT, chains)
+        return scheme.token.tcb_status(run_checks(scheme, subject, UnsafeUnbound(_REPORT_DATA)))
 
     return once
 

@@ -27,10 +27,11 @@ from benchmarks.timing import MissingPartError, go_built, timed
 from benchmarks.verify.evidence import AT, PEER, SnpEvidence, load
 from verifier.formats import x509, x509chain
 from verifier.formats.x509chain import ChainCache
+from verifier.tee import chain
 from verifier.tee.scheme import Subject, Verified
-from verifier.tee.verified import UnsafeUnbound, run_checks
 from verifier.tee.sev_snp import decode, verify
 from verifier.tee.sev_snp.scheme import SCHEME
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 # Name -> (numerator, denominator, bound, whether the ratio has to stay below it).
 TARGETS = {
@@ -45,8 +46,8 @@ _CACHES = (
     x509chain._public_key,  # noqa: SLF001
     decode._read_vek,  # noqa: SLF001
     verify._collate,  # noqa: SLF001
-    verify._find,  # noqa: SLF001
-    verify._constrained,  # noqa: SLF001
+    chain.find,
+    chain._constrained,  # noqa: SLF001
 )
 
 
@@ -54,12 +55,12 @@ def verify_once(evidence: SnpEvidence, chains: ChainCache) -> Verified[decode.Re
     """Do what the service does from step 3 to 5, on fresh copies of the bytes as a request brings them."""
     parts = {"report": bytes(bytearray(evidence.report))}
     given = {"vcek": bytes(bytearray(evidence.vcek)), "ask": bytes(bytearray(evidence.ask))}
-    report = SCHEME.decode(parts)
-    SCHEME.needs(report, frozenset(given))
-    collateral = SCHEME.collate(report, given)
+    report = SCHEME.form.decode(parts)
+    SCHEME.collateral.needs(report, given)
+    collateral = SCHEME.collateral.collate(report, given)
     if collateral.crl_required:
         collateral = _without_crl(collateral)
-    subject = Subject(report, collateral, SCHEME.anchors, AT, chains)
+    subject = Subject(report, collateral, SCHEME.verification.anchors, AT, chains)
     return run_checks(SCHEME, subject, UnsafeUnbound(report.report_data))
 
 

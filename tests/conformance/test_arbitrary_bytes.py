@@ -45,8 +45,8 @@ def test_any_bytes_as_a_part_are_read_or_malformed(name: str, data: st.DataObjec
     spoiled = data.draw(_spoiled(base.parts[part]))
     parts = {**base.parts, part: spoiled}
     with contextlib.suppress(MalformedEvidence):
-        evidence = scheme.decode(parts)
-        assert scheme.encode(evidence) == parts
+        evidence = scheme.form.decode(parts)
+        assert scheme.form.encode(evidence) == parts
         # What could be read is judged without a traceback.
         run_vector(dataclasses.replace(base, parts=parts), scheme)
 
@@ -61,9 +61,9 @@ def test_any_bytes_as_an_endorsement_are_read_or_malformed(name: str, data: st.D
         return  # the scheme takes none: nothing can be spoiled
     item = data.draw(st.sampled_from(sorted(given_items)))
     spoiled = data.draw(_spoiled(given_items[item]))
-    evidence = scheme.decode(base.parts)
+    evidence = scheme.form.decode(base.parts)
     with contextlib.suppress(MalformedEvidence):
-        scheme.collate(evidence, {**given_items, item: spoiled})
+        scheme.collateral.collate(evidence, {**given_items, item: spoiled})
         changed = {"endorsements": {**base.endorsements, item: spoiled}}
         if item in base.collateral:
             changed = {"collateral": {**base.collateral, item: spoiled}}

@@ -25,9 +25,9 @@ NAMES = sorted(SCHEMES)
 def test_every_class_is_read_off_the_base_vectors_machine(name: str) -> None:
     """Fields may stay open. A class may where nothing of it was measured, but the platform and some software may not."""
     values = observed(name).values
-    assert set(values) == set(SCHEMES[name].identity_models)
+    assert set(values) == set(SCHEMES[name].appraisal.models)
     assert values.get("platform", True)
-    assert not SCHEMES[name].software_classes or any(values[scope] for scope in SCHEMES[name].software_classes)
+    assert not SCHEMES[name].appraisal.software or any(values[scope] for scope in SCHEMES[name].appraisal.software)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,7 +103,7 @@ def test_a_machine_with_another_measurement_does_not_satisfy_them(name: str) -> 
             other = verify_vector(vector, scheme)
         except BridgeError:
             continue
-        if scheme.measurement(other, base.matched) != base.measurement:
+        if scheme.token.measurement(other, base.matched) != base.measurement:
             assert not appraise(other, policy, vector.now).accepted, vector.name
 
 

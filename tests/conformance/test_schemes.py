@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.schemes import altered
 from tests.support.sources import ROOT, constants_like_ids
 from tests.support.vectors import base_vector, folder_of, recipes_of, run_vector, vectors_of, verify_vector
 from verifier.formats.errors import BridgeError, MalformedEvidence
@@ -18,11 +19,11 @@ NAMES = sorted(SCHEMES)
 
 
 def _each_check() -> list[Any]:
-    return [pytest.param(SCHEMES[n], c, id=c.id) for n in NAMES for c in SCHEMES[n].checks]
+    return [pytest.param(SCHEMES[n], c, id=c.id) for n in NAMES for c in SCHEMES[n].verification.checks]
 
 
 def _each_rule() -> list[Any]:
-    return [pytest.param(SCHEMES[n], r, id=r.id) for n in NAMES for r in SCHEMES[n].rules]
+    return [pytest.param(SCHEMES[n], r, id=r.id) for n in NAMES for r in SCHEMES[n].appraisal.rules]
 
 
 def _read_ids(name: str) -> set[str]:
@@ -32,9 +33,9 @@ def _read_ids(name: str) -> set[str]:
     forms = recipes.part_forms()
     ids = {
         (forms[part].decode_id if part in forms else "") or f"{name}.decode.{part}"
-        for part in scheme.required_parts | scheme.optional_parts
+        for part in scheme.form.required | scheme.form.optional
     }
-    ids |= {f"{name}.endorsement.{item}" for item in scheme.endorsement_names}
+    ids |= {f"{name}.endorsement.{item}" for item in scheme.form.endorsements}
     for folder in getattr(recipes, "SOURCES", (f"verifier/tee/{folder_of(name)}",)):
         ids |= constants_like_ids(folder, name)
     return ids - getattr(recipes, "NOT_IDS", frozenset())
@@ -58,7 +59,7 @@ def test_vectors_are_named_once_and_one_is_accepted(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_id_has_a_vector_that_fails_with_exactly_that_id(name: str) -> None:
     scheme = SCHEMES[name]
-    want = {c.id for c in scheme.checks} | {r.id for r in scheme.rules} | _read_ids(name)
+    want = {c.id for c in scheme.verification.checks} | {r.id for r in scheme.appraisal.rules} | _read_ids(name)
     have = {v.check_id for v in vectors_of(name)}
     assert not want - have
 
@@ -66,9 +67,9 @@ def test_every_id_has_a_vector_that_fails_with_exactly_that_id(name: str) -> Non
 @pytest.mark.parametrize("name", NAMES)
 def test_ids_are_unique_and_carry_the_schemes_name(name: str) -> None:
     scheme = SCHEMES[name]
-    ids = [c.id for c in scheme.checks] + [r.id for r in scheme.rules]
+    ids = [c.id for c in scheme.verification.checks] + [r.id for r in scheme.appraisal.rules]
     assert len(set(ids)) == len(ids)
-    own = (name, *scheme.anchors_of)  # a composite keeps the ids of the schemes whose parts it holds
+    own = (name, *scheme.verification.anchors_of)  # a composite keeps the ids of the schemes whose parts it holds
     assert all(i.startswith(tuple(f"{one}." for one in own)) for i in ids)
 
 
@@ -76,20 +77,22 @@ def test_ids_are_unique_and_carry_the_schemes_name(name: str) -> None:
 def test_every_id_has_its_line_in_the_docs(name: str) -> None:
     text = (ROOT / "docs" / "tee" / f"{name}.md").read_text(encoding="utf-8")
     scheme = SCHEMES[name]
-    ids = {c.id for c in scheme.checks} | {r.id for r in scheme.rules} | _read_ids(name)
+    ids = {c.id for c in scheme.verification.checks} | {r.id for r in scheme.appraisal.rules} | _read_ids(name)
     assert not sorted(i for i in ids if f"`{i}`" not in text)
 
 
 @pytest.mark.parametrize(("scheme", "check"), _each_check())
 def test_leaving_a_check_out_is_noticed(scheme: Scheme[Any, Any], check: Any) -> None:
     """Without the check some vector of its is accepted, or another check catches it: then the check says which and why."""
-    lamed = dataclasses.replace(scheme, checks=tuple(c for c in scheme.checks if c.id != check.id))
+    lamed = altered(scheme, checks=tuple(c for c in scheme.verification.checks if c.id != check.id))
     own = [v for v in vectors_of(scheme.name) if v.check_id == check.id]
     assert own
     outcomes = {run_vector(v, lamed) for v in own}
     if check.redundant_with:
         assert check.why
-        assert check.redundant_with in {c.id for c in scheme.checks} | {r.id for r in scheme.rules}
+        assert check.redundant_with in {c.id for c in scheme.verification.checks} | {
+            r.id for r in scheme.appraisal.rules
+        }
         assert {i for _, i in outcomes} == {check.redundant_with}
     else:
         assert ("accepted", "") in outcomes
@@ -98,7 +101,7 @@ def test_leaving_a_check_out_is_noticed(scheme: Scheme[Any, Any], check: Any) ->
 @pytest.mark.parametrize(("scheme", "rule"), _each_rule())
 def test_leaving_a_rule_out_is_noticed(scheme: Scheme[Any, Any], rule: Any) -> None:
     own = [v for v in vectors_of(scheme.name) if v.check_id == rule.id]
-    lamed = dataclasses.replace(scheme, rules=tuple(r for r in scheme.rules if r.id != rule.id))
+    lamed = altered(scheme, rules=tuple(r for r in scheme.appraisal.rules if r.id != rule.id))
     for v in own:
         kept = dataclasses.replace(v, rule_values={k: e for k, e in v.rule_values.items() if k != rule.id})
         assert run_vector(kept, lamed) != (v.outcome, v.check_id)
@@ -115,11 +118,11 @@ def test_a_rule_can_hold(scheme: Scheme[Any, Any], rule: Any) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_expected_values_are_what_the_identity_models_let_through(name: str) -> None:
     scheme = SCHEMES[name]
-    rules = {r.id: r for r in scheme.rules}
+    rules = {r.id: r for r in scheme.appraisal.rules}
     for vector in vectors_of(name):
         for rule_id, value in vector.rule_values.items():
             rule = rules[rule_id]
-            model = scheme.exceptions_model if rule.scope == "service" else scheme.identity_models[rule.scope]
+            model = scheme.appraisal.exceptions if rule.scope == "service" else scheme.appraisal.models[rule.scope]
             dumped = model.model_validate({rule.field: value}, strict=False).model_dump(mode="json", exclude_unset=True)
             assert dumped[rule.field] == value, f"{vector.name}: {rule_id}"
 
@@ -127,34 +130,36 @@ def test_expected_values_are_what_the_identity_models_let_through(name: str) -> 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_model_field_has_a_rule_and_every_rule_a_field(name: str) -> None:
     scheme = SCHEMES[name]
-    for scope, model in scheme.identity_models.items():
-        assert {r.field for r in scheme.rules if r.scope == scope} == set(model.model_fields), scope
-    assert {r.scope for r in scheme.rules} - {"service"} <= set(scheme.identity_models)
-    assert set(scheme.exceptions_model.model_fields) <= {r.field for r in scheme.rules if r.scope == "service"}
+    for scope, model in scheme.appraisal.models.items():
+        assert {r.field for r in scheme.appraisal.rules if r.scope == scope} == set(model.model_fields), scope
+    assert {r.scope for r in scheme.appraisal.rules} - {"service"} <= set(scheme.appraisal.models)
+    assert set(scheme.appraisal.exceptions.model_fields) <= {
+        r.field for r in scheme.appraisal.rules if r.scope == "service"
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_layout_field_sits_in_one_bin(name: str) -> None:
     scheme = SCHEMES[name]
-    assert len(set(scheme.layout_fields)) == len(scheme.layout_fields)
-    assert set(scheme.bins) == set(scheme.layout_fields)
-    judged = {f for rule in scheme.rules for f in rule.layout_fields}
-    assert judged == {f for f, where in scheme.bins.items() if where == "rules"}
+    assert len(set(scheme.appraisal.fields)) == len(scheme.appraisal.fields)
+    assert set(scheme.appraisal.bins) == set(scheme.appraisal.fields)
+    judged = {f for rule in scheme.appraisal.rules for f in rule.layout_fields}
+    assert judged == {f for f, where in scheme.appraisal.bins.items() if where == "rules"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_decodes_encodes_to_the_same_bytes(name: str) -> None:
     scheme = SCHEMES[name]
     seen = 0
-    known = scheme.required_parts | scheme.optional_parts
+    known = scheme.form.required | scheme.form.optional
     for vector in vectors_of(name):
         if vector.parts.keys() - known:
             continue  # refused before it is decoded
         try:
-            evidence = scheme.decode(vector.parts)
+            evidence = scheme.form.decode(vector.parts)
         except MalformedEvidence:
             continue
-        assert scheme.encode(evidence) == dict(vector.parts), vector.name
+        assert scheme.form.encode(evidence) == dict(vector.parts), vector.name
         seen += 1
     assert seen
 

@@ -15,8 +15,8 @@ from verifier.cases.explain import tell
 from verifier.cases.folder import read_case
 from verifier.cases.judge import judge_case
 from verifier.cases.registry import CASES
-from verifier.cases.remedies import COMMON, remedy_of
 from verifier.formats.errors import MalformedEvidence
+from verifier.tee.catalogue import all_texts, remedy_of, text_of
 from verifier.tee.registry import SCHEMES
 
 
@@ -24,7 +24,7 @@ def _forged_claims(platform: str) -> Iterator[Mapping[str, Any]]:
     for vector in recipes_of(platform).vectors():
         try:
             if isinstance(vector, Vector):
-                yield SCHEMES[platform].evidence_claims(SCHEMES[platform].decode(vector.parts))
+                yield SCHEMES[platform].form.claims(SCHEMES[platform].form.decode(vector.parts))
             elif isinstance(vector, CaseVector):
                 yield CASES[platform].claims(vector.files)
         except (MalformedEvidence, LookupError):
@@ -53,7 +53,7 @@ def test_every_claim_is_explained(platform: str) -> None:
 @pytest.mark.parametrize("platform", sorted(CASES))
 def test_words_are_one_clause(platform: str) -> None:
     form = CASES[platform]
-    for name, text in {**form.words, **form.remedies}.items():
+    for name, text in form.words.items():
         assert text == text.strip(), name
         assert not text.endswith("."), name
 
@@ -63,7 +63,7 @@ def _ids(name: str) -> set[str]:
     recipes = recipes_of(name)
     scheme = SCHEMES.get(name)
     if scheme is not None:
-        ids |= {check.id for check in scheme.checks} | {rule.id for rule in scheme.rules}
+        ids |= {check.id for check in scheme.verification.checks} | {rule.id for rule in scheme.appraisal.rules}
     for folder in getattr(recipes, "SOURCES", (f"verifier/tee/{folder_of(name)}",)):
         ids |= constants_like_ids(folder, name)
     return ids - getattr(recipes, "NOT_IDS", frozenset())
@@ -75,5 +75,18 @@ def test_every_no_says_what_to_change(name: str) -> None:
 
 
 def test_ids_of_no_scheme_say_it_too() -> None:
-    assert all(remedy_of(check_id) == text for check_id, text in COMMON.items())
+    assert remedy_of("binding.user-data").startswith("ask for fresh evidence over this challenge")
     assert remedy_of("") == ""
+
+
+def test_the_catalogue_is_whole_and_in_one_clause() -> None:
+    for check_id, text in all_texts():
+        assert text.meaning, check_id
+        for clause in (text.meaning, text.remedy):
+            assert clause == clause.strip(), check_id
+            assert not clause.endswith("."), check_id
+
+
+@pytest.mark.parametrize("name", sorted(CASES.keys() | SCHEMES.keys()))
+def test_every_id_has_its_place_in_the_catalogue(name: str) -> None:
+    assert not sorted(check_id for check_id in _ids(name) if text_of(check_id) is None)

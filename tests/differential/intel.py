@@ -69,8 +69,8 @@ class Question:
 def judge(question: Question) -> Verified[Any, Any]:
     """Judge as the service does up to step 5, unbound."""
     scheme = SCHEMES[question.tee]
-    evidence = scheme.decode({"quote": question.quote})
-    collateral = scheme.collate(evidence, question.collateral)
+    evidence = scheme.form.decode({"quote": question.quote})
+    collateral = scheme.collateral.collate(evidence, question.collateral)
     subject = Subject(evidence, collateral, (question.intel.anchor(),), NOW, _CHAINS)
     return run_checks(scheme, subject, UnsafeUnbound())
 
@@ -220,10 +220,10 @@ def _ours(run: Callable[[], Verified[Any, Any]]) -> tuple[str, str, set[str]]:
         verified = run()
     except BridgeError as error:
         return f"{error.check_id}: {error.detail}", "", set()
-    status = verified.scheme.tcb_status(verified)
+    status = verified.scheme.token.tcb_status(verified)
     if status in _NEVER:
         return f"status: {status}", status, set()
-    for rule in verified.scheme.rules:
+    for rule in verified.scheme.appraisal.rules:
         if rule.scope == "service" and not rule.judge(verified, rule.default).ok:
             return f"{rule.id}: {rule.field}", status, set()
     return "", status, set(evaluation_of(verified.evidence.quote, verified.collateral).advisories)
@@ -272,10 +272,10 @@ def _unbound(vector: Vector) -> Vector:
 def _bare(question: Question) -> None:
     """Judge quote and PCK chain alone, as go-tdx-guest does by default: every check of ours that needs no collateral."""
     scheme = SCHEMES["tdx"]
-    evidence = scheme.decode({"quote": question.quote})
-    collateral = scheme.collate(evidence, {})
+    evidence = scheme.form.decode({"quote": question.quote})
+    collateral = scheme.collateral.collate(evidence, {})
     subject = Subject(evidence, collateral, (question.intel.anchor(),), NOW, ChainCache())
-    for check in scheme.checks:
+    for check in scheme.verification.checks:
         if check.id.startswith(_QUOTE_CHECKS):
             check.run(subject)
 

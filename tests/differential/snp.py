@@ -16,9 +16,9 @@ from tests.support.oracles import Oracles
 from tests.support.vectors import Vector
 from verifier.formats.x509chain import Anchor, ChainCache
 from verifier.tee.scheme import Subject, Verified
-from verifier.tee.verified import UnsafeUnbound, run_checks
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.scheme import SCHEME
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 NOW: Final = 1_780_000_000
 _NAME: Final = "Advanced Micro Devices"
@@ -53,8 +53,8 @@ def machines() -> tuple[Machine, ...]:
 def judge(machine: Machine, blobs: Mapping[str, bytes]) -> Verified[Any, Any]:
     """Judge as a case without a CRL is: chain, signature, every tie; nothing of what a policy wants."""
     amd = machine.amd
-    report = SCHEME.decode({"report": blobs["report"]})
-    collateral = SCHEME.collate(report, {name: blobs[name] for name in (amd.kind, "ask")})
+    report = SCHEME.form.decode({"report": blobs["report"]})
+    collateral = SCHEME.collateral.collate(report, {name: blobs[name] for name in (amd.kind, "ask")})
     collateral = replace(collateral, crl_required=False)
     anchor = Anchor("forged", amd.ark(), "simulated")
     return run_checks(SCHEME, Subject(report, collateral, (anchor,), NOW, ChainCache()), UnsafeUnbound())
@@ -132,8 +132,8 @@ def vectors() -> tuple[Vector, ...]:
 
 def _judge_vector(vector: Vector) -> Verified[Any, Any]:
     """Run a vector's checks alone, without CRL: what go-sev-guest answers for offline."""
-    report = SCHEME.decode(vector.parts)
-    collateral = SCHEME.collate(report, vector.endorsements)
+    report = SCHEME.form.decode(vector.parts)
+    collateral = SCHEME.collateral.collate(report, vector.endorsements)
     collateral = replace(collateral, crl_required=False)
     return run_checks(SCHEME, Subject(report, collateral, vector.anchors, vector.now, ChainCache()), UnsafeUnbound())
 

@@ -14,6 +14,7 @@ from tests.differential.mutation import mutate, mutate_one
 from tests.support.oracles import Oracles
 from verifier.cases.platforms.tpm2 import SignedQuote, require_quote
 from verifier.core.binding import require_bound
+from verifier.formats.errors import named
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, HashAlgorithm
 from verifier.tee.tcg.replay import require_replay
@@ -111,7 +112,8 @@ def run_quotes(oracles: Oracles, *, seed: int, count: int) -> Tally:
 
 def _judge_log(data: bytes, values: Mapping[int, bytes], algorithm: HashAlgorithm) -> None:
     log = decode_log(data)
-    require_replay(log, algorithm, values, must_explain=frozenset(), check_id="tcg-eventlog.replay")
+    with named("tcg-eventlog.replay"):
+        require_replay(log, algorithm, values, must_explain=frozenset())
 
 
 def run_logs(oracles: Oracles, *, seed: int, count: int) -> Tally:

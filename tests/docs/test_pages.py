@@ -33,8 +33,8 @@ def test_files_that_a_page_names_are_there(page: str) -> None:
 
 def _ids() -> set[str]:
     """Collect every id that the schemes or a string constant of the program has, parts of ids put together included."""
-    found = {check.id for scheme in SCHEMES.values() for check in scheme.checks}
-    found |= {rule.id for scheme in SCHEMES.values() for rule in scheme.rules}
+    found = {check.id for scheme in SCHEMES.values() for check in scheme.verification.checks}
+    found |= {rule.id for scheme in SCHEMES.values() for rule in scheme.appraisal.rules}
     for package in ("verifier", "attester"):
         for source in (ROOT / package).rglob("*.py"):
             text = source.read_text(encoding="utf-8")
@@ -63,6 +63,6 @@ def test_ids_that_a_page_names_are_said_by_the_program(page: str) -> None:
 def test_the_threat_model_names_every_check_of_every_scheme_or_its_page_does() -> None:
     """A check that no page explains is a check that nobody can act upon."""
     written = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md"))
-    ids = {check.id for scheme in SCHEMES.values() for check in scheme.checks}
-    ids |= {rule.id for scheme in SCHEMES.values() for rule in scheme.rules}
+    ids = {check.id for scheme in SCHEMES.values() for check in scheme.verification.checks}
+    ids |= {rule.id for scheme in SCHEMES.values() for rule in scheme.appraisal.rules}
     assert not sorted(name for name in ids if f"`{name}`" not in written)

@@ -37,10 +37,10 @@ def _scheme(name: str, part: str) -> Callable[[bytes], None]:
         scheme = SCHEMES[name]
         try:
             # The other parts are well-formed, so that the fuzzed one is reached.
-            evidence = scheme.decode({**parts(name), part: data})
+            evidence = scheme.form.decode({**parts(name), part: data})
         except MalformedEvidence:
             return
-        encoded = scheme.encode(evidence)
+        encoded = scheme.form.encode(evidence)
         if encoded[part] != data:
             raise AssertionError(f"{name}.{part}: decodes, and encodes to other bytes")
 

@@ -103,7 +103,8 @@ class GpuComposite:
             self.vector("everything", values=everything),
             self.vector("unbound", expected=UnsafeUnbound()),
             self.vector(
-                "vendors-roots-beside", anchors=(*GPU.anchors, *self.cpu.anchors, *self.anchors, HOPPER.anchor())
+                "vendors-roots-beside",
+                anchors=(*GPU.verification.anchors, *self.cpu.verification.anchors, *self.anchors, HOPPER.anchor()),
             ),
             self.vector("a-switch", no, f"{self.name}.gpu", gpu=SWITCH),
             self.vector("other-challenge", no, user_data, expected=Bound(OTHER_DIGEST)),
@@ -119,7 +120,7 @@ class GpuComposite:
                 "gpus-root-for-the-cpu",
                 no,
                 self.cpu_root or f"{self.cpu.name}.chain.root",
-                anchors=(*GPU.anchors, HOPPER.anchor()),
+                anchors=(*GPU.verification.anchors, HOPPER.anchor()),
             ),
         ]
 
@@ -155,7 +156,7 @@ class GpuComposite:
 
     def _told(self, inner: Scheme[Any, Any], vector: Vector) -> tuple[Outcome, str]:
         """What is missing is called by the composite's name; everything else as in the scheme alone."""
-        missing = sorted(inner.required_parts - vector.parts.keys())
+        missing = sorted(inner.form.required - vector.parts.keys())
         if missing:
             return "malformed", f"{self.name}.decode.{inner.name.replace('-', '_')}.{missing[0]}"
         if vector.check_id == "wire.evidence.parts":
@@ -163,7 +164,7 @@ class GpuComposite:
         if vector.outcome != "cannot-decide":
             return vector.outcome, vector.check_id
         try:
-            needs = inner.needs(inner.decode(vector.parts), vector.endorsements)
+            needs = inner.collateral.needs(inner.form.decode(vector.parts), vector.endorsements)
         except MalformedEvidence:
             return vector.outcome, vector.check_id
         absent = [need.name for need in needs if need.required and need.name not in vector.collateral]

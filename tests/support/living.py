@@ -32,7 +32,7 @@ def verified_now(machine: ForgedMachine, now: int) -> Verified[Any, Any]:
     """Verify what the machine says now, bound to nothing."""
     scheme = SCHEMES[machine.scheme]
     parts, endorsements = flatten(_received(machine.make(_DUMMY)))
-    evidence = scheme.decode(parts)
+    evidence = scheme.form.decode(parts)
 
     def ask(needs: tuple[Need, ...]) -> dict[str, bytes]:
         found = {need.name: machine.collateral.get((need.kind, need.key)) for need in needs}
@@ -42,7 +42,7 @@ def verified_now(machine: ForgedMachine, now: int) -> Verified[Any, Any]:
 
     given = gather(scheme, evidence, endorsements, ask)
     anchors = tuple(anchor for kept in machine.anchors.values() for anchor in kept)
-    subject = Subject(evidence, scheme.collate(evidence, given), anchors, now, ChainCache())
+    subject = Subject(evidence, scheme.collateral.collate(evidence, given), anchors, now, ChainCache())
     return run_checks(scheme, subject, UnsafeUnbound())
 
 

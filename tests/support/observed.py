@@ -31,7 +31,7 @@ def observed(name: str) -> Observation:
 def with_configuration(name: str) -> dict[str, dict[str, Any]]:
     """Evidence does not say which configuration an extended register stands for: that comes from the vector."""
     scheme, values = SCHEMES[name], {scope: dict(one) for scope, one in observed(name).values.items()}
-    for rule in scheme.rules:
+    for rule in scheme.appraisal.rules:
         stated = {r: v for vector in vectors_of(name)[:1] for r, v in vector.rule_values.items()}
         if rule.scope == "config" and rule.field not in values["config"]:
             everything = [v.rule_values for v in vectors_of(name) if v.outcome == "accepted"]
@@ -74,6 +74,6 @@ def compiled(scheme: Scheme[Any, Any], values: Values, exceptions: Mapping[str, 
 
 def excepted(name: str) -> dict[str, Any]:
     """What the base vector's machine is excepted from, by its own words."""
-    rules = {rule.id: rule for rule in SCHEMES[name].rules if rule.scope == "service"}
+    rules = {rule.id: rule for rule in SCHEMES[name].appraisal.rules if rule.scope == "service"}
     stated = {rules[one].field: value for one, value in base_vector(name).rule_values.items() if one in rules}
-    return {field: value for field, value in stated.items() if field in SCHEMES[name].exceptions_model.model_fields}
+    return {field: value for field, value in stated.items() if field in SCHEMES[name].appraisal.exceptions.model_fields}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -14,12 +14,25 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import Field
 
+from tests.support.schemes import altered
 from verifier.appraise.documents import Parsed, parse_document
 from verifier.appraise.text import PlainDocument
 from verifier.core.ports import TrustRow
 from verifier.core.rules import Judgement, Rule, Scope, TrustClaim
 from verifier.formats.x509chain import ChainCache
-from verifier.tee.scheme import Check, Scheme, Subject, Values, Verified
+from verifier.tee.scheme import (
+    AppraisalOf,
+    Binding,
+    Check,
+    CollateralOf,
+    Form,
+    Scheme,
+    Subject,
+    TokenOf,
+    Values,
+    Verification,
+    Verified,
+)
 from verifier.tee.verified import UnsafeUnbound, run_checks
 
 NOW = 1_780_000_000
@@ -128,38 +141,41 @@ def toy_scheme(*, rules: tuple[Rule[V], ...] = RULES, name: str = "toy") -> Sche
     return Scheme(
         name=name,
         host_excluded=True,
-        required_parts=frozenset(("report",)),
-        endorsement_names=frozenset(),
-        binding_size="whole",
-        decode=lambda _parts: ToyEvidence(),
-        encode=lambda _evidence: {},
-        bound_value=lambda _evidence: bytes(64),
-        needs=lambda _evidence, _names: (),
-        collate=lambda _evidence, _endorsements: None,
-        checks=(Check("toy.nothing", lambda _subject: None),),
-        anchors=(),
-        rules=rules,
-        identity_models={
-            "platform": ToyPlatform,
-            "firmware": ToyFirmware,
-            "workload": ToyWorkload,
-            "config": ToyConfig,
-        },
-        exceptions_model=ToyExceptions,
-        layout_fields=(),
-        bins={},
-        evidence_claims=lambda evidence: {"boot": evidence.boot},
-        root=lambda _subject: "vendor",
-        measurement=lambda verified, _matched: verified.evidence.boot,
-        instance=lambda verified: ("chip", verified.evidence.chip),
-        debug_status=lambda evidence: "enabled" if evidence.debug else "disabled",
-        software_classes=frozenset(("firmware", "workload")),
+        form=Form(
+            required=frozenset(("report",)),
+            decode=lambda _parts: ToyEvidence(),
+            encode=lambda _evidence: {},
+            claims=lambda evidence: {"boot": evidence.boot},
+        ),
+        binding=Binding(size="whole", value=lambda _evidence: bytes(64)),
+        collateral=CollateralOf(collate=lambda _evidence, _endorsements: None),
+        verification=Verification(
+            checks=(Check("toy.nothing", lambda _subject: None),), root=lambda _subject: "vendor"
+        ),
+        appraisal=AppraisalOf(
+            rules=rules,
+            models={
+                "platform": ToyPlatform,
+                "firmware": ToyFirmware,
+                "workload": ToyWorkload,
+                "config": ToyConfig,
+            },
+            exceptions=ToyExceptions,
+            software=frozenset(("firmware", "workload")),
+            fields=(),
+            bins={},
+        ),
+        token=TokenOf(
+            measurement=lambda verified, _matched: verified.evidence.boot,
+            instance=lambda verified: ("chip", verified.evidence.chip),
+            debug_status=lambda evidence: "enabled" if evidence.debug else "disabled",
+        ),
     )
 
 
 def replace_models(scheme: Scheme[ToyEvidence, None], models: Mapping[Any, Any]) -> Scheme[ToyEvidence, None]:
     """Return the scheme with other classes of identities."""
-    return replace(scheme, identity_models=models)
+    return altered(scheme, models=models)
 
 
 TOY = toy_scheme()

@@ -112,7 +112,7 @@ def base_vector(name: str) -> Vector:
 def verify_vector(vector: Vector, scheme: Scheme[Any, Any], chains: ChainCache | None = None) -> Verified[Any, Any]:
     """Decode, endorse and verify; raises one of the three kinds of no. Each vector has a cache of its own unless told."""
     require_parts(scheme, vector.parts, vector.endorsements)
-    evidence = scheme.decode(vector.parts)
+    evidence = scheme.form.decode(vector.parts)
 
     def ask(needs: tuple[Need, ...]) -> dict[str, bytes]:
         for need in needs:
@@ -123,18 +123,18 @@ def verify_vector(vector: Vector, scheme: Scheme[Any, Any], chains: ChainCache |
         # What a source has and nobody asked for never reaches a scheme.
         return {need.name: vector.collateral[need.name] for need in needs if need.name in vector.collateral}
 
-    collateral = scheme.collate(evidence, gather(scheme, evidence, vector.endorsements, ask))
+    collateral = scheme.collateral.collate(evidence, gather(scheme, evidence, vector.endorsements, ask))
     subject = Subject(evidence, collateral, vector.anchors, vector.now, ChainCache() if chains is None else chains)
     return run_checks(scheme, subject, vector.expected)
 
 
 def judge_vector(vector: Vector, scheme: Scheme[Any, Any], verified: Verified[Any, Any]) -> None:
     """Run the scheme's rules in order; the first that fails is ``EvidenceRejected`` under its id."""
-    known = {rule.id for rule in scheme.rules}
+    known = {rule.id for rule in scheme.appraisal.rules}
     unknown = vector.rule_values.keys() - known
     if unknown:
         raise AssertionError(f"{vector.name}: rule_values names {sorted(unknown)}, which are no rules of {scheme.name}")
-    for rule in scheme.rules:
+    for rule in scheme.appraisal.rules:
         if rule.id in vector.rule_values:
             expected = vector.rule_values[rule.id]
         elif rule.scope == "service":

@@ -170,7 +170,7 @@ def test_a_vtpm_of_another_machine_is_refused(name: str, place: Place) -> None:
 def test_no_part_may_be_left_out(name: str, place: Place) -> None:
     machine = machines()[name]
     scheme = SCHEMES[name]
-    for part in sorted(scheme.required_parts):
+    for part in sorted(scheme.form.required):
         folder, _, own = part.rpartition(".")
 
         def without(evidence: Envelope, _digest: Any, folder: str = folder, own: str = own) -> Envelope:

@@ -122,7 +122,7 @@ def test_an_operators_own_root_counts_as_private_and_stands_beside_the_vendors(t
     anchors = load_anchors(folder, SCHEMES, simulated=False)
 
     assert [(a.name, a.root) for a in anchors["tpm2"]] == [("ours", "private")]
-    assert anchors["sev-snp"] == SCHEMES["sev-snp"].anchors
+    assert anchors["sev-snp"] == SCHEMES["sev-snp"].verification.anchors
     assert {a.root for a in anchors["sev-snp"]} == {"vendor"}
 
 

@@ -109,7 +109,7 @@ def test_other_models_or_keys_compile_the_same_files_again(store: Store, folder:
     assert _compile(store, folder, signed)
     assert _compile(store, folder, demands=DEMANDS)
     assert not _compile(store, folder, demands=DEMANDS)
-    models = {**trust.TOY.identity_models, "config": trust.ToyFirmware}
+    models = {**trust.TOY.appraisal.models, "config": trust.ToyFirmware}
     with pytest.raises(ConfigError):
         compile_into(store, folder, schemes={"toy": trust.replace_models(trust.TOY, models)}, demands=DEMANDS)
 

@@ -69,7 +69,7 @@ def test_what_does_not_measure_software_is_no_measurement(
 
 
 def test_a_cpus_table_measures_by_what_is_in_it() -> None:
-    rules = {rule.id: rule for rule in SCHEMES["gcp-vtpm"].rules if rule.field in ("sev_snp", "tdx")}
+    rules = {rule.id: rule for rule in SCHEMES["gcp-vtpm"].appraisal.rules if rule.field in ("sev_snp", "tdx")}
     measurement, rtmrs = rules["sev-snp.measurement"], rules["tdx.rtmrs"]
     assert measurement.measures({"measurement": ["11" * 48]})
     assert not measurement.measures({"vmpl": [0], "measurement": None})
@@ -84,9 +84,9 @@ def test_a_cpus_table_measures_by_what_is_in_it() -> None:
 def test_a_policy_that_lets_in_what_may_be_debugged_says_so(name: str) -> None:
     """By whatever name the scheme has for it: such a policy is told by the linter, and mints in simulated processes alone."""
     scheme = SCHEMES[name]
-    fields = scheme.exceptions_model.model_fields.keys()
-    assert fields & scheme.debug_exceptions or not fields & {field for field in fields if "debug" in field}
-    for field in sorted(fields & scheme.debug_exceptions):
+    fields = scheme.appraisal.exceptions.model_fields.keys()
+    assert fields & scheme.appraisal.debug_exceptions or not fields & {field for field in fields if "debug" in field}
+    for field in sorted(fields & scheme.appraisal.debug_exceptions):
         assert {"lint.debug"} <= {one.id for one in _excepting(name, {field: True})}
         assert "lint.debug" not in {one.id for one in _excepting(name, {field: False})}
 

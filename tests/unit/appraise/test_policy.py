@@ -146,7 +146,7 @@ def test_all_of_workload_counts_a_field_that_one_of_them_gives() -> None:
 
 def test_class_that_the_scheme_does_not_have_is_refused() -> None:
     scheme = trust.toy_scheme()
-    models = {scope: model for scope, model in scheme.identity_models.items() if scope != "config"}
+    models = {scope: model for scope, model in scheme.appraisal.models.items() if scope != "config"}
     schemes = {"toy": trust.replace_models(scheme, models)}
     identities = [one for one in trust.identities() if one["kind"] != "config"]
     assert _refused(identities=identities, schemes=schemes).key == "config"

@@ -40,7 +40,7 @@ def _values(recipes: Any, machine: Any) -> dict[str, dict[str, Any]]:
     """Return values for every class, from the recipes' reference values, one for every rule."""
     by_rule = recipes.good_values(machine)
     values: dict[str, dict[str, Any]] = {kind: {} for kind in CLASSES}
-    for rule in SCHEMES["tpm2"].rules:
+    for rule in SCHEMES["tpm2"].appraisal.rules:
         values[rule.scope][rule.field] = by_rule[rule.id]
     return json.loads(json.dumps(values))
 
@@ -55,7 +55,7 @@ def _judge(recipes: Any, machine: Any, values: dict[str, dict[str, Any]], unchec
 def test_machine_that_satisfies_every_rule_is_affirmed(recipes: Any) -> None:
     appraisal = _judge(recipes, recipes.tpm(), _values(recipes, recipes.tpm()), [])
     assert (appraisal.accepted, appraisal.check_id, appraisal.ear_status) == (True, "", "affirming")
-    assert {finding.rule for finding in appraisal.findings} == {rule.id for rule in SCHEMES["tpm2"].rules}
+    assert {finding.rule for finding in appraisal.findings} == {rule.id for rule in SCHEMES["tpm2"].appraisal.rules}
     assert len(appraisal.measurement) == 64
     assert (appraisal.root, appraisal.host_excluded) == ("simulated", False)
 

@@ -93,7 +93,9 @@ def test_a_problem_that_is_none_is_still_a_no(body: bytes) -> None:
 
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
 def test_every_check_id_of_every_scheme_is_repeated_as_it_is(scheme: str) -> None:
-    ids = [check.id for check in SCHEMES[scheme].checks] + [rule.id for rule in SCHEMES[scheme].rules]
+    ids = [check.id for check in SCHEMES[scheme].verification.checks] + [
+        rule.id for rule in SCHEMES[scheme].appraisal.rules
+    ]
     for check_id in (*ids, f"{scheme}.endorsement.pck_chain"):
         with pytest.raises(EvidenceRejected) as caught:
             raise_problem(Reply(403, {}, json.dumps({"check_id": check_id}).encode()))

@@ -61,7 +61,7 @@ def verified(name: str, envelope: Any, expected: Expected) -> Verified[Any, Any]
     model = wire.parse_model(wire.EnvelopeModel, json.dumps(envelope).encode())
     parts, endorsements = wire.flatten(wire._envelope(model))
     scheme, known = SCHEMES[name], _known()[name]
-    needs = scheme.needs(scheme.decode(parts), endorsements)
+    needs = scheme.collateral.needs(scheme.form.decode(parts), endorsements)
     vector = Vector(
         name=name,
         scheme=name,
@@ -102,7 +102,7 @@ def test_every_scheme_has_a_forge() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_evidence_is_accepted_and_bound(name: str) -> None:
     provider = open_provider(machine(name))
-    assert (provider.scheme, provider.size) == (name, SCHEMES[name].binding_size)
+    assert (provider.scheme, provider.size) == (name, SCHEMES[name].binding.size)
     seen = verified(name, answered(provider, DIGEST), Bound(DIGEST))
     assert (seen.bound, seen.root) == (True, "simulated")
 
@@ -117,7 +117,7 @@ def test_another_digest_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"nvidia-gpu"}))
 def test_a_configuration_stands_where_the_schemes_rule_looks(name: str) -> None:
     """The same file is measured as the policy's identity says it; another one is refused here or by that rule."""
-    (rule,) = (rule for rule in SCHEMES[name].rules if rule.scope == "config")
+    (rule,) = (rule for rule in SCHEMES[name].appraisal.rules if rule.scope == "config")
     provider = open_provider(machine(name))
     provider.measure_config(CONFIG)
     seen = verified(name, answered(provider, DIGEST), Bound(DIGEST))
@@ -136,7 +136,7 @@ def test_what_the_host_did_not_fix_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(SIMULATED_FIXED) - {"nvidia-gpu"}))
 def test_another_configuration_extends_another_value(name: str) -> None:
-    (rule,) = (rule for rule in SCHEMES[name].rules if rule.scope == "config")
+    (rule,) = (rule for rule in SCHEMES[name].appraisal.rules if rule.scope == "config")
     for files in ((OTHER,), (CONFIG, CONFIG), ()):
         provider = open_provider(machine(name))
         for file in files:
@@ -171,7 +171,7 @@ def command(*words: str) -> tuple[int, dict[str, Any]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_prints_it(name: str) -> None:
-    value = bytes(range(64 if SCHEMES[name].binding_size == "whole" else 32))
+    value = bytes(range(64 if SCHEMES[name].binding.size == "whole" else 32))
     code, said = command("--simulated-scheme", name, "--report-data", value.hex())
     if name in _SEVERAL:
         assert (code != 0, "--nonce" in json.dumps(said)) == (True, True)
@@ -192,7 +192,7 @@ def test_the_command_measures_a_configuration_for_every_scheme(config: Path) -> 
             continue
         assert code == 0, said
         seen = verified(name, said, UnsafeUnbound())
-        (rule,) = (rule for rule in SCHEMES[name].rules if rule.scope == "config")
+        (rule,) = (rule for rule in SCHEMES[name].appraisal.rules if rule.scope == "config")
         assert rule.judge(seen, configured(rule.id, config.read_bytes())).ok, name
         if place:
             code, said = command(*words)

@@ -37,15 +37,14 @@ from verifier.formats.encoding import b64url, unb64url
 from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected
 from verifier.formats.x509chain import Anchor, ChainCache
 from verifier.tee.scheme import Subject
-from verifier.tee.verified import Bound, require_parts, run_checks
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import EV_NO_ACTION, SHA256
-from verifier.tee.tpm2.collateral import EnrolledKey
+from verifier.tee.tpm2.collateral import Collateral, EnrolledKey
 from verifier.tee.tpm2.decode import decode
 from verifier.tee.tpm2.enrolment import check_ak, check_ek, describe_ek, make_credential
 from verifier.tee.tpm2.layout import decode_public
 from verifier.tee.tpm2.scheme import SCHEME
-from verifier.tee.tpm2.verify import Collateral
+from verifier.tee.verified import Bound, require_parts, run_checks
 
 NOW = 1_795_000_000
 DIGEST = BindingDigest(whole=bytes(range(64)), short=bytes(range(32)))

@@ -24,7 +24,7 @@ from verifier.formats.cose import (
     to_be_signed,
     verify_sign1,
 )
-from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import EvidenceRejected, MalformedEvidence, named
 
 CURVES: dict[int, ec.EllipticCurve] = {ES256: ec.SECP256R1(), ES384: ec.SECP384R1(), ES512: ec.SECP521R1()}
 KEYS = {alg: ec.derive_private_key(1000 - alg, curve) for alg, curve in CURVES.items()}
@@ -35,7 +35,8 @@ WHERE = ("t.decode", "thing")
 
 
 def verify(data: bytes, key: Any = None, **options: Any) -> None:
-    verify_sign1(decode_sign1(data, *WHERE), P384.public_key() if key is None else key, "t.signature", **options)
+    with named("t.signature"):
+        verify_sign1(decode_sign1(data, *WHERE), P384.public_key() if key is None else key, **options)
 
 
 @pytest.mark.parametrize("alg", sorted(CURVES))

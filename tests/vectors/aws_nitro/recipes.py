@@ -126,7 +126,7 @@ def _accepted() -> list[Vector]:
             "never-extended", pcrs=image_pcrs(), values={"aws-nitro.config.extended": {"digest": "none", "pcr": 16}}
         ),
         vector("debug-allowed", pcrs=DEBUG, values={"aws-nitro.pcrs.debug": True}),
-        vector("beside-the-vendors-root", anchors=(*SCHEME.anchors, NITRO.anchor())),
+        vector("beside-the-vendors-root", anchors=(*SCHEME.verification.anchors, NITRO.anchor())),
         vector("clock-a-little-behind", timestamp=(NOW + 5) * 1000),
         vector("in-the-leafs-last-second", now=NOW - 300 + 3 * HOUR),
     ]
@@ -209,7 +209,7 @@ def _chain() -> list[Vector]:
 
     stranger = nitro_key("nobody")
     return [
-        vector("awss-names-own-root", no, root, nitro=LIKE_AWS, anchors=SCHEME.anchors),
+        vector("awss-names-own-root", no, root, nitro=LIKE_AWS, anchors=SCHEME.verification.anchors),
         vector("no-anchors", no, root, anchors=()),
         vector("root-left-out", no, root, cabundle=bundle[1:]),
         vector("root-last", no, root, cabundle=[*bundle[1:], bundle[0]]),

@@ -24,9 +24,9 @@ from verifier.formats.encoding import canonical, sha256
 from verifier.formats.x509chain import Anchor
 from verifier.tee.aws_nitro import layout as nitro
 from verifier.tee.aws_nitrotpm.scheme import SCHEME
-from verifier.tee.verified import Bound, Expected, UnsafeUnbound
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384
 from verifier.tee.tpm2.layout import ALG_ECDSA, Selection, decode_signature, encode_signature
+from verifier.tee.verified import Bound, Expected, UnsafeUnbound
 
 NOW: Final = 1_800_000_000
 HOUR: Final = 3600
@@ -142,7 +142,7 @@ def _accepted() -> list[Vector]:
         vector("ak-p384", machine=p384, parts=bare),
         vector("ten-pcrs-quoted", parts=quoted(selections=(few,), pcr_digest=_digest(few))),
         vector("never-extended", machine=plain, values={"aws-nitrotpm.config.extended": {"digest": "none", "pcr": 15}}),
-        vector("beside-the-vendors-root", anchors=(*SCHEME.anchors, MACHINE.anchor())),
+        vector("beside-the-vendors-root", anchors=(*SCHEME.verification.anchors, MACHINE.anchor())),
         vector("unknown-payload-key", later=1),
         vector("unbound", expected=UnsafeUnbound()),
     ]
@@ -197,7 +197,7 @@ def _document() -> list[Vector]:
     region = MACHINE.nitro.authority("region", extensions=(basic_constraints(ca=False),))
     enclave = ForgedNitro(now=NOW)
     return [
-        vector("awss-names-own-root", no, f"{name}chain.root", machine=like_aws, anchors=SCHEME.anchors),
+        vector("awss-names-own-root", no, f"{name}chain.root", machine=like_aws, anchors=SCHEME.verification.anchors),
         vector("root-left-out", no, f"{name}chain.root", cabundle=bundle[1:]),
         vector("region-is-no-ca", no, f"{name}chain.constraints", cabundle=[bundle[0], region, *bundle[2:]]),
         vector(

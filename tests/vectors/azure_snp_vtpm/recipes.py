@@ -28,9 +28,9 @@ from verifier.formats.encoding import b64url, sha256
 from verifier.formats.x509chain import Anchor
 from verifier.tee.azure.layout import REPORT_SNP, REPORT_TDX, make_hcl
 from verifier.tee.azure_snp_vtpm.scheme import SCHEME
-from verifier.tee.verified import Expected
 from verifier.tee.sev_snp.layout import SIGNED
 from verifier.tee.tpm2.keys import spki_digest
+from verifier.tee.verified import Expected
 
 NAME: Final = "azure-snp-vtpm"
 NOW: Final = snp.NOW
@@ -89,7 +89,7 @@ def quotes() -> QuoteVectors:
     return QuoteVectors(NAME, base().tpm, vector)
 
 
-_LIFTED: Final = {rule.id for rule in SCHEME.rules if rule.id.startswith("sev-snp.")}
+_LIFTED: Final = {rule.id for rule in SCHEME.appraisal.rules if rule.id.startswith("sev-snp.")}
 _SIGNED_BY: Final = "cd" * 48
 
 

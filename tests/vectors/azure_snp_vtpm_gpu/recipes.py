@@ -19,7 +19,7 @@ from verifier.tee.azure_snp_vtpm_gpu.scheme import SCHEME
 from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
 
 # Endorsements are read by the schemes inside, under their own ids.
-NOT_IDS: Final = frozenset(f"azure-snp-vtpm-gpu.endorsement.{name}" for name in SCHEME.endorsement_names)
+NOT_IDS: Final = frozenset(f"azure-snp-vtpm-gpu.endorsement.{name}" for name in SCHEME.form.endorsements)
 
 
 @cache

@@ -31,16 +31,16 @@ from verifier.tee.azure.layout import REPORT_SNP, TDREPORT_FIELDS, make_hcl
 from verifier.tee.azure_tdx_vtpm.scheme import SCHEME
 from verifier.tee.dcap import layout as dcap
 from verifier.tee.dcap.layout import BODIES
-from verifier.tee.verified import Expected
 from verifier.tee.tdx.decode import decode
 from verifier.tee.tpm2.keys import spki_digest
+from verifier.tee.verified import Expected
 
 NAME: Final = "azure-tdx-vtpm"
 SOURCES: Final = ("verifier/tee/azure_tdx_vtpm", "verifier/tee/azure", "verifier/tee/vtpm")
 # Only a case can come without a TD quote; tests/unit/tee/azure has it.
 NOT_IDS: Final = frozenset({"azure-tdx-vtpm.endorsement.td_quote"})
 
-_LIFTED: Final = {rule.id for rule in SCHEME.rules if rule.id.startswith("tdx.")}
+_LIFTED: Final = {rule.id for rule in SCHEME.appraisal.rules if rule.id.startswith("tdx.")}
 
 
 @cache

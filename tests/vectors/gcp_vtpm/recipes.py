@@ -37,12 +37,12 @@ from verifier.formats.x509chain import Anchor
 from verifier.tee.dcap.layout import BODIES
 from verifier.tee.gcp_vtpm.layout import encode_instance
 from verifier.tee.gcp_vtpm.scheme import SCHEME
-from verifier.tee.verified import Bound, Expected
 from verifier.tee.sev_snp.layout import SIGNED
 from verifier.tee.sev_snp.scheme import SCHEME as SNP
 from verifier.tee.tdx.decode import decode
 from verifier.tee.tdx.scheme import SCHEME as TDX
 from verifier.tee.tpm2.keys import spki_digest
+from verifier.tee.verified import Bound, Expected
 
 NAME: Final = "gcp-vtpm"
 NOW: Final = snp.NOW
@@ -112,9 +112,9 @@ def vector(
     )
 
 
-_SNP_RULES: Final = {rule.id: rule for rule in SCHEME.rules if rule.id.startswith("sev-snp.")}
-_TDX_RULES: Final = {rule.id: rule for rule in SCHEME.rules if rule.id.startswith("tdx.")}
-_FIELDS: Final = {rule.id: rule.field for scheme in (SNP, TDX) for rule in scheme.rules}
+_SNP_RULES: Final = {rule.id: rule for rule in SCHEME.appraisal.rules if rule.id.startswith("sev-snp.")}
+_TDX_RULES: Final = {rule.id: rule for rule in SCHEME.appraisal.rules if rule.id.startswith("tdx.")}
+_FIELDS: Final = {rule.id: rule.field for scheme in (SNP, TDX) for rule in scheme.appraisal.rules}
 
 
 def quotes() -> QuoteVectors:

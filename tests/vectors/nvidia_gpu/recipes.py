@@ -124,7 +124,7 @@ def _accepted() -> list[Vector]:
         vector("switch", gpu=SWITCH, values={"nvidia-gpu.vbios": ["96.10.55.00.01"], "nvidia-gpu.chip": ["LS_10"]}),
         vector("unbound", expected=UnsafeUnbound()),
         vector("last-second-of-9999", now=END_OF_TIME),
-        vector("vendors-root-beside", anchors=(*SCHEME.anchors, HOPPER.anchor())),
+        vector("vendors-root-beside", anchors=(*SCHEME.verification.anchors, HOPPER.anchor())),
         vector("unknown-opaque-field", opaque=[*HOPPER.opaque(), (77, b"new")], values=some),
         vector("no-opaque-fields", opaque=[]),
         vector("any-of-several", values={"nvidia-gpu.measurements": golden(HOPPER, b1=["00" * 48, _hex(1)], b2="any")}),
@@ -215,7 +215,7 @@ def _chain() -> list[Vector]:
 
     late, early = (1_602_892_800, NOW - 1), (NOW + 1, END_OF_TIME)
     return [
-        vector("nvidias-names-own-root", no, root, gpu=LIKE_NVIDIA, anchors=SCHEME.anchors),
+        vector("nvidias-names-own-root", no, root, gpu=LIKE_NVIDIA, anchors=SCHEME.verification.anchors),
         vector("no-anchors", no, root, anchors=()),
         swapped("device-no-ca", constraints, "device", **device(key_usage(5))),
         swapped(

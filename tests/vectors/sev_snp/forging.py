@@ -15,8 +15,8 @@ from forge.sev_snp import ForgedAmd, authority_key
 from tests.support.vectors import Outcome, Vector
 from verifier.core.binding import BindingDigest
 from verifier.formats.x509chain import Anchor
-from verifier.tee.verified import Bound, Expected
 from verifier.tee.sev_snp import layout
+from verifier.tee.verified import Bound, Expected
 
 NOW: Final = 1_800_000_000
 YEAR: Final = 365 * 86_400

@@ -34,9 +34,9 @@ from tests.vectors.sev_snp.forging import (
 from tests.vectors.sev_snp.unwanted import unwanted
 from verifier.core.binding import BindingDigest
 from verifier.formats.x509 import USAGE_CRL_SIGN, der_tlv
-from verifier.tee.verified import MAX_ENDORSEMENT, Bound, UnsafeUnbound
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.scheme import SCHEME
+from verifier.tee.verified import MAX_ENDORSEMENT, Bound, UnsafeUnbound
 
 
 def part_forms() -> Mapping[str, PartForm]:
@@ -63,7 +63,10 @@ def _accepted() -> list[Vector]:
         vector("milan-vlek", amd=VLEK, values=everything(VLEK)),
         vector("milan-vlek-v2", amd=VLEK, version=2),
         vector("root-comes-along", endorsements=along(MILAN, ark=MILAN.ark())),
-        vector("anchors-of-every-product", anchors=(*SCHEME.anchors, GENOA.anchor(), TURIN.anchor(), MILAN.anchor())),
+        vector(
+            "anchors-of-every-product",
+            anchors=(*SCHEME.verification.anchors, GENOA.anchor(), TURIN.anchor(), MILAN.anchor()),
+        ),
         vector("hwid-in-octet-string", endorsements=along(MILAN, vcek=_wrapped_hwid())),
         vector("endorsements-as-pem", endorsements={k: _pem(v) for k, v in MILAN.endorsements().items()}),
         vector("crl-lists-another", collateral={"crl": MILAN.crl(revoked=(0x10002, 0x20001))}),
@@ -161,13 +164,13 @@ def _chain() -> list[Vector]:
 
     critical = Extra("1.2.3.4", b"\x05\x00", critical=True)
     return [
-        vector("amds-names-own-root", no, root, amd=LIKE_AMD, anchors=SCHEME.anchors),
+        vector("amds-names-own-root", no, root, amd=LIKE_AMD, anchors=SCHEME.verification.anchors),
         vector(
             "amds-names-own-root-brought",
             no,
             root,
             amd=LIKE_AMD,
-            anchors=SCHEME.anchors,
+            anchors=SCHEME.verification.anchors,
             endorsements=along(LIKE_AMD, ark=LIKE_AMD.ark()),
         ),
         vector("root-of-another-product", no, root, anchors=(GENOA.anchor(), TURIN.anchor())),

@@ -19,7 +19,7 @@ from verifier.tee.sev_snp.scheme import SCHEME as SNP
 from verifier.tee.sev_snp_gpu.scheme import SCHEME
 
 # Endorsements are read by the schemes inside, under their own ids.
-NOT_IDS: Final = frozenset(f"sev-snp-gpu.endorsement.{name}" for name in SCHEME.endorsement_names)
+NOT_IDS: Final = frozenset(f"sev-snp-gpu.endorsement.{name}" for name in SCHEME.form.endorsements)
 
 
 def _cpu(digest: BindingDigest) -> Envelope:

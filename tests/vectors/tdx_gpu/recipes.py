@@ -19,7 +19,7 @@ from verifier.tee.tdx.scheme import SCHEME as TDX
 from verifier.tee.tdx_gpu.scheme import SCHEME
 
 # Endorsements are read by the schemes inside, under their own ids.
-NOT_IDS: Final = frozenset(f"tdx-gpu.endorsement.{name}" for name in SCHEME.endorsement_names)
+NOT_IDS: Final = frozenset(f"tdx-gpu.endorsement.{name}" for name in SCHEME.form.endorsements)
 _END: Final = b"-----END CERTIFICATE-----\n"
 _REPORT_DATA: Final = (48 + 520, 48 + 584)
 

@@ -25,7 +25,6 @@ from tests.support.vectors import Outcome, Vector
 from verifier.core.binding import BindingDigest
 from verifier.formats.encoding import canonical, sha256
 from verifier.tee.ima.identity import ImaRules
-from verifier.tee.verified import Bound
 from verifier.tee.tcg.identity import RegisterRule, SecureBootKeys, Uki
 from verifier.tee.tcg.layout import EV_IPL, SHA1, SHA256, SHA384, encode_event2, encode_spec_id
 from verifier.tee.tpm2.collateral import encode_enrolled_ak
@@ -37,6 +36,7 @@ from verifier.tee.tpm2.layout import (
     encode_signature,
     name_of,
 )
+from verifier.tee.verified import Bound
 
 NOW = 1_767_225_600  # 2026-01-01
 PCRS = tuple(range(16))

@@ -52,10 +52,10 @@ from tests.vectors.tpm2.forging import (
 )
 from verifier.core.binding import BINDING_CHECK
 from verifier.formats.encoding import canonical, sha256
-from verifier.tee.verified import UnsafeUnbound
 from verifier.tee.tcg.layout import EV_IPL
 from verifier.tee.tpm2.collateral import encode_not_enrolled
 from verifier.tee.tpm2.layout import FIXED_TPM, RESTRICTED, encode_public, name_of, qualified_name
+from verifier.tee.verified import UnsafeUnbound
 
 _OTHER = "ab" * 32
 _EVENTS = "tpm2.workload.event-log"

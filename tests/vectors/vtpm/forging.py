@@ -14,9 +14,9 @@ from tests.vectors.tpm2.forging import CMDLINE, DB, INITRD_EVENT, KERNEL_EVENT, 
 from verifier.core.binding import BINDING_CHECK, BindingDigest
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.x509 import USAGE_CRL_SIGN
-from verifier.tee.verified import Bound, UnsafeUnbound
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, encode_event2, encode_spec_id
 from verifier.tee.tpm2.layout import ALG_RSAPSS, Selection, decode_quote, encode_quote, encode_signature
+from verifier.tee.verified import Bound, UnsafeUnbound
 
 PCRS: Final = (*range(10), 11, 12, 13, 14, 15)
 NONCE: Final = bytes(range(32))

@@ -215,7 +215,7 @@ def _check_realm_signature(subject: Cca) -> None:
 
 
 CHECKS: Final[tuple[Check[CcaToken, CcaCollateral], ...]] = (
-    *CHAIN.checks("arm-cca.cpak"),
+    *CHAIN.checks(f"{NAME}.cpak"),
     Check("arm-cca.cpak.subject", _check_subject),
     Check("arm-cca.platform.test-key", _check_test_cpak),
     Check("arm-cca.platform.signature", _check_platform_signature),

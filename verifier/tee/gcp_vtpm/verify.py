@@ -144,7 +144,7 @@ def root_of(subject: GcpSubject) -> Root:
 
 
 CHECKS: Final[tuple[Check[Any, Any], ...]] = (
-    *AK_CHAIN.checks("gcp-vtpm.ak-cert"),
+    *AK_CHAIN.checks(f"{NAME}.ak-cert"),
     Check("gcp-vtpm.ak-cert.usage", _check_usage),
     Check("gcp-vtpm.ak-cert.instance", _check_instance),
     *quote_checks(NAME, ak_of, schemes=SCHEMES),

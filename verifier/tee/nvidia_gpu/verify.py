@@ -124,7 +124,7 @@ def revocation(verified: Verified[GpuEvidence, GpuCollateral]) -> Mapping[str, s
 
 
 CHECKS: Final[tuple[Check[GpuEvidence, GpuCollateral], ...]] = (
-    *CHAIN.checks("nvidia-gpu.chain"),
+    *CHAIN.checks(f"{NAME}.chain"),
     Check("nvidia-gpu.report.signature", _check_report_signature),
     Check("nvidia-gpu.fwid", _check_fwid),
     Check("nvidia-gpu.endorsement.ocsp", _check_ocsp),

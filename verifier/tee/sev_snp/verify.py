@@ -284,7 +284,7 @@ CHECKS: Final[tuple[Check[Report, SnpCollateral], ...]] = (
     Check("sev-snp.report.signature-algo", _check_signature_algo),
     Check("sev-snp.signing-key", _check_signing_key),
     *CHAIN.checks(
-        "sev-snp.chain",
+        f"{NAME}.chain",
         root=Check("sev-snp.chain.root", _check_root, redundant_with="sev-snp.chain.constraints", why=WHY_ROOT),
     ),
     Check(CRL, _check_crl),

@@ -35,7 +35,7 @@ DAY = 86_400
 AMD, INTEL = ForgedAmd(now=NOW), ForgedIntel(now=NOW)
 ANCHORS = {"sev-snp": (AMD.anchor(),), "tdx": (INTEL.anchor(),)}
 TDX = SCHEMES["tdx"]
-QUOTE = TDX.decode({"quote": INTEL.quote("tdx", report_data=bytes(64))})
+QUOTE = TDX.form.decode({"quote": INTEL.quote("tdx", report_data=bytes(64))})
 TCB_PATH = f"/tdx/certification/v4/tcb?fmspc={INTEL.fmspc}&update=standard"
 QE_PATH = "/tdx/certification/v4/qe/identity"
 PCK_CRL_PATH = "/sgx/certification/v4/pckcrl?ca=platform&encoding=der"

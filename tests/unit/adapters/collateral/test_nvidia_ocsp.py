@@ -39,7 +39,7 @@ DOCUMENTS = ocsp_documents(GPU, NOW)
 
 
 def wanted() -> list[Item]:
-    places = [item_of(need) for need in needs(SCHEME.decode(GPU.parts(bytes(32))), {})]
+    places = [item_of(need) for need in needs(SCHEME.form.decode(GPU.parts(bytes(32))), {})]
     return [place[0] for place in places if place is not None]
 
 
@@ -168,7 +168,7 @@ def test_what_nobody_has_is_asked_for_and_stops_nobody_and_what_grows_old_is_ren
     tmp_path: Path,
 ) -> None:
     evidence, cache, asker, clock = (
-        SCHEME.decode(GPU.parts(bytes(32))),
+        SCHEME.form.decode(GPU.parts(bytes(32))),
         Cache(tmp_path / "cache"),
         Asker(),
         MovedClock(),
@@ -179,7 +179,7 @@ def test_what_nobody_has_is_asked_for_and_stops_nobody_and_what_grows_old_is_ren
     def look() -> Verified[Any, Any]:
         found = collateral.get("nvidia-gpu", "acme", needs(evidence, {}), source="192.0.2.9")
         now = clock.now_ms() // 1000
-        subject = Subject(evidence, SCHEME.collate(evidence, found), (GPU.anchor(),), now, ChainCache())
+        subject = Subject(evidence, SCHEME.collateral.collate(evidence, found), (GPU.anchor(),), now, ChainCache())
         return run_checks(SCHEME, subject, UnsafeUnbound())
 
     try:

@@ -29,8 +29,8 @@ from verifier.formats.errors import CannotDecide
 from verifier.formats.x509 import parse_certificate
 from verifier.tee.registry import SCHEMES
 from verifier.tee.scheme import Need
-from verifier.tee.verified import gather
 from verifier.tee.sev_snp.decode import read_vek
+from verifier.tee.verified import gather
 
 NOW = int(time.time())
 CHIP = ForgedAmd(now=NOW)
@@ -235,7 +235,7 @@ def test_a_version_2_report_gets_the_intermediate_that_issued_its_certificate(
     keep(cache, Need("ask", "sev-snp.ask", "Milan-vcek"), CHIP.ask())
     crl = keep(cache, CRL, CHIP.crl()).body
     scheme, made = SCHEMES["sev-snp"], source()
-    report = scheme.decode({"report": CHIP.report(report_data=bytes(64), version=2)})
+    report = scheme.form.decode({"report": CHIP.report(report_data=bytes(64), version=2)})
 
     found = gather(scheme, report, {}, lambda needs: made.get("sev-snp", "default", needs))
     assert found == {"vcek": CHIP.vek(), "ask": CHIP.ask(), "crl": crl}
@@ -286,7 +286,7 @@ def cases(platform: str, *names: str) -> list[Path]:
 
 
 def test_real_answers_of_intel_are_read_as_what_they_are(vendor: VendorServer) -> None:
-    anchors = tuple(SCHEMES["tdx"].anchors) if "tdx" in SCHEMES else ()
+    anchors = tuple(SCHEMES["tdx"].verification.anchors) if "tdx" in SCHEMES else ()
     client, pcs = Client(str(vendor.ca_file)), Pcs(vendor.url, f"{vendor.url}/IntelSGXRootCA.der")
     wholesome = 0
     files = ("tcb_info.json", "pck.crl.der", "pck_crl_issuer_chain.pem", "root_ca.crl.der", "qe_identity.json")

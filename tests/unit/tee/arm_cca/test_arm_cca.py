@@ -107,7 +107,7 @@ def test_any_claims_come_back(other: dict[int, Any], lifecycle: int, tag: int, s
     assert encode(token) == {"cca_token": data}
     assert dict(token.platform.other) == dict(token.realm.other) == other
     assert token.platform.lifecycle == lifecycle
-    assert json.dumps(SCHEME.evidence_claims(token))
+    assert json.dumps(SCHEME.form.claims(token))
 
 
 def test_the_forged_certificate_is_what_another_library_reads() -> None:
@@ -120,20 +120,20 @@ def test_the_forged_certificate_is_what_another_library_reads() -> None:
 
 
 def test_there_is_no_vendor_to_trust() -> None:
-    assert SCHEME.anchors == ()
+    assert SCHEME.verification.anchors == ()
     assert verify_vector(vector("one"), SCHEME).root == "simulated"
 
 
 def test_instances_are_chips() -> None:
     one, other = (verify_vector(vector(arm.instance_id.hex(), arm=arm), SCHEME) for arm in (ARM, OTHER))
-    assert SCHEME.instance(one) != SCHEME.instance(other)
-    assert SCHEME.instance(one)[1] == f"{ARM.implementation_id.hex()}-{ARM.instance_id.hex()}"
+    assert SCHEME.token.instance(one) != SCHEME.token.instance(other)
+    assert SCHEME.token.instance(one)[1] == f"{ARM.implementation_id.hex()}-{ARM.instance_id.hex()}"
 
 
 def test_an_unsecured_platform_counts_as_debug() -> None:
     secured, debug = (decode({"cca_token": ARM.token(challenge=DATA, platform={2395: v})}) for v in (0x30FF, 0x4000))
-    assert SCHEME.debug_status(secured) == "disabled-since-boot"
-    assert SCHEME.debug_status(debug) == "enabled"
+    assert SCHEME.token.debug_status(secured) == "disabled-since-boot"
+    assert SCHEME.token.debug_status(debug) == "enabled"
 
 
 def test_a_case_gives_its_own_anchor_and_no_test_key_is_refused_there() -> None:
@@ -194,7 +194,7 @@ def test_a_wrong_policy_of_a_case_is_a_usage_error(policy: dict[str, Any]) -> No
 
 def test_every_claim_has_its_words() -> None:
     for arm in (ARM, NEWER):
-        claims = SCHEME.evidence_claims(decode({"cca_token": arm.token(challenge=DATA)}))
+        claims = SCHEME.form.claims(decode({"cca_token": arm.token(challenge=DATA)}))
         names = {*claims, *(f"{token}.{number}" for token in ("platform", "realm") for number in claims[token])}
         assert not names - WORDS.keys()
 

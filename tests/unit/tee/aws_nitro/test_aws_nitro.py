@@ -25,12 +25,13 @@ from verifier.tee.aws_nitro.decode import decode_document
 from verifier.tee.aws_nitro.identity import ConfigValues, PlatformValues, WorkloadValues
 from verifier.tee.aws_nitro.scheme import SCHEME
 from verifier.tee.aws_nitro.verify import Collateral
+from verifier.tee.catalogue import remedy_of
 from verifier.tee.scheme import Subject
 from verifier.tee.verified import UnsafeUnbound, run_checks
 
 
 def test_the_pinned_root_is_the_one_that_aws_publishes() -> None:
-    (anchor,) = SCHEME.anchors
+    (anchor,) = SCHEME.verification.anchors
     assert anchor.root == "vendor"
     digest = hashlib.sha256(anchor.certificate_der).hexdigest()
     assert digest == "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"
@@ -61,10 +62,10 @@ PAYLOADS = st.fixed_dictionaries(
 @given(PAYLOADS, st.booleans())
 def test_whatever_the_limits_allow_is_read_as_it_was_written(fields: dict[str, Any], indefinite: bool) -> None:  # noqa: FBT001
     data = NITRO.document(indefinite=indefinite, **fields)
-    document = SCHEME.decode({layout.PART: data})
+    document = SCHEME.form.decode({layout.PART: data})
     assert {name: getattr(document, name) for name in fields} == fields
-    assert SCHEME.encode(document) == {layout.PART: data}
-    json.dumps(SCHEME.evidence_claims(document))
+    assert SCHEME.form.encode(document) == {layout.PART: data}
+    json.dumps(SCHEME.form.claims(document))
 
 
 @settings(max_examples=300, deadline=None)
@@ -75,13 +76,13 @@ def test_any_byte_changed_anywhere_is_refused(drawn: st.DataObject) -> None:
     with pytest.raises((MalformedEvidence, EvidenceRejected)):
         run_checks(
             SCHEME,
-            Subject(SCHEME.decode({layout.PART: bytes(data)}), Collateral(), (NITRO.anchor(),), NOW, ChainCache()),
+            Subject(SCHEME.form.decode({layout.PART: bytes(data)}), Collateral(), (NITRO.anchor(),), NOW, ChainCache()),
             BOUND,
         )
 
 
 def test_claims_are_those_of_the_cases() -> None:
-    claims = SCHEME.evidence_claims(SCHEME.decode({layout.PART: good()}))
+    claims = SCHEME.form.claims(SCHEME.form.decode({layout.PART: good()}))
     assert claims["user_data"] == DIGEST.whole.hex()
     assert claims["nonce"] == DIGEST.nonce.hex()
     assert claims["cabundle_length"] == 4
@@ -89,7 +90,7 @@ def test_claims_are_those_of_the_cases() -> None:
     assert claims["chain_not_after"] == "2027-01-15T10:55:00+00:00"
     assert claims["leaf_subject"].startswith(f"CN={NITRO.module}.us-east-1.aws,")
     assert "unknown_keys" not in claims
-    more = SCHEME.evidence_claims(SCHEME.decode(vector("x", later=1).parts))
+    more = SCHEME.form.claims(SCHEME.form.decode(vector("x", later=1).parts))
     assert more["unknown_keys"] == ["later"]
     known = set(CASE.words)
     assert {name for name in more if name != "pcrs"} <= known
@@ -99,16 +100,16 @@ def test_claims_are_those_of_the_cases() -> None:
 def test_the_token_names_image_and_module() -> None:
     verified = run_checks(
         SCHEME,
-        Subject(SCHEME.decode({layout.PART: good()}), Collateral(), (NITRO.anchor(),), NOW, ChainCache()),
+        Subject(SCHEME.form.decode({layout.PART: good()}), Collateral(), (NITRO.anchor(),), NOW, ChainCache()),
         BOUND,
     )
     assert verified.bound
-    assert SCHEME.measurement(verified, ()) == image_pcrs()[0].hex()
-    assert SCHEME.instance(verified) == ("aws-nitro.module", NITRO.module)
-    assert SCHEME.debug_status(verified.evidence) == "disabled-since-boot"
+    assert SCHEME.token.measurement(verified, ()) == image_pcrs()[0].hex()
+    assert SCHEME.token.instance(verified) == ("aws-nitro.module", NITRO.module)
+    assert SCHEME.token.debug_status(verified.evidence) == "disabled-since-boot"
     assert verified.root == "simulated"
     assert not SCHEME.host_excluded
-    observed = SCHEME.observe(verified)
+    observed = SCHEME.appraisal.observe(verified)
     assert observed["workload"]["pcrs"] == {str(i): image_pcrs()[i].hex() for i in range(3)}
     WorkloadValues.model_validate(observed["workload"])
     PlatformValues.model_validate({**observed["platform"], "max_age": 60}, strict=False)
@@ -124,7 +125,7 @@ def test_a_document_of_another_module_verifies_with_its_own_leaf() -> None:
 
 
 def test_an_empty_field_never_satisfies_a_challenge() -> None:
-    document = SCHEME.decode({layout.PART: NITRO.document(user_data=b"", nonce=b"")})
+    document = SCHEME.form.decode({layout.PART: NITRO.document(user_data=b"", nonce=b"")})
     subject = Subject(document, Collateral(), (NITRO.anchor(),), NOW, ChainCache())
     with pytest.raises(EvidenceRejected, match=r"binding\.user-data"):
         run_checks(SCHEME, subject, BOUND)
@@ -179,5 +180,5 @@ def test_a_case_under_a_forged_root_is_refused_and_its_claims_are_shown() -> Non
 
 
 def test_every_remedy_and_word_is_there() -> None:
-    for each in (*SCHEME.checks, *SCHEME.rules):
-        assert each.remedy, each.id
+    for each in (*SCHEME.verification.checks, *SCHEME.appraisal.rules):
+        assert remedy_of(each.id), each.id

@@ -21,13 +21,14 @@ from tests.vectors.aws_nitrotpm.recipes import BOUND, CONFIG, DIGEST, MACHINE, N
 from verifier.cases.form import CaseError, CaseFiles
 from verifier.cases.platforms.aws_nitrotpm import CASE
 from verifier.formats.encoding import sha256
-from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import EvidenceRejected, Failed, MalformedEvidence
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.aws_nitro.scheme import SCHEME as NITRO
 from verifier.tee.aws_nitrotpm.decode import decode
 from verifier.tee.aws_nitrotpm.identity import Config, Firmware, Workload
 from verifier.tee.aws_nitrotpm.scheme import SCHEME
 from verifier.tee.aws_nitrotpm.verify import Collateral, attestation_key
+from verifier.tee.catalogue import remedy_of
 from verifier.tee.scheme import Matched, Subject, Verified
 from verifier.tee.verified import Expected, run_checks
 
@@ -40,8 +41,8 @@ def verify(parts: Mapping[str, bytes], expected: Expected = BOUND) -> Verified[A
 
 
 def test_it_trusts_whom_nitro_trusts() -> None:
-    assert SCHEME.anchors == NITRO.anchors
-    assert SCHEME.anchors_of == ("aws-nitro",)
+    assert SCHEME.verification.anchors == NITRO.verification.anchors
+    assert SCHEME.verification.anchors_of == ("aws-nitro",)
     assert not SCHEME.host_excluded
 
 
@@ -65,22 +66,22 @@ def test_documents_of_enclaves_and_of_tpms_are_not_each_other() -> None:
     with pytest.raises(MalformedEvidence, match=r"aws-nitrotpm\.decode\.attestation"):
         decode({**good(), "attestation": enclave})
     with pytest.raises(MalformedEvidence, match=r"aws-nitro\.decode\.attestation"):
-        NITRO.decode({"attestation": good()["attestation"]})
+        NITRO.form.decode({"attestation": good()["attestation"]})
 
 
 def test_the_token_names_module_and_selected_pcrs() -> None:
     verified = verify(good())
     assert verified.bound
-    assert SCHEME.instance(verified)[1] == MACHINE.nitro.module
+    assert SCHEME.token.instance(verified)[1] == MACHINE.nitro.module
     pcrs = {str(i): MACHINE.pcrs[i].hex() for i in (9, 8)}
     matched = (
         Matched("workload", "web", 1, {"pcrs": pcrs}),
         Matched("firmware", "uefi", 1, {"pcrs": {"0": "", "8": ""}}),
         Matched("config", "attester", 1, {"extended": {"pcr": 15}}),
     )
-    assert SCHEME.measurement(verified, matched) == sha256(b"".join(MACHINE.pcrs[i] for i in (0, 8, 9))).hex()
-    assert SCHEME.measurement(verified, matched[2:]) == ""
-    observed = SCHEME.observe(verified)
+    assert SCHEME.token.measurement(verified, matched) == sha256(b"".join(MACHINE.pcrs[i] for i in (0, 8, 9))).hex()
+    assert SCHEME.token.measurement(verified, matched[2:]) == ""
+    observed = SCHEME.appraisal.observe(verified)
     Firmware.model_validate(observed["firmware"])
     assert set(observed["firmware"]["pcrs"]) == {str(i) for i in range(8)}
 
@@ -96,7 +97,7 @@ def test_keys_are_read_in_the_forms_that_documents_have(kind: Any) -> None:
 @settings(max_examples=100, deadline=None)
 def test_any_bytes_as_a_key_are_read_or_refused(raw: bytes) -> None:
     document = replace(decode(good()).document, public_key=raw)
-    with contextlib.suppress(EvidenceRejected):
+    with contextlib.suppress(Failed):
         assert isinstance(attestation_key(document), rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
 
 
@@ -172,5 +173,5 @@ def test_a_policy_of_the_wrong_type_is_a_usage_error(policy: dict[str, Any]) -> 
 
 
 def test_every_check_and_rule_has_a_remedy() -> None:
-    for each in (*SCHEME.checks, *SCHEME.rules):
-        assert each.remedy, each.id
+    for each in (*SCHEME.verification.checks, *SCHEME.appraisal.rules):
+        assert remedy_of(each.id), each.id

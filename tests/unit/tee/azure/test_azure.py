@@ -33,7 +33,7 @@ from verifier.tee.azure_snp_vtpm.identity import Paravisor
 from verifier.tee.azure_snp_vtpm.scheme import SCHEME as SNP
 from verifier.tee.azure_tdx_vtpm.scheme import SCHEME as TDX
 from verifier.tee.azure_tdx_vtpm.verify import TIED
-from verifier.tee.vtpm.akcert import own_anchors
+from verifier.tee.chain import own_anchors
 
 SCHEMES = {"azure-snp-vtpm": SNP, "azure-tdx-vtpm": TDX}
 
@@ -89,8 +89,8 @@ def test_the_quote_is_the_binder_and_the_cpu_report_is_not_asked_for_the_challen
     base = base_vector(name)
     verified = verify_vector(base, SCHEMES[name])
     assert verified.bound
-    assert SCHEMES[name].components(verified.evidence) == ()
-    assert SCHEMES[name].also_bound(verified.evidence) == ()
+    assert SCHEMES[name].binding.components(verified.evidence) == ()
+    assert SCHEMES[name].binding.also(verified.evidence) == ()
     assert SCHEMES[name].host_excluded
 
 
@@ -98,9 +98,9 @@ def test_the_quote_is_the_binder_and_the_cpu_report_is_not_asked_for_the_challen
 def test_what_makes_the_claims_worth_anything_is_mandatory(name: str) -> None:
     scheme = SCHEMES[name]
     wanted = {f"{name}.paravisor", f"{name}.config.extended"} | ({f"{name}.vmpl"} if scheme is SNP else set())
-    assert wanted <= scheme.mandatory_rules
-    assert all(rule.mandatory for rule in scheme.rules if rule.id in wanted)
-    assert "vmpl" not in scheme.exceptions_model.model_fields
+    assert wanted <= {rule.id for rule in scheme.appraisal.rules if rule.mandatory}
+    assert all(rule.mandatory for rule in scheme.appraisal.rules if rule.id in wanted)
+    assert "vmpl" not in scheme.appraisal.exceptions.model_fields
 
 
 @pytest.mark.parametrize("digests", [[], ["0" * 96], ["ab" * 48, "0" * 96]])
@@ -113,9 +113,9 @@ def test_no_signer_is_no_paravisor(digests: list[str]) -> None:
 def test_an_identity_that_a_machine_says_of_itself_is_one_that_its_models_let_through(name: str) -> None:
     scheme = SCHEMES[name]
     verified = verify_vector(base_vector(name), scheme)
-    for scope, values in scheme.observe(verified).items():
+    for scope, values in scheme.appraisal.observe(verified).items():
         told = {field: value for field, value in values.items() if value is not None}
-        scheme.identity_models[scope].model_validate(told, strict=False)
+        scheme.appraisal.models[scope].model_validate(told, strict=False)
 
 
 def _tdx_case(**changes: Any) -> CaseFiles:
@@ -156,14 +156,14 @@ def test_no_other_vendors_root_vouches_for_an_ak(name: str) -> None:
 
 def test_the_clouds_own_root_and_an_operators_vouch_for_an_ak() -> None:
     private = dataclasses.replace(snp_vm().ca.anchor(), root="private")
-    assert own_anchors((*SNP.anchors, private), ANCHORS) == (*ANCHORS, private)
+    assert own_anchors((*SNP.verification.anchors, private), ANCHORS) == (*ANCHORS, private)
 
 
 def test_a_paravisor_of_nothing_or_of_all_zero_is_never_right() -> None:
     """The model refuses both; so does the rule, which nothing can switch off."""
     base = base_vector("azure-snp-vtpm")
     verified = verify_vector(base, SNP)
-    (rule,) = (rule for rule in SNP.rules if rule.id == "azure-snp-vtpm.paravisor")
+    (rule,) = (rule for rule in SNP.appraisal.rules if rule.id == "azure-snp-vtpm.paravisor")
     assert verified.evidence.report.id_key_digest == bytes(48)
     wrong: tuple[Any, ...] = (
         None,

@@ -19,8 +19,8 @@ from verifier.cases.form import CaseError
 from verifier.cases.judge import judge_case
 from verifier.cases.platforms.ccel import CASE, require_rtmrs
 from verifier.cases.registry import CASES
-from verifier.cases.words.ccel import REMEDIES
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.tee.catalogue import remedy_of
 from verifier.tee.ccel import layout
 from verifier.tee.ccel.decode import (
     decode_acpi_table,
@@ -108,7 +108,7 @@ def test_beside_a_file_that_cannot_be_read_the_others_are_told() -> None:
     assert verdict.claims["log"]["bytes_used"] == len(LOG.to_bytes())
     verdict = judge_case(CASE, _with(log=b"").files)
     assert verdict.claims.keys() == {"registers"}
-    assert verdict.remedy == REMEDIES["ccel.decode.eventlog"]
+    assert verdict.remedy == remedy_of("ccel.decode.eventlog")
 
 
 @pytest.mark.parametrize("policy", [{"check_event_data": 1}, {"check_event_data": "yes"}])

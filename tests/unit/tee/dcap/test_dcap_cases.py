@@ -11,6 +11,7 @@ import pytest
 
 from forge.intel import ForgedIntel
 from forge.intel_quote import Shape
+from tests.support.schemes import altered
 from verifier.cases.form import CaseError, CaseFiles
 from verifier.cases.platforms.dcap import expected_of, given_of, judge_quote, quote_bytes, quote_claims
 from verifier.cases.registry import CASES
@@ -33,7 +34,7 @@ COLLATERAL: Final = {
     "intel_sgx_root_ca.pem": b"never read",
 }
 # The forged root in the place of Intel's: a case never brings an anchor.
-TDX: Final[Scheme[Any, Any]] = replace(SCHEMES["tdx"], anchors=(INTEL.anchor(),))
+TDX: Final[Scheme[Any, Any]] = altered(SCHEMES["tdx"], anchors=(INTEL.anchor(),))
 
 
 def _files(quote: bytes = QUOTE, *, crl_required: bool | None = True, **changes: Any) -> CaseFiles:

@@ -17,7 +17,7 @@ FOUND: Final = INTEL.collateral("tdx")
 
 
 def _marks(found: dict[str, bytes], need: str) -> list[Mark]:
-    return [mark for mark in TDX.marks(found, ANCHORS) if mark.need == need]
+    return [mark for mark in TDX.collateral.marks(found, ANCHORS) if mark.need == need]
 
 
 def _numbers(found: dict[str, bytes], need: str) -> list[int]:
@@ -34,7 +34,7 @@ def test_a_genuine_document_has_an_evaluation_number_and_an_issue_date() -> None
 
 def test_marks_of_another_platform_or_tee_are_others() -> None:
     other = ForgedIntel(now=NOW, fmspc=bytes.fromhex("00906ed50000")).collateral("tdx")
-    sgx = SCHEMES["sgx"].marks(INTEL.collateral("sgx"), ANCHORS)
+    sgx = SCHEMES["sgx"].collateral.marks(INTEL.collateral("sgx"), ANCHORS)
     mine = {mark.issuer for mark in _marks(FOUND, "tcb_info")}
     assert not mine & {mark.issuer for mark in _marks(other, "tcb_info")}
     assert not mine & {mark.issuer for mark in sgx}
@@ -44,13 +44,13 @@ def test_a_forgery_raises_no_mark() -> None:
     forged = INTEL.signed_tcb_info("tdx", evaluation=99, signature="00" * 64)
     assert not _numbers({**FOUND, "tcb_info": forged}, "tcb_info")
     assert not _numbers({**FOUND, "tcb_info_chain": INTEL.pck_chain()}, "tcb_info")
-    assert not TDX.marks(FOUND, TDX.anchors)
+    assert not TDX.collateral.marks(FOUND, TDX.verification.anchors)
 
 
 def test_what_is_broken_or_not_there_has_no_mark() -> None:
     assert not _numbers({**FOUND, "tcb_info": b"{"}, "tcb_info")
     assert not _numbers({k: v for k, v in FOUND.items() if k != "tcb_info_chain"}, "tcb_info")
-    assert TDX.marks({}, ANCHORS) == ()
+    assert TDX.collateral.marks({}, ANCHORS) == ()
     assert not _numbers({**FOUND, "root_crl": b"\x30\x00"}, "root_crl")
 
 

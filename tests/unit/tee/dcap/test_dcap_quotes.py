@@ -73,7 +73,7 @@ def test_any_bytes_are_read_or_malformed(at: int, piece: bytes, cut: bool) -> No
 @pytest.mark.parametrize(("tee", "scheme"), [("sgx", "tdx"), ("tdx", "sgx")])
 def test_a_quote_of_the_other_tee_is_malformed(tee: Tee, scheme: str) -> None:
     with pytest.raises(MalformedEvidence) as caught:
-        SCHEMES[scheme].decode({"quote": INTEL.quote(tee, report_data=DATA)})
+        SCHEMES[scheme].form.decode({"quote": INTEL.quote(tee, report_data=DATA)})
     assert caught.value.check_id == f"{scheme}.decode.quote"
 
 
@@ -132,9 +132,9 @@ def test_a_quote_with_the_pck_certificate_alone_asks_for_its_chain_by_what_that_
 @pytest.mark.parametrize("tee", ["sgx", "tdx"])
 def test_a_missing_document_is_named_by_the_check_that_needs_it(tee: Tee) -> None:
     scheme, whole = SCHEMES[tee], INTEL.collateral(tee)
-    evidence = scheme.decode({"quote": INTEL.quote(tee, report_data=DATA)})
+    evidence = scheme.form.decode({"quote": INTEL.quote(tee, report_data=DATA)})
     for name in whole:
-        collateral = scheme.collate(evidence, {k: v for k, v in whole.items() if k != name})
+        collateral = scheme.collateral.collate(evidence, {k: v for k, v in whole.items() if k != name})
         subject = Subject(evidence, collateral, (INTEL.anchor(),), NOW, ChainCache())
         with pytest.raises(CannotDecide) as caught:
             run_checks(scheme, subject, UnsafeUnbound())
@@ -144,8 +144,8 @@ def test_a_missing_document_is_named_by_the_check_that_needs_it(tee: Tee) -> Non
 def test_a_verified_quote_costs_one_signature_the_second_time() -> None:
     """The QE's report, chains, documents and CRLs are remembered; dates are judged anew."""
     scheme, chains = SCHEMES["tdx"], ChainCache()
-    evidence = scheme.decode({"quote": INTEL.quote("tdx", report_data=DATA)})
-    collateral = scheme.collate(evidence, INTEL.collateral("tdx"))
+    evidence = scheme.form.decode({"quote": INTEL.quote("tdx", report_data=DATA)})
+    collateral = scheme.collateral.collate(evidence, INTEL.collateral("tdx"))
     run_checks(scheme, Subject(evidence, collateral, (INTEL.anchor(),), NOW, chains), UnsafeUnbound())
     size = len(chains)
     run_checks(scheme, Subject(evidence, collateral, (INTEL.anchor(),), NOW + 60, chains), UnsafeUnbound())

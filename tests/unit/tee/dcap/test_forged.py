@@ -30,7 +30,7 @@ from verifier.tee.dcap import layout
 from verifier.tee.dcap.collateral import parse_qe_identity, parse_tcb_info
 from verifier.tee.dcap.decode import decode_quote, encode_quote
 from verifier.tee.dcap.pck import read_chain, read_pck
-from verifier.tee.dcap.verify import ROOT_CERTIFICATE
+from verifier.tee.dcap.verify import ANCHORS
 from verifier.tee.registry import SCHEMES
 from verifier.tee.verified import require_parts
 
@@ -47,7 +47,7 @@ def test_a_platforms_state_is_exactly_the_word_that_is_expected(tee: Tee, subtes
     assert {v.comment for v in stated} >= {"UpToDate", "Revoked", "NotSupported"}
     for vector in stated:
         with subtests.test(vector.name):
-            assert scheme.tcb_status(verify_vector(vector, scheme)) == vector.comment
+            assert scheme.token.tcb_status(verify_vector(vector, scheme)) == vector.comment
 
 
 def _fingerprint() -> str:
@@ -67,7 +67,7 @@ def test_it_is_the_same_in_every_process() -> None:
 
 
 def test_names_are_intels_or_say_simulated() -> None:
-    genuine = parse_certificate(ROOT_CERTIFICATE, "test")
+    genuine = parse_certificate(ANCHORS[0].certificate_der, "test")
     assert LIKE_INTEL.name("root") == genuine.subject
     assert parse_certificate(LIKE_INTEL.root(), "test").spki != genuine.spki
     for role in ROLES:
@@ -98,7 +98,7 @@ def test_an_envelope_is_what_the_scheme_takes(tee: Tee) -> None:
     envelope = make(digest)
     scheme = SCHEMES[tee]
     require_parts(scheme, envelope.parts, envelope.endorsements)
-    assert scheme.bound_value(scheme.decode(envelope.parts)) == digest.whole
+    assert scheme.binding.value(scheme.form.decode(envelope.parts)) == digest.whole
     vector = Vector(
         name="envelope",
         scheme=tee,
@@ -116,7 +116,7 @@ def test_an_envelope_is_what_the_scheme_takes(tee: Tee) -> None:
 @pytest.mark.parametrize("intel", [INTEL, PROCESSOR], ids=["platform", "processor"])
 def test_answers_stand_under_what_is_asked_for(tee: Tee, intel: ForgedIntel) -> None:
     scheme, answers, found = SCHEMES[tee], intel.answers(tee), intel.collateral(tee)
-    needs = scheme.needs(scheme.decode({"quote": intel.quote(tee, report_data=bytes(64))}), {})
+    needs = scheme.collateral.needs(scheme.form.decode({"quote": intel.quote(tee, report_data=bytes(64))}), {})
     assert {need.name: answers[need.kind, need.key] for need in needs} == found
 
 

@@ -60,7 +60,7 @@ def test_an_instance_identity_is_read_as_it_was_written(instance: Instance) -> N
 def test_the_hypervisor_stays_in_the_trusted_base_whatever_stands_beside() -> None:
     assert not SCHEME.host_excluded
     verified = verify_vector(base_vector("gcp-vtpm"), SCHEME)
-    assert (verified.root, SCHEME.tcb_status(verified)) == ("simulated", "NotApplicable")
+    assert (verified.root, SCHEME.token.tcb_status(verified)) == ("simulated", "NotApplicable")
 
 
 def _files(machine: ForgedGcp, **evidence: bytes) -> CaseFiles:

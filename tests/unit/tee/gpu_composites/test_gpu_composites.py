@@ -17,9 +17,10 @@ from verifier.core import wire
 from verifier.formats.encoding import canonical
 from verifier.formats.errors import MalformedEvidence
 from verifier.formats.x509chain import Anchor
-from verifier.tee.composite import own_anchors
+from verifier.tee.chain import own_anchors
 from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
 from verifier.tee.registry import SCHEMES
+from verifier.tee.scheme import Scheme
 from verifier.tee.verified import require_parts
 
 AZURE = ("azure-snp-vtpm-gpu", "azure-tdx-vtpm-gpu")
@@ -39,6 +40,10 @@ def received(envelope: Envelope) -> tuple[dict[str, bytes], dict[str, bytes]]:
     return wire.flatten(wire._envelope(model))
 
 
+def _mandatory(scheme: Scheme[Any, Any]) -> set[str]:
+    return {rule.id for rule in scheme.appraisal.rules if rule.mandatory}
+
+
 @pytest.mark.parametrize("machine", MACHINES, indirect=True)
 def test_an_envelope_of_components_is_accepted_as_it_arrives(machine: GpuComposite) -> None:
     scheme = SCHEMES[machine.name]
@@ -54,7 +59,7 @@ def test_the_component_is_the_hash_of_the_gpus_parts_as_they_were_sent(machine: 
     scheme = SCHEMES[machine.name]
     beside = gpu_envelope(HOPPER, DIGEST)
     verified = verify_vector(machine.vector("one"), scheme)
-    (component,) = scheme.components(verified.evidence)
+    (component,) = scheme.binding.components(verified.evidence)
     form = dict(beside.as_json()["parts"])
     assert component.value == hashlib.sha256(canonical(form)).digest()
     assert (component.scheme, component.kind) == ("nvidia-gpu", "evidence")
@@ -91,20 +96,20 @@ def test_the_machine_is_the_cpus(machine: GpuComposite) -> None:
     scheme = SCHEMES[machine.name]
     one, other = (verify_vector(machine.vector(str(gpu.serial), gpu=gpu), scheme) for gpu in (HOPPER, OTHER))
     alone = one.inner[machine.cpu.name]
-    assert scheme.instance(one) == scheme.instance(other) == machine.cpu.instance(alone)
-    assert scheme.measurement(one, ()) == machine.cpu.measurement(alone, ())
-    assert scheme.tcb_status(one) == machine.cpu.tcb_status(alone)
+    assert scheme.token.instance(one) == scheme.token.instance(other) == machine.cpu.token.instance(alone)
+    assert scheme.token.measurement(one, ()) == machine.cpu.token.measurement(alone, ())
+    assert scheme.token.tcb_status(one) == machine.cpu.token.tcb_status(alone)
     assert scheme.host_excluded
-    assert scheme.mandatory_rules == machine.cpu.mandatory_rules | GPU.mandatory_rules
+    assert _mandatory(scheme) == _mandatory(machine.cpu) | _mandatory(GPU)
 
 
 @pytest.mark.parametrize("machine", MACHINES, indirect=True)
 def test_no_vendor_vouches_for_the_other(machine: GpuComposite) -> None:
     """Whoever holds NVIDIA's key cannot make a CPU, nor the other way round; an operator's root counts for both."""
     private = Anchor("ours", HOPPER.anchor().certificate_der, "private")
-    everybody = (*SCHEMES[machine.name].anchors, private)
-    assert own_anchors(everybody, GPU) == (*GPU.anchors, private)
-    assert own_anchors(everybody, machine.cpu) == (*machine.cpu.anchors, private)
+    everybody = (*SCHEMES[machine.name].verification.anchors, private)
+    assert own_anchors(everybody, GPU.verification.anchors) == (*GPU.verification.anchors, private)
+    assert own_anchors(everybody, machine.cpu.verification.anchors) == (*machine.cpu.verification.anchors, private)
     vendor = Anchor("as if built in", HOPPER.anchor().certificate_der, "vendor")
     refused = machine.vector("not its own", anchors=(*machine.anchors, vendor))
     assert run_vector(refused, SCHEMES[machine.name]) == ("rejected", "nvidia-gpu.chain.root")
@@ -123,7 +128,7 @@ def test_the_weaker_root_is_told(machine: GpuComposite) -> None:
 @pytest.mark.parametrize("machine", MACHINES, indirect=True)
 def test_claims_of_both_parts_stand_apart(machine: GpuComposite) -> None:
     scheme = SCHEMES[machine.name]
-    claims: dict[str, Any] = scheme.evidence_claims(scheme.decode(machine.vector("one").parts))
+    claims: dict[str, Any] = scheme.form.claims(scheme.form.decode(machine.vector("one").parts))
     assert claims.keys() == {machine.cpu.name.replace("-", "_"), "nvidia_gpu"}
     assert claims["nvidia_gpu"]["request_nonce"] == DIGEST.short.hex()
 
@@ -133,20 +138,23 @@ def test_what_the_binder_says_the_composite_says(machine: GpuComposite) -> None:
     scheme, vector = SCHEMES[machine.name], machine.vector("one")
     verified = verify_vector(vector, scheme)
     evidence, alone = verified.evidence, verified.inner[machine.cpu.name]
-    assert scheme.binding_size == machine.cpu.binding_size
-    assert scheme.bound_value(evidence) == machine.cpu.bound_value(alone.evidence)
-    assert scheme.debug_status(evidence) == machine.cpu.debug_status(alone.evidence)
-    assert scheme.software_classes == machine.cpu.software_classes | GPU.software_classes
-    assert [one.value for one in scheme.also_bound(evidence)] == [DIGEST.short]
-    assert set(scheme.anchors_of) == {machine.cpu.name, *machine.cpu.anchors_of, GPU.name}
+    assert scheme.binding.size == machine.cpu.binding.size
+    assert scheme.binding.value(evidence) == machine.cpu.binding.value(alone.evidence)
+    assert scheme.token.debug_status(evidence) == machine.cpu.token.debug_status(alone.evidence)
+    assert scheme.appraisal.software == machine.cpu.appraisal.software | GPU.appraisal.software
+    assert [one.value for one in scheme.binding.also(evidence)] == [DIGEST.short]
+    assert set(scheme.verification.anchors_of) == {machine.cpu.name, *machine.cpu.verification.anchors_of, GPU.name}
     prefix = f"{machine.cpu.name.replace('-', '_')}."
     own = {name.removeprefix(prefix): data for name, data in vector.endorsements.items()}
-    asked = machine.cpu.needs(alone.evidence, own)
+    asked = machine.cpu.collateral.needs(alone.evidence, own)
     assert asked
-    assert scheme.needs(evidence, vector.endorsements) == (*GPU.needs(evidence[GPU.name], {}), *asked)
-    marks = scheme.marks(vector.collateral, vector.anchors)
+    assert scheme.collateral.needs(evidence, vector.endorsements) == (
+        *GPU.collateral.needs(evidence[GPU.name], {}),
+        *asked,
+    )
+    marks = scheme.collateral.marks(vector.collateral, vector.anchors)
     assert marks
-    assert marks == machine.cpu.marks(vector.collateral, vector.anchors)
+    assert marks == machine.cpu.collateral.marks(vector.collateral, vector.anchors)
 
 
 @pytest.mark.parametrize("machine", AZURE, indirect=True)
@@ -154,7 +162,7 @@ def test_an_inner_composites_own_parts_are_verified_too(machine: GpuComposite) -
     """The CPU's report stands two levels down; what lifted rules look at has to be there."""
     verified = verify_vector(machine.vector("one"), SCHEMES[machine.name])
     alone = verified.inner[machine.cpu.name]
-    (cpu,) = machine.cpu.anchors_of
+    (cpu,) = machine.cpu.verification.anchors_of
     assert set(alone.inner) == {cpu}
     assert alone.root == alone.inner[cpu].root == "simulated"
 

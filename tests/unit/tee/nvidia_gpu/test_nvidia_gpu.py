@@ -36,7 +36,7 @@ def case(evidence: dict[str, bytes], policy: dict[str, Any] | None = None) -> Ca
 
 
 def test_the_built_in_root_is_nvidias() -> None:
-    (anchor,) = SCHEME.anchors
+    (anchor,) = SCHEME.verification.anchors
     certificate = anchor.certificate
     assert common_name(certificate.subject) == anchor.name == "NVIDIA Device Identity CA"
     assert anchor.root == "vendor"
@@ -46,7 +46,7 @@ def test_the_built_in_root_is_nvidias() -> None:
 
 
 def test_the_year_9999_is_a_time_like_any_other() -> None:
-    assert SCHEME.anchors[0].certificate.not_after == END_OF_TIME
+    assert SCHEME.verification.anchors[0].certificate.not_after == END_OF_TIME
     assert decode(HOPPER.parts(NONCE)).leaf.not_after == END_OF_TIME
     assert run_vector(vector("then", now=END_OF_TIME + 1), SCHEME) == ("rejected", "nvidia-gpu.chain.validity")
 
@@ -92,7 +92,7 @@ def test_any_blocks_and_fields_come_back(blocks: list[tuple[int, int, bytes]], o
     assert evidence.opaque == tuple(opaque)
     assert encode(evidence)["spdm_report"] == report
     assert evidence.signed == report[: -layout.SIGNATURE_SIZE]
-    assert json.dumps(SCHEME.evidence_claims(evidence))
+    assert json.dumps(SCHEME.form.claims(evidence))
 
 
 def _forms(report: bytes) -> dict[str, bytes]:
@@ -116,7 +116,7 @@ def _forms(report: bytes) -> dict[str, bytes]:
 def test_a_case_is_read_in_every_form_that_nvidias_tools_write(form: str, suffix: str) -> None:
     report = HOPPER.report(nonce=NONCE)
     files = case({f"spdm_report.{suffix}": _forms(report)[form], "cert_chain.pem": HOPPER.chain_pem()})
-    assert CASE.claims(files) == SCHEME.evidence_claims(decode(HOPPER.parts(NONCE)))
+    assert CASE.claims(files) == SCHEME.form.claims(decode(HOPPER.parts(NONCE)))
 
 
 def test_a_case_may_hold_both_in_one_json() -> None:
@@ -160,7 +160,7 @@ def test_a_case_without_a_file_is_a_usage_error(left_out: str) -> None:
 
 def test_every_claim_has_its_words() -> None:
     for gpu in (HOPPER, SWITCH):
-        for name in SCHEME.evidence_claims(decode(gpu.parts(NONCE))):
+        for name in SCHEME.form.claims(decode(gpu.parts(NONCE))):
             assert WORDS[name]
 
 
@@ -169,8 +169,8 @@ def test_an_instance_is_the_device_and_not_its_firmware() -> None:
     newer = ForgedNvidia()
     newer.fwid = hashlib.sha384(b"newer firmware").digest()
     newer.key = OTHER.key
-    assert SCHEME.instance(verify_vector(vector("newer", gpu=newer), SCHEME)) == SCHEME.instance(one)
-    assert SCHEME.instance(verify_vector(vector("other", gpu=OTHER), SCHEME)) != SCHEME.instance(one)
+    assert SCHEME.token.instance(verify_vector(vector("newer", gpu=newer), SCHEME)) == SCHEME.token.instance(one)
+    assert SCHEME.token.instance(verify_vector(vector("other", gpu=OTHER), SCHEME)) != SCHEME.token.instance(one)
 
 
 def test_the_measurement_covers_the_blocks_that_the_identity_judges() -> None:
@@ -179,8 +179,8 @@ def test_the_measurement_covers_the_blocks_that_the_identity_judges() -> None:
     matched = (Matched("firmware", "gpu", 1, names),)
     judged = [b for b in verified.evidence.blocks if b.index in (1, 4)]
     want = hashlib.sha256(b"".join(bytes((b.index,)) + len(b.value).to_bytes(2, "big") + b.value for b in judged))
-    assert SCHEME.measurement(verified, matched) == want.hexdigest()
-    assert SCHEME.measurement(verified, ()) != want.hexdigest()
+    assert SCHEME.token.measurement(verified, matched) == want.hexdigest()
+    assert SCHEME.token.measurement(verified, ()) != want.hexdigest()
 
 
 def test_a_bare_gpu_does_not_exclude_the_host() -> None:

@@ -50,7 +50,7 @@ def _verified(amd: ForgedAmd, **fields: bytes | int) -> Verified[Report, SnpColl
 
 def test_the_built_in_roots_are_amds() -> None:
     seen = {}
-    for anchor in SCHEME.anchors:
+    for anchor in SCHEME.verification.anchors:
         certificate = anchor.certificate
         assert common_name(certificate.subject) == anchor.name
         assert anchor.root == "vendor"
@@ -66,14 +66,14 @@ def test_text_around_a_pem_block_is_not_kept() -> None:
         for name, der in MILAN.endorsements().items()
     }
 
-    first = SCHEME.collate(report, pem)
-    again = SCHEME.collate(report, {name: b"x" * 100_000 + b"\n" + text for name, text in pem.items()})
+    first = SCHEME.collateral.collate(report, pem)
+    again = SCHEME.collateral.collate(report, {name: b"x" * 100_000 + b"\n" + text for name, text in pem.items()})
     assert again is first
-    assert SCHEME.collate(report, MILAN.endorsements()) is first
+    assert SCHEME.collateral.collate(report, MILAN.endorsements()) is first
 
 
 def test_no_forged_key_is_among_the_roots() -> None:
-    pinned = {anchor.certificate.spki for anchor in SCHEME.anchors}
+    pinned = {anchor.certificate.spki for anchor in SCHEME.verification.anchors}
     assert not pinned & {amd.anchor().certificate.spki for amd in (MILAN, GENOA, TURIN)}
 
 
@@ -134,7 +134,7 @@ def test_the_layouts_differ_only_where_versions_do() -> None:
 
 def _needs(amd: ForgedAmd, have: Mapping[str, bytes], version: int | None = None) -> list[tuple[str, str, bool]]:
     report = decode({"report": amd.report(report_data=DATA, version=version)})
-    return [(need.name, need.key, need.required) for need in SCHEME.needs(report, have)]
+    return [(need.name, need.key, need.required) for need in SCHEME.collateral.needs(report, have)]
 
 
 def test_what_did_not_come_along_is_asked_for_and_the_crl_always() -> None:
@@ -154,23 +154,23 @@ def test_a_version_2_report_gets_its_intermediates_name_from_its_certificate() -
     assert _needs(MILAN, {}, 2) == [("vcek", f"unknown-{MILAN.hwid.hex()}-{MILAN.tcb.hex()}", True), *lists]
     assert _needs(MILAN, {"vcek": MILAN.vek()}, 2) == [("ask", "Milan-vcek", True), *lists]
     report = decode({"report": MILAN.report(report_data=DATA, version=2)})
-    assert [need.name for need in SCHEME.needs(report, {}) if need.opens] == ["vcek"]
+    assert [need.name for need in SCHEME.collateral.needs(report, {}) if need.opens] == ["vcek"]
 
 
 def test_an_instance_is_its_chip_and_under_a_vlek_its_launch() -> None:
-    kind, chip = SCHEME.instance(_verified(MILAN))
+    kind, chip = SCHEME.token.instance(_verified(MILAN))
     assert (kind, chip) == ("sev-snp.chip", MILAN.hwid.hex())
     # A masked CHIP_ID does not make all masked chips one: the certificate names the chip.
-    assert SCHEME.instance(_verified(MILAN, chip_id=bytes(64))) == (kind, chip)
-    assert SCHEME.instance(_verified(TURIN)) == ("sev-snp.chip", TURIN.hwid.hex() + "00" * 56)
-    assert SCHEME.instance(_verified(VLEK, report_id=b"\x07" * 32)) == ("sev-snp.report-id", "07" * 32)
+    assert SCHEME.token.instance(_verified(MILAN, chip_id=bytes(64))) == (kind, chip)
+    assert SCHEME.token.instance(_verified(TURIN)) == ("sev-snp.chip", TURIN.hwid.hex() + "00" * 56)
+    assert SCHEME.token.instance(_verified(VLEK, report_id=b"\x07" * 32)) == ("sev-snp.report-id", "07" * 32)
 
 
 def test_debug_status_and_measurement_say_what_the_report_says() -> None:
     verified = _verified(MILAN, measurement=b"\x05" * 48)
-    assert SCHEME.measurement(verified, ()) == "05" * 48
-    assert SCHEME.debug_status(verified.evidence) == "disabled-since-boot"
-    assert SCHEME.debug_status(_verified(MILAN, policy=0xB001F).evidence) == "enabled"
+    assert SCHEME.token.measurement(verified, ()) == "05" * 48
+    assert SCHEME.token.debug_status(verified.evidence) == "disabled-since-boot"
+    assert SCHEME.token.debug_status(_verified(MILAN, policy=0xB001F).evidence) == "enabled"
     assert SCHEME.host_excluded
 
 
@@ -229,7 +229,7 @@ def test_rules_are_total() -> None:
     odd = [_verified(MILAN), _verified(VLEK), _verified(TURIN), _verified(GENOA, chip_id=bytes(64), key_info=0)]
     values = {**everything(TURIN), **everything(MILAN)}
     for verified in odd:
-        for rule in SCHEME.rules:
+        for rule in SCHEME.appraisal.rules:
             assert isinstance(rule.judge(verified, values.get(rule.id, rule.default)).ok, bool)
 
 

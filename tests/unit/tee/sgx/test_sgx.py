@@ -11,31 +11,31 @@ from forge.intel import ForgedIntel
 from verifier.cases.platforms.sgx import CASE
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.scheme import Subject, Verified
-from verifier.tee.verified import UnsafeUnbound, run_checks
 from verifier.tee.sgx.identity import ConfigValues, Exceptions, WorkloadValues
 from verifier.tee.sgx.scheme import SCHEME
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 NOW: Final = 1_800_000_000
 INTEL: Final = ForgedIntel(now=NOW)
-RULES: Final = {rule.id: rule for rule in SCHEME.rules}
+RULES: Final = {rule.id: rule for rule in SCHEME.appraisal.rules}
 
 
 def _verified(**fields: Any) -> Verified[Any, Any]:
-    evidence = SCHEME.decode({"quote": INTEL.quote("sgx", report_data=bytes(64), **fields)})
-    collateral = SCHEME.collate(evidence, INTEL.collateral("sgx"))
+    evidence = SCHEME.form.decode({"quote": INTEL.quote("sgx", report_data=bytes(64), **fields)})
+    collateral = SCHEME.collateral.collate(evidence, INTEL.collateral("sgx"))
     return run_checks(SCHEME, Subject(evidence, collateral, (INTEL.anchor(),), NOW, ChainCache()), UnsafeUnbound())
 
 
 def test_measurement_and_debug_are_the_reports() -> None:
     verified = _verified(mrenclave=bytes(range(32)))
-    assert SCHEME.measurement(verified, ()) == bytes(range(32)).hex()
-    assert SCHEME.debug_status(verified.evidence) == "disabled-since-boot"
-    assert SCHEME.debug_status(_verified(attributes=bytes((7, *(0,) * 15))).evidence) == "enabled"
-    assert SCHEME.tcb_status(verified) == "UpToDate"
+    assert SCHEME.token.measurement(verified, ()) == bytes(range(32)).hex()
+    assert SCHEME.token.debug_status(verified.evidence) == "disabled-since-boot"
+    assert SCHEME.token.debug_status(_verified(attributes=bytes((7, *(0,) * 15))).evidence) == "enabled"
+    assert SCHEME.token.tcb_status(verified) == "UpToDate"
 
 
 def test_every_claim_has_its_words() -> None:
-    assert set(SCHEME.evidence_claims(_verified().evidence)) <= set(CASE.words)
+    assert set(SCHEME.form.claims(_verified().evidence)) <= set(CASE.words)
 
 
 @pytest.mark.parametrize(("isvsvn", "ok"), [(2, False), (3, True), (4, True)])

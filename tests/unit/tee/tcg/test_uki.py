@@ -18,7 +18,7 @@ from forge.bootlog import uki_boot
 from forge.uki import make_uki
 from tests.support.parts import missing
 from tools.realparts.debian import efi_stubs
-from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.errors import Failed, MalformedEvidence
 from verifier.tee.tcg.boot import WORDS, phase_path, require_boot_replay
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
@@ -212,14 +212,14 @@ def test_only_pcr_11_may_be_further_on_than_its_log() -> None:
     log = decode_log(uki_boot(make_uki(), command_line="quiet").to_bytes())
     registers = uki_boot(make_uki(), command_line="quiet").registers()
     none: frozenset[int] = frozenset()
-    require_boot_replay(log, SHA256, registers, must_explain=none, check_id="x")
+    require_boot_replay(log, SHA256, registers, must_explain=none)
     further = {i: SHA256.digest(v + SHA256.digest(b"enter-initrd")) for i, v in registers.items()}
-    require_boot_replay(log, SHA256, {**registers, 11: further[11]}, must_explain=none, check_id="x")
-    require_boot_replay(log, SHA256, {11: further[11], 16: bytes(32)}, must_explain=none, check_id="x")
+    require_boot_replay(log, SHA256, {**registers, 11: further[11]}, must_explain=none)
+    require_boot_replay(log, SHA256, {11: further[11], 16: bytes(32)}, must_explain=none)
     for pcr in (4, 12):
-        with pytest.raises(EvidenceRejected):
-            require_boot_replay(log, SHA256, {**registers, pcr: further[pcr]}, must_explain=none, check_id="x")
-    with pytest.raises(EvidenceRejected):
-        require_boot_replay(log, SHA256, {16: bytes(32)}, must_explain=none, check_id="x")
-    with pytest.raises(EvidenceRejected):
-        require_boot_replay(log, SHA1, {11: bytes(20)}, must_explain=none, check_id="x")
+        with pytest.raises(Failed):
+            require_boot_replay(log, SHA256, {**registers, pcr: further[pcr]}, must_explain=none)
+    with pytest.raises(Failed):
+        require_boot_replay(log, SHA256, {16: bytes(32)}, must_explain=none)
+    with pytest.raises(Failed):
+        require_boot_replay(log, SHA1, {11: bytes(20)}, must_explain=none)

@@ -15,13 +15,13 @@ from verifier.cases.platforms.tdx import CASE
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.dcap import layout
 from verifier.tee.scheme import Subject, Verified
-from verifier.tee.verified import UnsafeUnbound, run_checks
 from verifier.tee.tdx.identity import ConfigValues, Exceptions, FirmwareValues, PlatformValues, WorkloadValues
 from verifier.tee.tdx.scheme import SCHEME
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 NOW: Final = 1_800_000_000
 INTEL: Final = ForgedIntel(now=NOW)
-RULES: Final = {rule.id: rule for rule in SCHEME.rules}
+RULES: Final = {rule.id: rule for rule in SCHEME.appraisal.rules}
 
 
 def _verified(
@@ -35,8 +35,10 @@ def _verified(
     parts = {"quote": intel.quote("tdx", report_data=bytes(64), shape=shape or Shape(), **fields)}
     if log:
         parts["eventlog"] = log_area(intel.event_log)
-    evidence = SCHEME.decode(parts)
-    collateral = SCHEME.collate(evidence, {**intel.collateral("tdx"), **({} if info is None else {"tcb_info": info})})
+    evidence = SCHEME.form.decode(parts)
+    collateral = SCHEME.collateral.collate(
+        evidence, {**intel.collateral("tdx"), **({} if info is None else {"tcb_info": info})}
+    )
     return run_checks(SCHEME, Subject(evidence, collateral, (intel.anchor(),), NOW, ChainCache()), UnsafeUnbound())
 
 
@@ -44,23 +46,23 @@ def test_the_measurement_is_mrtd_and_all_rtmrs() -> None:
     verified = _verified()
     report = verified.evidence.report
     want = hashlib.sha384(report.mrtd + report.rtmr0 + report.rtmr1 + report.rtmr2 + report.rtmr3).hexdigest()
-    assert SCHEME.measurement(verified, ()) == want
-    assert SCHEME.measurement(_verified(rtmr3=bytes(47) + b"\1"), ()) != want
+    assert SCHEME.token.measurement(verified, ()) == want
+    assert SCHEME.token.measurement(_verified(rtmr3=bytes(47) + b"\1"), ()) != want
 
 
 def test_the_instance_is_the_platform_and_without_one_the_processor() -> None:
     pck = _verified().collateral.pck
     assert pck is not None
-    assert SCHEME.instance(_verified()) == ("intel.piid", pck.platform_instance_id.hex())
+    assert SCHEME.token.instance(_verified()) == ("intel.piid", pck.platform_instance_id.hex())
     processor = ForgedIntel(now=NOW, ca="processor")
-    kind, name = SCHEME.instance(_verified(intel=processor))
+    kind, name = SCHEME.token.instance(_verified(intel=processor))
     assert (kind, name) == ("intel.ppid", (processor.platform.ppid or b"").hex())
 
 
 @pytest.mark.parametrize(("status", "value"), [("UpToDate", None), ("SWHardeningNeeded", 32), ("OutOfDate", 32)])
 def test_an_accepted_status_is_worth_what_it_is(status: str, value: int | None) -> None:
     verified = _verified(info=INTEL.signed_tcb_info("tdx", status=status))
-    assert SCHEME.tcb_status(verified) == status
+    assert SCHEME.token.tcb_status(verified) == status
     for rule, expected in (("tdx.tcb.status", [status]), ("tdx.tcb.supported", True)):
         judgement = RULES[rule].judge(verified, expected)
         assert (judgement.ok, judgement.value) == (True, value)
@@ -80,17 +82,17 @@ def test_a_refused_status_says_why_with_numbers() -> None:
 
 def test_claims_name_what_the_log_proves() -> None:
     evidence = _verified(log=True).evidence
-    claims = SCHEME.evidence_claims(evidence)
+    claims = SCHEME.form.claims(evidence)
     assert claims["log"]["secure_boot"] in ("on", "off", "empty", None)
     assert claims["rtmr0"] == evidence.report.rtmr0.hex()
-    assert "log" not in SCHEME.evidence_claims(_verified().evidence)
+    assert "log" not in SCHEME.form.claims(_verified().evidence)
 
 
 def test_later_bodies_claim_their_fields_and_the_first_does_not() -> None:
-    later = SCHEME.evidence_claims(_verified(Shape(version=5, body_type=layout.BODY_TD_15)).evidence)
+    later = SCHEME.form.claims(_verified(Shape(version=5, body_type=layout.BODY_TD_15)).evidence)
     assert later["tee_tcb_svn2"]
     assert later["mrservicetd"] == bytes(48).hex()
-    first = SCHEME.evidence_claims(_verified().evidence)
+    first = SCHEME.form.claims(_verified().evidence)
     assert not {"tee_tcb_svn2", "mrservicetd", "tdid"} & first.keys()
     assert set(first) | set(later) <= {*CASE.words, "log"}
 

@@ -90,24 +90,24 @@ def test_the_measurement_hashes_each_selected_pcr_once_in_ascending_order() -> N
 
 def test_the_instance_is_the_enrolled_aks_name() -> None:
     verified = verify_vector(base_vector("tpm2"), SCHEME)
-    assert SCHEME.instance(verified) == ("tpm2-ak", tpm().ak_name.hex())
+    assert SCHEME.token.instance(verified) == ("tpm2-ak", tpm().ak_name.hex())
     assert verified.root == "simulated"
 
 
 def test_no_rule_holds_for_nothing() -> None:
     verified = verify_vector(base_vector("tpm2"), SCHEME)
     good = good_values(tpm())
-    for rule in SCHEME.rules:
+    for rule in SCHEME.appraisal.rules:
         assert rule.judge(verified, good[rule.id]).ok
     for rule_id in ("tpm2.firmware.pcrs", "tpm2.workload.pcrs"):
-        assert not next(r for r in SCHEME.rules if r.id == rule_id).judge(verified, {}).ok
+        assert not next(r for r in SCHEME.appraisal.rules if r.id == rule_id).judge(verified, {}).ok
     for rule_id in ("tpm2.firmware.event-log", "tpm2.workload.event-log"):
-        assert not next(r for r in SCHEME.rules if r.id == rule_id).judge(verified, []).ok
+        assert not next(r for r in SCHEME.appraisal.rules if r.id == rule_id).judge(verified, []).ok
 
 
 def test_what_the_record_says_of_secure_boot_is_what_the_log_proves() -> None:
     verified = verify_vector(base_vector("tpm2"), SCHEME)
-    assert SCHEME.evidence_claims(verified.evidence)["log"]["secure_boot"] == "on"
+    assert SCHEME.form.claims(verified.evidence)["log"]["secure_boot"] == "on"
 
 
 def test_forged_tpms_of_one_label_have_the_same_keys() -> None:

@@ -16,16 +16,17 @@ import pytest
 
 from tests.support.parts import missing
 from tests.support.swtpm import EkCa, make_ek_ca, manufacture, require_swtpm, running_swtpm
+from verifier.core.binding import BindingDigest
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.errors import BridgeError, EvidenceRejected
 from verifier.formats.x509 import pem_blocks
 from verifier.formats.x509chain import Anchor, ChainCache
-from verifier.tee.scheme import BindingDigest, Subject
-from verifier.tee.verified import Bound, run_checks
+from verifier.tee.scheme import Subject
 from verifier.tee.tpm2.collateral import encode_enrolled_ak
 from verifier.tee.tpm2.enrolment import check_ak, check_ek, make_credential
 from verifier.tee.tpm2.layout import decode_public, encode_public, name_of
 from verifier.tee.tpm2.scheme import SCHEME
+from verifier.tee.verified import Bound, run_checks
 
 RSA_EK, ECC_EK = 0x81010001, 0x81010016
 EK_CERTIFICATES = {RSA_EK: "0x01c00002", ECC_EK: "0x01c00016"}
@@ -149,8 +150,8 @@ def enrol(tpm: Tpm, handle: int, ak_public: bytes) -> bytes:
 
 
 def verify(parts: dict[str, bytes], ak: bytes) -> Any:
-    evidence = SCHEME.decode(parts)
-    collateral = SCHEME.collate(evidence, {"ak": ak})
+    evidence = SCHEME.form.decode(parts)
+    collateral = SCHEME.collateral.collate(evidence, {"ak": ak})
     subject = Subject(evidence, collateral, (), int(time.time()), ChainCache())
     return run_checks(SCHEME, subject, Bound(BindingDigest(whole=bytes(64), short=NONCE)))
 
@@ -163,7 +164,7 @@ def test_a_tpm_opens_our_credential_and_its_quote_verifies(tpm: Tpm, handle: int
     parts = tpm.parts(ak_public, scheme)
     verified = verify(parts, ak)
     assert verified.bound
-    assert SCHEME.encode(verified.evidence) == parts
+    assert SCHEME.form.encode(verified.evidence) == parts
 
 
 def _template(kind: str, scheme: str) -> str:
