@@ -17,7 +17,8 @@ from verifier.cases.reading import by_stem, hex_value, require_known
 from verifier.cases.words.nvidia_gpu import WORDS
 from verifier.formats import strict_json
 from verifier.formats.errors import MalformedEvidence
-from verifier.formats.x509 import Certificate, parse_certificate, pem_blocks
+from verifier.formats.pem import pem_blocks
+from verifier.formats.x509 import Certificate, parse_certificate
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.decode import GpuEvidence, decode, evidence_claims
