@@ -63,7 +63,7 @@ def canonical(value: Any) -> bytes:
     return rfc8785.dumps(value)
 
 
-encode_json = canonical
+encode_json = canonical  # its former name
 
 
 def _is_plain(value: Any) -> bool:
@@ -92,7 +92,7 @@ def jwk_thumbprint(jwk: Mapping[str, str]) -> bytes:
     )
     if members is None:
         raise ValueError(f"kty: got {jwk.get('kty')!r}, want EC, OKP or RSA")
-    return sha256(encode_json({name: jwk[name] for name in members}))
+    return sha256(canonical({name: jwk[name] for name in members}))
 
 
 # SubjectPublicKeyInfo of an uncompressed P-256 point (RFC 5480) up to the point's coordinates.
