@@ -7,7 +7,6 @@ Everything wrong is ``ConfigError`` with place, key, got, want. Source: design.m
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,16 +20,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from verifier.appraise.text import PlainDocument, shorten
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.errors import ConfigError
+from verifier.formats.fields import NAME_PATTERN, SchemeName
 from verifier.tee.scheme import Scheme
 
 Schemes = Mapping[str, Scheme[Any, Any]]
 IdentityKind = Literal["platform", "firmware", "workload", "config", "metadata"]
 M = TypeVar("M", bound=BaseModel)
 
-NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, description="a-z, 0-9 and inner hyphens, at most 63 characters")]
 Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
-SchemeName = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 Instant = Annotated[
     str,
     Field(
@@ -176,16 +174,6 @@ class Parsed:
         return sha256(self.body.encode())
 
 
-def body_of(value: Any) -> str:
-    """Return the RFC 8785 form as text; for ASCII (all of our keys, nearly every document) at the speed of ``json`` in C.
-
-    The two are equal there: numbers are integers below 2^53, strings are escaped as RFC 8785 section 3.2.2.2 says, and
-    sorting by code point is sorting by UTF-16 unit.
-    """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text if text.isascii() else canonical(value).decode()
-
-
 def instant(text: str) -> int:
     """Unix seconds of an ``Instant``. Raises ``ValueError`` for a day or hour that does not exist."""
     return int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())
@@ -194,7 +182,7 @@ def instant(text: str) -> int:
 def validate(model: type[M], where: str, value: Any, prefix: str = "") -> M:
     """Validate plain values against a model, strictly and in JSON's terms; ``ConfigError`` names the first wrong key."""
     try:
-        return model.model_validate_json(body_of(value))
+        return model.model_validate_json(canonical(value))
     except ValidationError as error:
         raise _worded(model, where, prefix, error) from None
 
@@ -225,7 +213,7 @@ def parse_document(plain: PlainDocument, schemes: Schemes) -> Parsed:
         validate(scheme.appraisal.exceptions, plain.where, model.exceptions, "exceptions")
     else:
         _check_workload(model, plain.where)
-    return Parsed(plain.where, model.document, model, body_of(plain.value))
+    return Parsed(plain.where, model.document, model, canonical(plain.value).decode())
 
 
 def scheme_named(name: str, where: str, schemes: Schemes) -> Scheme[Any, Any]:

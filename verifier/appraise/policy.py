@@ -17,13 +17,12 @@ from verifier.appraise.documents import (
     IdentityReference,
     Parsed,
     Schemes,
-    body_of,
     scheme_named,
     validate,
 )
 from verifier.appraise.identities import Candidate, PreparedRule, Unchecked, prepare_class
 from verifier.core.rules import IDENTITY_CLASSES, Scope, TrustClaim
-from verifier.formats.encoding import sha256
+from verifier.formats.encoding import canonical, sha256
 from verifier.formats.errors import ConfigError
 from verifier.tee.scheme import Scheme
 
@@ -259,4 +258,4 @@ def _digest(policy: Parsed, identities: list[Parsed]) -> bytes:
     forms = [json.loads(one.body) for one in (policy, *identities)]
     for form in forms:
         form.pop("signature", None)
-    return sha256(body_of({"policy": forms[0], "identities": forms[1:]}).encode())
+    return sha256(canonical({"policy": forms[0], "identities": forms[1:]}))

@@ -11,30 +11,20 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from verifier.appraise.documents import Parsed
+from verifier.formats import jws
 from verifier.formats.encoding import b64url, canonical, is_name, unb64url
 from verifier.formats.errors import ConfigError
 
 SIGNATURE_TYPE = "vab-trust+jws"
-PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
-PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
+PublicKey = jws.PublicKey
+PrivateKey = jws.PrivateKey
 # tenant -> name of a key -> key. A tenant that is in here demands signatures of every one of its documents.
 Demands = Mapping[str, Mapping[str, PublicKey]]
 _SIZE = 64  # of an Ed25519 signature and of r ‖ s with P-256
 _COORDINATE = 32
-
-
-def _algorithm(key: PublicKey | PrivateKey) -> str:
-    if isinstance(key, ed25519.Ed25519PublicKey | ed25519.Ed25519PrivateKey):
-        return "EdDSA"
-    if isinstance(key.curve, ec.SECP256R1):
-        return "ES256"
-    raise ValueError(f"curve: got {key.curve.name}, want Ed25519 or P-256")
 
 
 def _signing_input(document: Mapping[str, Any], header: str) -> bytes:
@@ -45,13 +35,8 @@ def _signing_input(document: Mapping[str, Any], header: str) -> bytes:
 def sign_document(document: Mapping[str, Any], signer: str, key: PrivateKey) -> dict[str, Any]:
     """Return the document with ``signed_by`` and ``signature``."""
     signed = {**document, "signed_by": signer}
-    header = b64url(canonical({"alg": _algorithm(key), "typ": SIGNATURE_TYPE}))
-    message = _signing_input(signed, header)
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        signature = key.sign(message)
-    else:
-        r, s = decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA256())))
-        signature = r.to_bytes(_COORDINATE, "big") + s.to_bytes(_COORDINATE, "big")
+    header = b64url(canonical({"alg": jws.algorithm_of(key), "typ": SIGNATURE_TYPE}))
+    signature = jws.sign(key, _signing_input(signed, header))
     return {**signed, "signature": f"{header}..{b64url(signature)}"}
 
 
@@ -66,27 +51,19 @@ def check_signature(parsed: Parsed, keys: Mapping[str, PublicKey]) -> None:
         raise ConfigError(parsed.where, "signed_by", signer, f"one of {', '.join(sorted(keys)) or '(no key)'}")
     key = keys[signer]
     header, _dots, text = signature.partition("..")
-    wanted = {"alg": _algorithm(key), "typ": SIGNATURE_TYPE}
+    wanted = {"alg": jws.algorithm_of(key), "typ": SIGNATURE_TYPE}
     try:
         if json.loads(unb64url(header)) != wanted:
             raise ConfigError(parsed.where, "signature", "another header", f"{wanted}")
         raw = unb64url(text)
         if len(raw) != _SIZE:
             raise ConfigError(parsed.where, "signature", f"{len(raw)} bytes", f"{_SIZE} bytes")
-        _verify(key, raw, _signing_input(json.loads(parsed.body), header))
-    except InvalidSignature:
-        want = f"a signature by {signer} over this document"
-        raise ConfigError(parsed.where, "signature", "one that does not verify", want) from None
+        is_signed = jws.is_signed(key, raw, _signing_input(json.loads(parsed.body), header))
     except (ValueError, RecursionError):
         raise ConfigError(parsed.where, "signature", "unreadable text", "a detached JWS, header..signature") from None
-
-
-def _verify(key: PublicKey, raw: bytes, message: bytes) -> None:
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        key.verify(raw, message)
-        return
-    r, s = int.from_bytes(raw[:_COORDINATE], "big"), int.from_bytes(raw[_COORDINATE:], "big")
-    key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+    if not is_signed:
+        want = f"a signature by {signer} over this document"
+        raise ConfigError(parsed.where, "signature", "one that does not verify", want)
 
 
 def public_key(jwk: Mapping[str, str]) -> PublicKey:

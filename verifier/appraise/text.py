@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from verifier.formats import strict_json
 from verifier.formats.errors import ConfigError
 
 MAX_DEPTH = 16
@@ -79,15 +80,6 @@ def read_documents(where: str, unverified_bytes: bytes, *, json_form: bool) -> l
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
-def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in table:
-            raise _Complaint(key, "the key twice", "each key once")
-        table[key] = value
-    return table
-
-
 def _refuse_number(text: str) -> Any:
     raise _Complaint("number", text, "an integer: no value here has a fraction or an exponent")
 
@@ -100,13 +92,7 @@ def _json_integer(text: str) -> int:
 
 def _read_json(where: str, text: str) -> list[Any]:
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_json_object,
-            parse_float=_refuse_number,
-            parse_int=_json_integer,
-            parse_constant=_refuse_number,
-        )
+        value = strict_json.read(text, parse_int=_json_integer, parse_float=_refuse_number)
         values = value if isinstance(value, list) else [value]
         for item in values:
             _check_plain(item, 0)
@@ -114,7 +100,9 @@ def _read_json(where: str, text: str) -> list[Any]:
         raise ConfigError(where, error.key, shorten(error.got), error.want) from None
     except json.JSONDecodeError as error:
         raise ConfigError(where, f"line {error.lineno}", error.msg, "JSON") from None
-    except RecursionError:
+    except strict_json.NameTwice as error:
+        raise ConfigError(where, error.name, "the key twice", "each key once") from None
+    except strict_json.TooDeep:
         raise ConfigError(where, "nesting", "too deep", f"at most {MAX_DEPTH} levels") from None
     return values
 

@@ -14,7 +14,8 @@ from verifier.core.console import FORMAT_OPTION, Answer, run
 from verifier.core.exits import Exit
 from verifier.formats.encoding import sha256
 from verifier.formats.errors import ConfigError, MalformedEvidence
-from verifier.formats.x509 import parse_certificate, pem_blocks
+from verifier.formats.pem import pem_blocks
+from verifier.formats.x509 import parse_certificate
 from verifier.tee.tpm2.layout import is_name as is_tpm_name
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from verifier.formats.encoding import b64url, encode_json, sha256
+from verifier.formats.encoding import b64url, canonical, sha256
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 
 LABEL = b"vault-attestation-bridge/v1"
@@ -74,7 +74,7 @@ class BindingDigest:
 def evidence_component(scheme: str, unverified_parts: Mapping[str, bytes]) -> Component:
     """Name a part of a composite by what it is: SHA-256 of the RFC 8785 form of its parts, endorsements left out."""
     form = {name: b64url(data) for name, data in unverified_parts.items()}
-    return Component(scheme, "evidence", sha256(encode_json(form)))
+    return Component(scheme, "evidence", sha256(canonical(form)))
 
 
 def binding_digest(
@@ -111,8 +111,8 @@ def binding_digest(
             nonce,
             sig_thumbprint,
             enc_thumbprint,
-            sha256(encode_json(listed)) if listed else bytes(32),
-            sha256(encode_json(context_form)),
+            sha256(canonical(listed)) if listed else bytes(32),
+            sha256(canonical(context_form)),
         )
     )
     return BindingDigest(
@@ -141,7 +141,7 @@ class Nonce:
 
 
 def _nonce_mac(key: bytes, head: bytes, issuer: str, tenant: str, workload: str) -> bytes:
-    scope = sha256(encode_json({"issuer": issuer, "tenant": tenant, "workload": workload}))
+    scope = sha256(canonical({"issuer": issuer, "tenant": tenant, "workload": workload}))
     return hmac.digest(key, head + scope, "sha256")[:_NONCE_MAC]
 
 

@@ -5,27 +5,25 @@ Everything here is unverified until the service says otherwise. Malformed input 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from verifier.formats import jws
 from verifier.formats.encoding import jwk_thumbprint, unb64url
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.fields import Base64Url, Name, SchemeName
 
 REQUEST_TYPE = "vab-request+jws"
 ENVELOPE_VERSION = 1
 
 M = TypeVar("M", bound=BaseModel)
 
-NameStr = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", max_length=63)]
-B64Str = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")]
+NameStr = Annotated[Name, Field(max_length=63)]
+B64Str = Base64Url
 PartName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 
 
@@ -69,7 +67,7 @@ class EnvelopeModel(Wire):
     """Evidence of one scheme, or of a composite whose parts are envelopes themselves."""
 
     version: Annotated[int, Field(ge=1, le=1)]
-    scheme: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+    scheme: SchemeName
     parts: dict[PartName, B64Str] = Field(default_factory=dict)
     endorsements: dict[PartName, B64Str] = Field(default_factory=dict)
     components: Annotated[tuple[EnvelopeModel, ...], Field(max_length=4, strict=False)] = ()
@@ -211,28 +209,17 @@ def flatten(envelope: EvidenceEnvelope) -> tuple[dict[str, bytes], dict[str, byt
     return parts, endorsements
 
 
-def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a header that says two things of one name (RFC 7515 section 4): readers would differ in which one they take."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name stands twice")
-    return members
-
-
-def split_jws(body: bytes, *, typ: str) -> tuple[bytes, bytes, bytes]:
-    """Split a compact ES256 JWS of type ``typ`` into signing input, payload and signature. Nothing is verified yet."""
+def split_jws(body: bytes, *, typ: str) -> jws.CompactJws:
+    """Take a compact ES256 JWS of type ``typ`` apart. Nothing is verified yet."""
     try:
-        head, payload, signature = body.decode("ascii").split(".")
-        header: Any = json.loads(unb64url(head), object_pairs_hook=_each_name_once)
-        decoded = unb64url(payload)
-        raw_signature = unb64url(signature)
-    except (ValueError, RecursionError):
+        unverified = jws.split(body)
+    except ValueError:
         raise MalformedEvidence("wire.jws", "body: not a compact JWS") from None
-    if header != {"alg": "ES256", "typ": typ}:
+    if unverified.header != {"alg": "ES256", "typ": typ}:
         raise MalformedEvidence("wire.jws.header", f"header: want exactly alg ES256 and typ {typ}")
-    if len(raw_signature) != 64:  # noqa: PLR2004 - r and s of P-256
-        raise MalformedEvidence("wire.jws", f"signature: got {len(raw_signature)} bytes, want 64")
-    return f"{head}.{payload}".encode("ascii"), decoded, raw_signature
+    if len(unverified.signature) != 64:  # noqa: PLR2004 - r and s of P-256
+        raise MalformedEvidence("wire.jws", f"signature: got {len(unverified.signature)} bytes, want 64")
+    return unverified
 
 
 def parse(body: bytes) -> AttestationRequest:
@@ -240,18 +227,15 @@ def parse(body: bytes) -> AttestationRequest:
 
     The signature proves that the sender holds ``sig``, nothing more: who it is, the evidence has to say.
     """
-    signing_input, payload, signature = split_jws(body, typ=REQUEST_TYPE)
-    claims = parse_model(AttestationClaims, payload)
+    unverified = split_jws(body, typ=REQUEST_TYPE)
+    claims = parse_model(AttestationClaims, unverified.payload)
     sig_key = ec_public_key(claims.keys.sig, "keys.sig")
     ec_public_key(claims.keys.enc, "keys.enc")
     sig, enc = claims.keys.sig.model_dump(), claims.keys.enc.model_dump()
     if sig == enc:
         raise MalformedEvidence("wire.keys", "keys: sig and enc are the same key, want two")
-    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
-    try:
-        sig_key.verify(encode_dss_signature(r, s), signing_input, ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
-        raise EvidenceRejected("wire.signature", "request: signature does not verify with keys.sig") from None
+    if not jws.is_signed(sig_key, unverified.signature, unverified.signing_input):
+        raise EvidenceRejected("wire.signature", "request: signature does not verify with keys.sig")
     user_data = unb64_field(claims.user_data, "user_data")
     return AttestationRequest(
         tenant=claims.tenant,

@@ -13,13 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import cbor2
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from verifier.formats import cbor
+from verifier.formats import cbor, ecdsa
 from verifier.formats.errors import Failed, MalformedEvidence, mismatch
 
 TAG_SIGN1: Final = 18
@@ -29,21 +25,7 @@ ES256, ES384, ES512 = -7, -35, -36
 _MAX_HEADER: Final = 8 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Algorithm:
-    """An ECDSA algorithm: name, curve, hash, and the size of r and s each."""
-
-    name: str
-    curve: str
-    hash: hashes.HashAlgorithm
-    size: int
-
-
-ALGORITHMS: Final[Mapping[int, Algorithm]] = {
-    ES256: Algorithm("ES256", "secp256r1", hashes.SHA256(), 32),
-    ES384: Algorithm("ES384", "secp384r1", hashes.SHA384(), 48),
-    ES512: Algorithm("ES512", "secp521r1", hashes.SHA512(), 66),
-}
+ALGORITHMS: Final[Mapping[int, ecdsa.Algorithm]] = {ES256: ecdsa.ES256, ES384: ecdsa.ES384, ES512: ecdsa.ES512}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +108,10 @@ def verify_sign1(sign1: Sign1, public_key: PublicKeyTypes, *, external_aad: byte
     if algorithm is None:
         known = sorted(a.name for a in ALGORITHMS.values())
         raise Failed(mismatch("algorithm", sign1.alg, f"one of {known}"))
-    if not isinstance(public_key, ec.EllipticCurvePublicKey) or public_key.curve.name != algorithm.curve:
+    if not ecdsa.is_key_of(public_key, algorithm):
         raise Failed(mismatch("key", type(public_key).__name__, f"{algorithm.curve}, as the header says"))
-    size = algorithm.size
-    if len(sign1.signature) != 2 * size:
-        raise Failed(mismatch("signature", f"{len(sign1.signature)} bytes", f"{2 * size}"))
-    r, s = (int.from_bytes(half, "big") for half in (sign1.signature[:size], sign1.signature[size:]))
+    if len(sign1.signature) != 2 * algorithm.size:
+        raise Failed(mismatch("signature", f"{len(sign1.signature)} bytes", f"{2 * algorithm.size}"))
     signed = to_be_signed(sign1.protected, sign1.payload, external_aad)
-    try:
-        public_key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(algorithm.hash))
-    except InvalidSignature:
-        raise Failed("signature: does not verify with this key") from None
+    if not ecdsa.is_signed(public_key, algorithm, sign1.signature, signed):
+        raise Failed("signature: does not verify with this key")

@@ -10,8 +10,6 @@ Names compare as DER bytes: RFC 5280 section 7.1 would let some unequal encoding
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -23,6 +21,7 @@ from typing import Annotated, Final, Literal
 from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
+from verifier.formats import pem
 from verifier.formats.errors import MalformedEvidence
 
 MAX_CERTIFICATE = 16 * 1024
@@ -380,20 +379,4 @@ def common_name(name: bytes) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def pem_blocks(data: bytes, label: str) -> tuple[bytes, ...]:
-    """Return the DER of every PEM block of that label (RFC 7468), in order; ``ValueError`` for one without end or bad base64."""
-    # Linear in the data, which may come from anybody; text around blocks is left alone.
-    begin, end = f"-----BEGIN {label}-----".encode("ascii"), f"-----END {label}-----".encode("ascii")
-    blocks = []
-    position = data.find(begin)
-    while position >= 0:
-        start = position + len(begin)
-        stop = data.find(end, start)
-        if stop < 0:
-            raise ValueError(f"PEM {label}: a block has no end")
-        try:
-            blocks.append(base64.b64decode(b"".join(data[start:stop].split()), validate=True))
-        except binascii.Error as error:
-            raise ValueError(f"PEM {label}: {error}") from None
-        position = data.find(begin, stop)
-    return tuple(blocks)
+pem_blocks = pem.pem_blocks

@@ -22,12 +22,12 @@ Not checked: name constraints and certificate policies (critical ones are refuse
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
+from cachetools import LRUCache
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -358,11 +358,10 @@ class ChainCache:
     higher than any seen of its issuer flushes everything. Bounded (least recently used goes first); safe among threads.
     """
 
-    __slots__ = ("_known", "_lock", "_newest", "_size")
+    __slots__ = ("_known", "_lock", "_newest")
 
     def __init__(self, size: int = 4096) -> None:
-        self._size = size
-        self._known: OrderedDict[tuple[bytes, ...], int] = OrderedDict()
+        self._known: LRUCache[tuple[bytes, ...], int] = LRUCache(size)
         self._newest: dict[bytes, int] = {}
         self._lock = threading.Lock()
 
@@ -373,18 +372,12 @@ class ChainCache:
         """Tell whether ``key`` was verified and is still current at ``now``."""
         with self._lock:
             until = self._known.get(key)
-            if until is None or now > until:
-                return False
-            self._known.move_to_end(key)
-            return True
+            return until is not None and now <= until
 
     def put(self, key: tuple[bytes, ...], until: int) -> None:
         """Remember ``key`` as verified until ``until`` (Unix seconds)."""
         with self._lock:
             self._known[key] = until
-            self._known.move_to_end(key)
-            while len(self._known) > self._size:
-                self._known.popitem(last=False)
 
     def note_crl(self, issuer: bytes, number: int) -> None:
         """Flush when this CRL is newer than any before of its issuer. The first one flushes nothing."""
@@ -393,4 +386,4 @@ class ChainCache:
             if before is None or number > before:
                 self._newest[issuer] = number
                 if before is not None:
-                    self._known.clear()
+                    self._known = LRUCache(self._known.maxsize)

@@ -17,20 +17,16 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import cbor2
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from verifier.formats import cbor
+from verifier.formats import cbor, ecdsa
+from verifier.formats.cose import ALGORITHMS, to_be_signed
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.formats.pem import pem_or_der
 
 EIF: Final = "identity.artifact.eif"
 SIGNATURE: Final = "identity.artifact.eif.signature"
@@ -53,12 +49,6 @@ _NAMES: Final = {
     _METADATA: "metadata",
 }
 _ONCE: Final = (_KERNEL, _COMMAND_LINE, _SIGNATURE, _METADATA)
-# COSE algorithm -> hash and size of one half of the signature (RFC 9053 section 2.1).
-_ALGORITHMS: Final[Mapping[int, tuple[hashes.HashAlgorithm, int, str]]] = {
-    -7: (hashes.SHA256(), 32, "secp256r1"),
-    -35: (hashes.SHA384(), 48, "secp384r1"),
-    -36: (hashes.SHA512(), 66, "secp521r1"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,19 +180,16 @@ def _verified_signer(section: bytes, pcr0: bytes) -> bytes:
 
 def _require_signed(certificate: bytes, protected: bytes, payload: bytes, signature: bytes) -> None:
     header = _cbor(protected, "protected header")
-    algorithm = header.get(1) if isinstance(header, dict) else None
-    if not isinstance(algorithm, int) or algorithm not in _ALGORITHMS:
-        raise EvidenceRejected(SIGNATURE, f"algorithm: got {algorithm!r}, want ES256, ES384 or ES512")
-    hash_, half, curve = _ALGORITHMS[algorithm]
+    stated = header.get(1) if isinstance(header, dict) else None
+    algorithm = ALGORITHMS.get(stated) if isinstance(stated, int) else None
+    if algorithm is None:
+        raise EvidenceRejected(SIGNATURE, f"algorithm: got {stated!r}, want ES256, ES384 or ES512")
     key = x509.load_der_x509_certificate(certificate).public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != curve or len(signature) != 2 * half:
-        raise EvidenceRejected(SIGNATURE, f"key and signature: got others, want {curve} and {2 * half} bytes")
-    structure = cbor2.dumps(["Signature1", protected, b"", payload])
-    numbers = (int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big"))
-    try:
-        key.verify(encode_dss_signature(*numbers), structure, ec.ECDSA(hash_))
-    except InvalidSignature:
-        raise EvidenceRejected(SIGNATURE, "signature: does not verify with the certificate beside it") from None
+    size = 2 * algorithm.size
+    if not ecdsa.is_key_of(key, algorithm) or len(signature) != size:
+        raise EvidenceRejected(SIGNATURE, f"key and signature: got others, want {algorithm.curve} and {size} bytes")
+    if not ecdsa.is_signed(key, algorithm, signature, to_be_signed(protected, payload)):
+        raise EvidenceRejected(SIGNATURE, "signature: does not verify with the certificate beside it")
 
 
 def _cose(data: bytes) -> tuple[bytes, bytes, bytes]:
@@ -234,15 +221,12 @@ def _octets(value: Any, what: str) -> bytes:
 
 
 def _der(certificate: bytes) -> bytes:
+    der = pem_or_der(certificate, "CERTIFICATE", CERTIFICATE, "signing certificate")
     try:
-        if b"-----BEGIN" in certificate:
-            found = x509.load_pem_x509_certificates(certificate)
-            if len(found) != 1:
-                raise MalformedEvidence(CERTIFICATE, f"signing certificate: got {len(found)} PEM blocks, want 1")
-            return found[0].public_bytes(Encoding.DER)
-        return x509.load_der_x509_certificate(certificate).public_bytes(Encoding.DER)
+        x509.load_der_x509_certificate(der)
     except ValueError:
         raise MalformedEvidence(CERTIFICATE, "signing certificate: got no certificate, want DER or PEM") from None
+    return der
 
 
 def _bad(field: str, got: object, want: str) -> MalformedEvidence:

@@ -26,7 +26,7 @@ from verifier.core.binding import (
 from verifier.core.ports import SigningKey, Store, VerdictRecord
 from verifier.core.rules import Finding
 from verifier.core.settings import SKEW_MS
-from verifier.formats.encoding import encode_json, p256_spki
+from verifier.formats.encoding import canonical, p256_spki
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.service.parts import Parts
 from verifier.tee.scheme import Scheme, Subject, Verified
@@ -330,7 +330,7 @@ class Service:
 def findings_text(findings: tuple[Finding, ...], more: Mapping[str, Any] | None = None) -> str:
     """Return the RFC 8785 form of findings, and of a reason that no rule gave."""
     listed: list[Mapping[str, Any]] = [finding.as_json() for finding in findings]
-    return encode_json([*listed, *([more] if more else [])]).decode()
+    return canonical([*listed, *([more] if more else [])]).decode()
 
 
 def _instance(workload: Workload | None, appraisal: Appraisal | None) -> str:

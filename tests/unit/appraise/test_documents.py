@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import trust
-from verifier.appraise.documents import AppraisalPolicy, Identity, WorkloadDocument, body_of, parse_document
+from verifier.appraise.documents import AppraisalPolicy, Identity, WorkloadDocument, parse_document
 from verifier.appraise.text import PlainDocument, read_documents
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.errors import ConfigError
@@ -187,13 +187,6 @@ def test_any_change_of_a_document_gives_a_document_or_config_error(
     except ConfigError:
         return
     assert json.loads(parsed.body) == document
-
-
-@given(
-    st.dictionaries(st.text(max_size=4), st.text() | st.integers(-(2**53) + 1, 2**53 - 1) | st.booleans(), max_size=5)
-)
-def test_body_is_the_rfc_8785_form(value: dict[str, Any]) -> None:
-    assert body_of(value).encode() == canonical(value)
 
 
 def test_yaml_and_json_of_one_document_have_one_digest() -> None:

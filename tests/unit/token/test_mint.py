@@ -130,7 +130,12 @@ def test_an_unknown_algorithm_is_never_signed_with() -> None:
 
 def test_nothing_else_in_the_verifier_signs_with_a_signing_key() -> None:
     """The port's ``sign`` is called in mint alone, and compact JWS are made in ``token`` alone."""
-    callers: dict[str, set[str]] = {"key.sign(": set(), "sign_compact(": set()}
+    callers: dict[str, set[str]] = {
+        "key.sign(": set(),
+        "sign_compact(": set(),
+        "jws.sign(": set(),
+        "ecdsa.sign(": set(),
+    }
     for path in (REPOSITORY / "verifier").rglob("*.py"):
         text = path.read_text()
         for call, found in callers.items():
@@ -138,7 +143,7 @@ def test_nothing_else_in_the_verifier_signs_with_a_signing_key() -> None:
                 found.add(path.relative_to(REPOSITORY / "verifier").as_posix())
     assert callers["sign_compact("] == {"token/mint.py", "token/answer.py"}
     # Trust documents and collateral bundles are signed by operators' own keys, which are in no JWKS and in no verifier.
-    operators = {name for name in callers["key.sign("] if name.startswith("appraise/")} | {
-        "adapters/collateral/bundle.py"
-    }
-    assert callers["key.sign("] - operators == {"token/mint.py"}
+    operators = {"appraise/signatures.py", "adapters/collateral/bundle.py"}
+    assert callers["jws.sign("] <= operators
+    assert callers["ecdsa.sign("] == {"formats/jws.py"}
+    assert callers["key.sign("] - operators == {"token/mint.py", "formats/ecdsa.py", "formats/jws.py"}

@@ -13,7 +13,8 @@ from typing import Any
 
 from verifier.formats.encoding import sha256
 from verifier.formats.errors import ConfigError, MalformedEvidence
-from verifier.formats.x509 import Certificate, Crl, parse_certificate, parse_crl, pem_blocks
+from verifier.formats.pem import pem_blocks
+from verifier.formats.x509 import Certificate, Crl, parse_certificate, parse_crl
 from verifier.formats.x509chain import Anchor, is_crl_of
 from verifier.tee.scheme import Scheme
 

@@ -12,12 +12,13 @@ import os
 import threading
 import time
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any
+
+from cachetools import LRUCache
 
 from verifier.appraise.bundle import Documents, Key, compile_all, gather, workload_of
 from verifier.appraise.documents import Parsed, Schemes, WorkloadDocument, parse_document
@@ -39,8 +40,6 @@ _NOT_DOCUMENTS = frozenset((".md", ".txt"))
 # Documents of this tenant do not exist ("" is no name): its rows say to whom a uuid belongs, or belonged; the store keeps them.
 _UUIDS = ""
 _TRIES = 3
-
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,37 +229,15 @@ def _unsigned(body: str) -> Any:
 # --- from the store ---------------------------------------------------------------------------------------------------
 
 
-class _Recent(Generic[V]):
-    """The most recently used values, at most ``size`` of them. The caller holds the lock."""
-
-    __slots__ = ("_size", "_table")
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._table: OrderedDict[Key, V] = OrderedDict()
-
-    def get(self, key: Key) -> V | None:
-        if key not in self._table:
-            return None
-        self._table.move_to_end(key)
-        return self._table[key]
-
-    def put(self, key: Key, value: V) -> None:
-        self._table[key] = value
-        self._table.move_to_end(key)
-        if len(self._table) > self._size:
-            self._table.popitem(last=False)
-
-
 class _Generation:
-    """What was read under one trust digest."""
+    """What was read under one trust digest, the most recently used of it. The caller holds the lock."""
 
     __slots__ = ("digest", "policies", "workloads")
 
     def __init__(self, digest: str, size: int) -> None:
         self.digest = digest
-        self.workloads: _Recent[Workload] = _Recent(size)
-        self.policies: _Recent[CompiledPolicy] = _Recent(size)
+        self.workloads: LRUCache[Key, Workload] = LRUCache(size)
+        self.policies: LRUCache[Key, CompiledPolicy] = LRUCache(size)
 
 
 class TrustCatalogue:
@@ -343,8 +320,8 @@ class TrustCatalogue:
                 raise CannotDecide("service.trust", f"trust documents in the store: {failure}") from failure
             if found is not None:
                 with self._lock:
-                    generation.workloads.put(key, found[0])
-                    generation.policies.put((key[0], found[0].policy), found[1])
+                    generation.workloads[key] = found[0]
+                    generation.policies[key[0], found[0].policy] = found[1]
             return found
         raise CannotDecide("service.trust", "trust documents: replaced again and again while being read", retry_after=1)
 

@@ -12,8 +12,8 @@ from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.reading import by_stem, findings_of, hex_value, require_known
 from verifier.cases.words.arm_cca import WORDS
 from verifier.formats import cbor
-from verifier.formats.errors import CannotDecide, MalformedEvidence
-from verifier.formats.x509 import pem_blocks
+from verifier.formats.errors import CannotDecide
+from verifier.formats.pem import pem_or_der
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.arm_cca.decode import CcaToken, decode, evidence_claims
 from verifier.tee.arm_cca.layout import DECODE_ID, TAG_TOKEN
@@ -37,15 +37,7 @@ def _key(files: CaseFiles) -> bytes:
     data = by_stem(files, "cpak_pub")
     if data is None:
         raise CannotDecide(CPAK, "cpak_pub.pem: got nothing, want it in the case")
-    if b"-----BEGIN" not in data:
-        return data
-    try:
-        blocks = pem_blocks(data, "PUBLIC KEY")
-    except ValueError as error:
-        raise MalformedEvidence(CPAK, f"cpak_pub.pem: {error}") from None
-    if len(blocks) != 1:
-        raise MalformedEvidence(CPAK, f"cpak_pub.pem: got {len(blocks)} PEM blocks PUBLIC KEY, want 1")
-    return blocks[0]
+    return pem_or_der(data, "PUBLIC KEY", CPAK, "cpak_pub.pem")
 
 
 def _judge(files: CaseFiles) -> CaseVerdict:

@@ -18,7 +18,7 @@ from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, Inc
 from verifier.cases.reading import findings_of, require_known, switch
 from verifier.core.rules import Finding
 from verifier.formats.errors import BridgeError, MalformedEvidence
-from verifier.formats.x509 import pem_blocks
+from verifier.formats.pem import pem_blocks
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.dcap import endorse, layout
 from verifier.tee.dcap.claims import evaluation_claims, evidence_claims, front_claims, pck_claims

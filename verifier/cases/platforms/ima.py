@@ -12,6 +12,7 @@ from typing import Any
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.words.ima import WORDS
+from verifier.formats import strict_json
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.tee.ima.decode import LIST_ID, MeasurementList, decode_list
 from verifier.tee.ima.layout import PCR_IMA
@@ -57,10 +58,10 @@ def _expected(files: CaseFiles) -> dict[str, bytes]:
             DECODE_REGISTERS, f"{_REGISTER_FILE}: got nothing, want the values that the list has to replay to"
         )
     try:
-        flat = json.loads(data.decode("utf-8"), object_pairs_hook=_nested)
-    except (ValueError, RecursionError):
+        document = _nested(strict_json.read(data))
+    except ValueError:
         raise MalformedEvidence(DECODE_REGISTERS, f"{_REGISTER_FILE}: not JSON, or a key stands twice") from None
-    banks = decode_banks(as_written_strictly(json.dumps(flat).encode()), DECODE_REGISTERS, _REGISTER_FILE)
+    banks = decode_banks(as_written_strictly(json.dumps(document).encode()), DECODE_REGISTERS, _REGISTER_FILE)
     found: dict[str, bytes] = {}
     for bank, values in banks.items():
         if set(values) != {PCR_IMA}:
@@ -72,12 +73,11 @@ def _expected(files: CaseFiles) -> dict[str, bytes]:
     return found
 
 
-def _nested(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("a key stands twice")
-    is_flat = all(isinstance(value, str) for value in document.values()) and str(PCR_IMA) not in document
-    return {bank: {str(PCR_IMA): value} for bank, value in document.items()} if is_flat else document
+def _nested(document: Any) -> Any:
+    """Write ``{bank: hex}`` as ``{bank: {"10": hex}}``."""
+    if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
+        return document
+    return {bank: {str(PCR_IMA): value} for bank, value in document.items()}
 
 
 def _register_claims(files: CaseFiles) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,8 +15,10 @@ from typing import Any, Final
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.reading import by_stem, hex_value, require_known
 from verifier.cases.words.nvidia_gpu import WORDS
+from verifier.formats import strict_json
 from verifier.formats.errors import MalformedEvidence
-from verifier.formats.x509 import Certificate, parse_certificate, pem_blocks
+from verifier.formats.pem import pem_blocks
+from verifier.formats.x509 import Certificate, parse_certificate
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.decode import GpuEvidence, decode, evidence_claims
@@ -33,19 +34,12 @@ _REPORT_KEYS: Final = ("evidence", "spdm_report", "attestation_report", "report"
 _CHAIN_KEYS: Final = ("certificate", "cert_chain", "certificate_chain", "attestation_cert_chain")
 
 
-def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name stands twice")
-    return members
-
-
 def _from_json(data: bytes, keys: tuple[str, ...], check_id: str) -> bytes:
     """Take a base64 member out of an object, or out of a list of one."""
     try:
-        read = json.loads(data, object_pairs_hook=_each_name_once)
+        read = strict_json.read(data)
         return base64.b64decode("".join(_member(read, keys).split()), validate=True)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise MalformedEvidence(check_id, f"JSON: {error}") from None
 
 

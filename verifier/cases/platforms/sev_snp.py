@@ -15,7 +15,7 @@ from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, Inc
 from verifier.cases.reading import findings_of, hex_value, require_known, switch
 from verifier.cases.words.sev_snp import BITS, WORDS
 from verifier.formats.errors import CannotDecide, MalformedEvidence
-from verifier.formats.x509 import pem_blocks
+from verifier.formats.pem import pem_blocks
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.scheme import Subject
 from verifier.tee.sev_snp import layout

@@ -19,12 +19,12 @@ from verifier.cases.reading import file_of, hex_value, switch
 from verifier.cases.words.tpm2 import WORDS
 from verifier.core.binding import require_bound
 from verifier.formats.errors import CannotDecide, EvidenceRejected, Failed, MalformedEvidence, named
+from verifier.formats.pem import pem_blocks
 from verifier.formats.x509 import (
     OID_EXTENDED_KEY_USAGE,
     OID_SUBJECT_ALT_NAME,
     Certificate,
     parse_certificate,
-    pem_blocks,
 )
 from verifier.formats.x509chain import Anchor, ChainCache, ChainIds, Path, Profile, verify_chain
 from verifier.tee.ima.decode import decode_list

@@ -8,11 +8,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
+from verifier.formats.fields import Hex32, Hex64
 from verifier.tee.scheme import Values
 
-Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Hex33 = Annotated[str, StringConstraints(pattern=r"^01[0-9a-f]{64}$")]
-Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$")]
 AnyHex = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}){1,4096}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=512)]

@@ -12,10 +12,10 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from verifier.formats.fields import Sha384Hex
 from verifier.tee.aws_nitro.layout import FIRST_USER_PCR, IMAGE_PCRS
 from verifier.tee.scheme import Values
 
-Sha384Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{96}$")]
 PcrIndex = Annotated[str, StringConstraints(pattern=r"^(?:[0-9]|[12][0-9]|3[01])$")]
 InstanceId = Annotated[str, StringConstraints(pattern=r"^i-[0-9a-f]{8,32}$")]
 IMAGE: Final = tuple(str(index) for index in IMAGE_PCRS)

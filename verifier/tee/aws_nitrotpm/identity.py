@@ -4,41 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from verifier.tee.aws_nitro.identity import PlatformValues, Sha384Hex
-from verifier.tee.aws_nitrotpm.layout import CONFIG_PCR, FIRMWARE_LAST
+from verifier.formats.fields import Sha384Hex
+from verifier.tee.aws_nitro.identity import PlatformValues
+from verifier.tee.aws_nitrotpm.layout import CONFIG_PCR
 from verifier.tee.scheme import Values
-from verifier.tee.tpm2.identity import FirmwareIndex, WorkloadIndex
+from verifier.tee.tpm2.identity import FIRMWARE_PCRS, FirmwareIndex, WorkloadIndex, measured
 
 __all__ = ["Config", "Exceptions", "Extended", "Firmware", "PlatformValues", "Workload"]
-
-_ZERO: Final = "0" * 96
-
-
-def _measured(values: dict[str, str]) -> dict[str, str]:
-    for index, value in values.items():
-        if int(index) <= FIRMWARE_LAST and value == _ZERO:
-            raise ValueError(f"pcrs.{index}: got all zero, want what firmware measured: nothing is no reference value")
-    return values
 
 
 class Firmware(Values):
     """What started before the boot loader: PCR 0 to 7. ``pcrs`` has all eight, or the policy lists the others in ``unchecked``."""
 
-    key_space: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-        {"pcrs": tuple(str(index) for index in range(FIRMWARE_LAST + 1))}
-    )
-    pcrs: Annotated[dict[FirmwareIndex, Sha384Hex], Field(min_length=1), AfterValidator(_measured)] | None = None
+    key_space: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({"pcrs": FIRMWARE_PCRS})
+    pcrs: Annotated[dict[FirmwareIndex, Sha384Hex], Field(min_length=1), AfterValidator(measured)] | None = None
     secure_boot: bool | None = None  # as a replayed log proves it, before PCR 7's separator
 
 
 class Workload(Values):
     """What runs: PCR 0 to 15. Only what is named is selected."""
 
-    pcrs: Annotated[dict[WorkloadIndex, Sha384Hex], Field(min_length=1), AfterValidator(_measured)] | None = None
+    pcrs: Annotated[dict[WorkloadIndex, Sha384Hex], Field(min_length=1), AfterValidator(measured)] | None = None
 
 
 class Extended(Values):

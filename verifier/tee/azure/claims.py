@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from verifier.formats import strict_json
 from verifier.formats.encoding import unb64url
 from verifier.formats.errors import MalformedEvidence
 from verifier.tee.azure.layout import HASH_SHA256, HASH_SHA384, RuntimeData
@@ -55,26 +56,14 @@ def report_data_of(runtime: RuntimeData) -> bytes:
 def decode_claims(data: bytes, check_id: str) -> RuntimeClaims:
     """Read runtime claims; ``MalformedEvidence(check_id)`` for anything that could be read in two ways, or lacks an AK."""
     try:
-        document = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_each_key_once,
-            parse_constant=_no_constant,
-            parse_float=_no_constant,
-        )
-        return _read(document)
-    except (ValueError, RecursionError) as error:
-        detail = str(error) if type(error) is ValueError else "not JSON"
-        raise MalformedEvidence(check_id, f"runtime claims: {detail}") from None
+        return _read(strict_json.read(data, parse_float=_refuse_number))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise MalformedEvidence(check_id, "runtime claims: not JSON") from None
+    except ValueError as error:
+        raise MalformedEvidence(check_id, f"runtime claims: {error}") from None
 
 
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a key stands twice")
-    return members
-
-
-def _no_constant(text: str) -> Any:
+def _refuse_number(text: str) -> Any:
     raise ValueError(f"got the number {text[:16]}, want none")
 
 

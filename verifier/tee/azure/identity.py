@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
 from verifier.tee.scheme import Values
-from verifier.tee.tpm2.identity import Sha256Hex
+from verifier.tee.tpm2.identity import KeyDigests
 
 
 class VmConfiguration(Values):
@@ -23,7 +19,7 @@ class VmConfiguration(Values):
 class AzurePlatform(Values):
     """Which machines: SHA-256 of the SubjectPublicKeyInfo of the AKs that count here."""
 
-    ak_digests: Annotated[tuple[Sha256Hex, ...], Field(min_length=1, max_length=100_000, strict=False)] | None = None
+    ak_digests: KeyDigests | None = None
 
 
 class AzureFirmware(Values):

@@ -5,23 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
+from verifier.formats.fields import Hex16, Hex48
 from verifier.tee.azure.identity import AzureFirmware, AzurePlatform
 from verifier.tee.scheme import Values
 from verifier.tee.sev_snp.identity import (
     AbiVersion,
     Exceptions,
     GuestPolicyBits,
-    Hex16,
-    Hex48,
     PlatformValues,
 )
-from verifier.tee.vtpm.identity import FIRMWARE_PCRS, VtpmConfig, VtpmFirmware, VtpmWorkload
+from verifier.tee.tpm2 import identity as tpm2
 
 __all__ = ["Config", "Exceptions", "Firmware", "Paravisor", "Platform", "Workload"]
 _ZERO: Final = "0" * 96
@@ -46,10 +43,9 @@ class Platform(PlatformValues, AzurePlatform):
     """Class ``platform``: which hardware, how new, whose; which AKs."""
 
 
-class Firmware(AzureFirmware, VtpmFirmware):
+class Firmware(AzureFirmware, tpm2.PcrFirmware):
     """Class ``firmware``: the paravisor and how it was launched, the virtual machine's setup, PCR 0 to 7."""
 
-    key_space: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({"pcrs": FIRMWARE_PCRS})
     paravisor: Paravisor | None = None
     guest_policy: GuestPolicyBits | None = None
     minimum_abi: AbiVersion | None = None
@@ -58,9 +54,9 @@ class Firmware(AzureFirmware, VtpmFirmware):
     image_id: Hex16 | None = None
 
 
-class Workload(VtpmWorkload):
+class Workload(tpm2.PcrWorkload):
     """Class ``workload``: boot loader, kernel, applications, by PCRs or the event log."""
 
 
-class Config(VtpmConfig):
+class Config(tpm2.Config):
     """Class ``config``: digest of the attester's configuration in a PCR."""

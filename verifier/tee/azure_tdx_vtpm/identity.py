@@ -5,17 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
+from verifier.formats.fields import Hex8, Hex48
 from verifier.tee.azure.identity import AzureFirmware, AzurePlatform
-from verifier.tee.dcap.identity import Hex8, Hex48, PlatformValues
+from verifier.tee.dcap.identity import PlatformValues
 from verifier.tee.scheme import Values
 from verifier.tee.tdx.identity import Attributes, Exceptions
-from verifier.tee.vtpm.identity import FIRMWARE_PCRS, VtpmConfig, VtpmFirmware, VtpmWorkload
+from verifier.tee.tpm2 import identity as tpm2
 
 __all__ = ["Config", "Exceptions", "Firmware", "Paravisor", "Platform", "Workload"]
 
@@ -30,10 +29,9 @@ class Platform(PlatformValues, AzurePlatform):
     """Class ``platform``: which hardware, how new, whose; which AKs."""
 
 
-class Firmware(AzureFirmware, VtpmFirmware):
+class Firmware(AzureFirmware, tpm2.PcrFirmware):
     """Class ``firmware``: TDX module, paravisor, how the TD was made, the virtual machine's setup, PCR 0 to 7."""
 
-    key_space: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({"pcrs": FIRMWARE_PCRS})
     paravisor: Paravisor | None = None
     mrseam: Annotated[tuple[Hex48, ...], Field(min_length=1, max_length=64, strict=False)] | None = None
     tdattributes: Attributes | None = None
@@ -42,9 +40,9 @@ class Firmware(AzureFirmware, VtpmFirmware):
     mrownerconfig: Hex48 | None = None
 
 
-class Workload(VtpmWorkload):
+class Workload(tpm2.PcrWorkload):
     """Class ``workload``: boot loader, kernel, applications, by PCRs or the event log."""
 
 
-class Config(VtpmConfig):
+class Config(tpm2.Config):
     """Class ``config``: digest of the attester's configuration in a PCR."""

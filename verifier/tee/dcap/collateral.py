@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
+from verifier.formats import strict_json
 from verifier.formats.errors import MalformedEvidence
 from verifier.tee.dcap.layout import COMPONENTS
 
@@ -128,20 +128,6 @@ class QeIdentity:
     levels: tuple[EnclaveLevel, ...]
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise ValueError("a key stands twice")
-    return table
-
-
-def _no_constant(word: str) -> Any:
-    raise ValueError(f"got {word}, want a number")
-
-
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
-
-
 def _skip(text: str, position: int) -> int:
     while position < len(text) and text[position] in _SPACE:
         position += 1
@@ -160,9 +146,9 @@ def _members(text: str) -> dict[str, tuple[Any, str]]:
     members: dict[str, tuple[Any, str]] = {}
     position = _expect(text, 0, "{")
     while True:
-        key, end = _DECODER.raw_decode(text, position)
+        key, end = strict_json.read_value(text, position)
         start = _expect(text, end, ":")
-        value, end = _DECODER.raw_decode(text, start)
+        value, end = strict_json.read_value(text, start)
         if not isinstance(key, str) or key in members:
             raise ValueError(f"key {key!r}: want a name, once")
         members[key] = (value, text[start:end])
@@ -179,10 +165,7 @@ def _open(data: bytes, name: str) -> tuple[dict[str, Any], Signed]:
     """Split a document into its inner object and its signature."""
     if len(data) > MAX_DOCUMENT:
         raise ValueError(f"got {len(data)} bytes, want at most {MAX_DOCUMENT}")
-    try:
-        members = _members(data.decode("utf-8"))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    members = _members(data.decode("utf-8"))
     if set(members) != {name, "signature"}:
         raise ValueError(f"got {sorted(members)}, want {name} and signature")
     inner, text = members[name]

@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Final
 
 from verifier.formats.errors import MalformedEvidence
-from verifier.formats.x509 import MAX_CRL, Certificate, Crl, parse_crl, pem_blocks
+from verifier.formats.pem import is_pem, pem_or_der
+from verifier.formats.x509 import MAX_CRL, Certificate, Crl, parse_crl
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.collateral import QeIdentity, TcbInfo, parse_qe_identity, parse_tcb_info
 from verifier.tee.dcap.decode import Quote, platform_id
@@ -124,12 +125,7 @@ def crl_der(data: bytes, check_id: str, what: str) -> bytes:
     if len(data) > _MAX_TEXT:
         raise MalformedEvidence(check_id, f"{what}: got {len(data)} bytes, want at most {_MAX_TEXT}")
     try:
-        if b"-----BEGIN" in data:
-            blocks = pem_blocks(data, "X509 CRL")
-            if len(blocks) != 1:
-                raise MalformedEvidence(check_id, f"{what}: got {len(blocks)} PEM blocks X509 CRL, want 1")
-            return blocks[0]
-        return _from_text(data)
+        return pem_or_der(data, "X509 CRL", check_id, what) if is_pem(data) else _from_text(data)
     except ValueError as error:
         raise MalformedEvidence(check_id, f"{what}: {error}") from None
 

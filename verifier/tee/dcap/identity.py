@@ -9,11 +9,6 @@ from pydantic import AfterValidator, Field, StringConstraints
 from verifier.tee.scheme import Values
 from verifier.tee.tcg.identity import RegisterRule
 
-Hex8 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-Hex16 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Hex48 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{96}$")]
-Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 # ``ppid:`` names a processor, ``piid:`` a platform instance (Platform CA only), both as in the PCK certificate.
 Chip = Annotated[str, StringConstraints(pattern=r"^(?:ppid|piid):[0-9a-f]{32}$")]
 Advisory = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]

@@ -16,7 +16,8 @@ from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
 from verifier.formats.errors import MalformedEvidence
-from verifier.formats.x509 import MAX_CERTIFICATE, Certificate, common_name, der_tlv, parse_certificate, pem_blocks
+from verifier.formats.pem import pem_blocks
+from verifier.formats.x509 import MAX_CERTIFICATE, Certificate, common_name, der_tlv, parse_certificate
 from verifier.formats.x509chain import MAX_CHAIN
 from verifier.tee.dcap import layout
 

@@ -12,8 +12,7 @@ from pydantic import Field
 from verifier.tee.scheme import Values
 from verifier.tee.sev_snp import identity as snp
 from verifier.tee.tdx import identity as td
-from verifier.tee.tpm2.identity import Sha256Hex
-from verifier.tee.vtpm.identity import VtpmConfig, VtpmFirmware, VtpmWorkload
+from verifier.tee.tpm2 import identity as tpm2
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Names = Annotated[tuple[Name, ...], Field(min_length=1, max_length=10_000, strict=False)]
@@ -35,25 +34,25 @@ class Platform(Values):
     zones: Names | None = None
     instances: Annotated[tuple[Number, ...], Field(min_length=1, max_length=10_000, strict=False)] | None = None
     production: Literal[True] | None = None  # Google's own word on its hypervisor
-    ak_digests: Annotated[tuple[Sha256Hex, ...], Field(min_length=1, max_length=100_000, strict=False)] | None = None
+    ak_digests: tpm2.KeyDigests | None = None
     sev_snp: SnpPlatform | None = None
     tdx: td.PlatformValues | None = None
 
 
-class Firmware(VtpmFirmware):
+class Firmware(tpm2.PcrFirmware):
     """Class ``firmware``: PCR 0 to 7, and what the CPU measured at launch."""
 
     sev_snp: snp.FirmwareValues | None = None
     tdx: td.FirmwareValues | None = None
 
 
-class Workload(VtpmWorkload):
+class Workload(tpm2.PcrWorkload):
     """Class ``workload``: boot loader, kernel, applications, by PCRs, the event log, or RTMRs."""
 
     tdx: td.WorkloadValues | None = None
 
 
-class Config(VtpmConfig):
+class Config(tpm2.Config):
     """Class ``config``: digest of the attester's configuration in a PCR."""
 
 

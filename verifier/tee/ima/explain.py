@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
+from verifier.formats.ecdsa import verifies
 from verifier.formats.errors import MalformedEvidence
 from verifier.tee.ima.decode import decode_file_signature
 from verifier.tee.ima.layout import (
@@ -167,14 +168,8 @@ def is_signed_by(key: Key, entry: Entry, signature: FileSignature) -> bool:
     else:
         return False
     chosen = Prehashed(_HASH_CLASSES[algorithm.name])
-    try:
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature.signature, signed, padding.PKCS1v15(), chosen)
-        else:
-            key.verify(signature.signature, signed, ec.ECDSA(chosen))
-    except InvalidSignature:
-        return False
-    return True
+    how = (padding.PKCS1v15(), chosen) if isinstance(key, rsa.RSAPublicKey) else (ec.ECDSA(chosen),)
+    return verifies(key, signature.signature, signed, *how)
 
 
 def _keys(items: Iterable[Mapping[str, Any]]) -> Mapping[bytes, tuple[Key, ...]]:

@@ -12,8 +12,9 @@ from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
 from verifier.formats.errors import MalformedEvidence
+from verifier.formats.pem import pem_blocks
 from verifier.formats.reader import Reader
-from verifier.formats.x509 import Certificate, common_name, der_tlv, parse_certificate, pem_blocks
+from verifier.formats.x509 import Certificate, common_name, der_tlv, parse_certificate
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.layout import DECODE_CHAIN, DECODE_REPORT
 

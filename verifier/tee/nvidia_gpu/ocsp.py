@@ -17,13 +17,14 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Literal
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ObjectIdentifier, ocsp
 
+from verifier.formats.ecdsa import verifies
 from verifier.formats.errors import Failed, MalformedEvidence, Undecided
 from verifier.formats.x509 import (
     OID_EXTENDED_KEY_USAGE,
@@ -207,10 +208,8 @@ def check_answer(answer: Answer, path: Path, place: int, chains: ChainCache, now
     key, algorithm = signer.leaf_key(), _SIGNATURES.get(answer.algorithm)
     if algorithm is None or not isinstance(key, ec.EllipticCurvePublicKey):
         raise _undecided(place, path, f"signatureAlgorithm: got {answer.algorithm}, want ECDSA with SHA-384 or SHA-256")
-    try:
-        key.verify(answer.signature, answer.signed, ec.ECDSA(algorithm))
-    except InvalidSignature:
-        raise _undecided(place, path, "signature: does not verify with the responder's key") from None
+    if not verifies(key, answer.signature, answer.signed, ec.ECDSA(algorithm)):
+        raise _undecided(place, path, "signature: does not verify with the responder's key")
     chains.put(known, answer.next_update)
 
 

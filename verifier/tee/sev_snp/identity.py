@@ -10,13 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from verifier.formats.fields import Hex16, Hex32, Hex48, Hex64
 from verifier.tee.scheme import Values
 
 Byte = Annotated[int, Field(ge=0, le=0xFF)]
-Hex16 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Hex48 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{96}$")]
-Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 Bits64 = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{1,16}$")]
 AbiVersion = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})$")]
 FirmwareVersion = Annotated[

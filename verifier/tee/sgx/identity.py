@@ -9,7 +9,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from verifier.tee.dcap.identity import Hex16, Hex32, Hex64, PlatformValues
+from verifier.formats.fields import Hex16, Hex32, Hex64
+from verifier.tee.dcap.identity import PlatformValues
 from verifier.tee.scheme import Values
 
 __all__ = ["ConfigValues", "Exceptions", "PlatformValues", "WorkloadValues"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from verifier.formats import strict_json
 from verifier.formats.errors import MalformedEvidence
 from verifier.tee.tcg.layout import HASHES_BY_NAME
 
@@ -24,8 +25,8 @@ def decode_banks(data: bytes, check_id: str, what: str) -> Banks:
     if len(data) > MAX_BYTES:
         raise MalformedEvidence(check_id, f"{what}: got {len(data)} bytes, want at most {MAX_BYTES}")
     try:
-        document = json.loads(data.decode("utf-8"), object_pairs_hook=_each_key_once)
-    except (ValueError, RecursionError):
+        document = strict_json.read(data)
+    except ValueError:
         raise MalformedEvidence(check_id, f"{what}: not JSON, or a key stands twice") from None
     if not isinstance(document, dict) or not document:
         raise MalformedEvidence(check_id, f"{what}: want an object of banks, not empty")
@@ -41,11 +42,11 @@ def as_written_strictly(data: bytes) -> bytes:
     if len(data) > MAX_BYTES:
         return data
     try:
-        document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_each_key_once)
+        document = strict_json.read(data.decode("utf-8-sig"))
         banks = {bank.lower().replace("-", ""): _entries(values) for bank, values in document.items()}
         known = {bank: values for bank, values in banks.items() if bank in HASHES_BY_NAME and values}
         return json.dumps(known).encode() if known and len(banks) == len(document) else data
-    except (ValueError, RecursionError, AttributeError):
+    except (ValueError, AttributeError):
         return data
 
 
@@ -64,10 +65,3 @@ def _bank(bank: str, values: Any, check_id: str, what: str) -> Mapping[int, byte
         if not isinstance(value, str) or len(value) != 2 * algorithm.size or _HEX.fullmatch(value) is None:
             raise MalformedEvidence(check_id, f"{what}.{bank}.{index}: want {algorithm.size} bytes in lower-case hex")
     return MappingProxyType({int(index): bytes.fromhex(value) for index, value in values.items()})
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("a key stands twice")
-    return document

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from verifier.tee.dcap.identity import CcRules, Hex8, Hex48, PlatformValues
+from verifier.formats.fields import Hex8, Hex48
+from verifier.tee.dcap.identity import CcRules, PlatformValues
 from verifier.tee.scheme import Values
 from verifier.tee.tcg.identity import RegisterRule
 

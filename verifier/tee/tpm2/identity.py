@@ -7,29 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field
 
+from verifier.formats.fields import Sha256Hex
 from verifier.tee.ima.identity import ImaRules
 from verifier.tee.scheme import Values
 from verifier.tee.tcg.identity import RegisterRule, SecureBootKeys, Uki
 
-Sha256Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-ZERO = "0" * 64
-_FIRMWARE_LAST = 7
+_FIRMWARE_LAST: Final = 7
+FIRMWARE_PCRS: Final = tuple(str(index) for index in range(_FIRMWARE_LAST + 1))
 CONFIG_PCR = 15
 
 
-def _firmware_values(values: dict[str, str]) -> dict[str, str]:
+def measured(values: dict[str, str]) -> dict[str, str]:
+    """Refuse the value of a register that firmware extends and that is still all zero."""
     for index, value in values.items():
-        if value == ZERO:
+        if int(index) <= _FIRMWARE_LAST and not value.strip("0"):
             raise ValueError(f"pcrs.{index}: got all zero, want what firmware measured: nothing is no reference value")
-    return values
-
-
-def _workload_values(values: dict[str, str]) -> dict[str, str]:
-    _firmware_values({i: v for i, v in values.items() if int(i) <= _FIRMWARE_LAST})
     return values
 
 
@@ -53,42 +49,58 @@ WorkloadIndex = Annotated[str, Field(pattern=r"^(?:[0-9]|1[0-5])$")]
 Rules = Annotated[
     tuple[RegisterRule, ...], Field(min_length=1, max_length=16, strict=False), AfterValidator(_each_register_once)
 ]
+# SHA-256 of SubjectPublicKeyInfo.
+KeyDigests = Annotated[tuple[Sha256Hex, ...], Field(min_length=1, max_length=100_000, strict=False)]
 
 
 class Platform(Values):
     """Whose TPM it is. ``ek_digests``: SHA-256 of SubjectPublicKeyInfo of the EKs that count here."""
 
     root: Literal["private", "simulated"] | None = None
-    ek_digests: Annotated[tuple[Sha256Hex, ...], Field(min_length=1, max_length=100_000, strict=False)] | None = None
+    ek_digests: KeyDigests | None = None
     # As TPMS_ATTEST has it: 16 hex digits, compared as one number; a vendor's versions only compare with each other.
     min_firmware_version: Annotated[str, Field(pattern=r"^0x[0-9a-f]{16}$")] | None = None
     # TPMS_CLOCK_INFO.safe: the clock cannot have gone back. Clear for a while after a power cut.
     clock_safe: Literal[True] | None = None
 
 
-class Firmware(Values):
+class PcrFirmware(Values):
+    """What every TPM and vTPM says of firmware: PCR 0 to 7, as values, as closed event-log rules, or both.
+
+    ``pcrs`` has all eight, or the policy lists the others in ``unchecked`` (``firmware.pcrs.3``).
+    """
+
+    key_space: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({"pcrs": FIRMWARE_PCRS})
+    pcrs: Annotated[dict[FirmwareIndex, Sha256Hex], Field(min_length=1), AfterValidator(measured)] | None = None
+    event_log: Annotated[Rules, AfterValidator(_firmware_registers)] | None = None
+    secure_boot: bool | None = None  # as a replayed log proves it, before PCR 7's separator
+
+
+class PcrWorkload(Values):
+    """What every TPM and vTPM says of what runs: PCR 0 to 15, as values, as closed event-log rules, or both.
+
+    Only what is named is selected.
+    """
+
+    pcrs: Annotated[dict[WorkloadIndex, Sha256Hex], Field(min_length=1), AfterValidator(measured)] | None = None
+    event_log: Rules | None = None
+
+
+class Firmware(PcrFirmware):
     """What started before the boot loader: PCR 0 to 7, as values, as closed event-log rules, or both.
 
     ``pcrs`` has all eight, or the policy lists the others in ``unchecked`` (``firmware.pcrs.3``).
     """
 
-    key_space: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-        {"pcrs": tuple(str(index) for index in range(_FIRMWARE_LAST + 1))}
-    )
-    pcrs: Annotated[dict[FirmwareIndex, Sha256Hex], Field(min_length=1), AfterValidator(_firmware_values)] | None = None
-    event_log: Annotated[Rules, AfterValidator(_firmware_registers)] | None = None
-    secure_boot: bool | None = None  # as a replayed log proves it, before PCR 7's separator
     secure_boot_keys: SecureBootKeys | None = None  # that it is on, by which keys, and who vouched for what was started
 
 
-class Workload(Values):
+class Workload(PcrWorkload):
     """What runs: PCR 0 to 15, as values, as closed event-log rules, as a unified kernel image, and the files that it used.
 
     Only what is named is selected.
     """
 
-    pcrs: Annotated[dict[WorkloadIndex, Sha256Hex], Field(min_length=1), AfterValidator(_workload_values)] | None = None
-    event_log: Rules | None = None
     uki: Uki | None = None  # the unified kernel image: PCRs 4, 11 and 12
     ima: ImaRules | None = None  # the measured files, all of them, up to the quoted PCR 10
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
+from verifier.formats.ecdsa import verifies
 from verifier.formats.encoding import sha256
 from verifier.formats.errors import MalformedEvidence
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, SHA512
@@ -98,18 +99,13 @@ def is_signed_by(key: Key, signature: Signature, message: bytes) -> bool:
     algorithm = HASH_CLASSES.get(signature.hash)
     if algorithm is None:
         return False
-    try:
-        if isinstance(key, ec.EllipticCurvePublicKey) and signature.scheme == ALG_ECDSA:
-            r, s = (int.from_bytes(value, "big") for value in signature.values)
-            key.verify(encode_dss_signature(r, s), message, ec.ECDSA(algorithm))
-        elif isinstance(key, rsa.RSAPublicKey) and signature.scheme == ALG_RSASSA:
-            key.verify(signature.values[0], message, padding.PKCS1v15(), algorithm)
-        elif isinstance(key, rsa.RSAPublicKey) and signature.scheme == ALG_RSAPSS:
-            # Part 1, B.7: the salt is as long as the key allows, or as the hash (FIPS mode); the verifier takes either.
-            pss = padding.PSS(padding.MGF1(algorithm), padding.PSS.AUTO)
-            key.verify(signature.values[0], message, pss, algorithm)
-        else:
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        if signature.scheme != ALG_ECDSA:
             return False
-    except InvalidSignature:
-        return False
-    return True
+        r, s = (int.from_bytes(value, "big") for value in signature.values)
+        return verifies(key, encode_dss_signature(r, s), message, ec.ECDSA(algorithm))
+    if signature.scheme == ALG_RSASSA:
+        return verifies(key, signature.values[0], message, padding.PKCS1v15(), algorithm)
+    # Part 1, B.7: the salt is as long as the key allows, or as the hash (FIPS mode); the verifier takes either.
+    pss = padding.PSS(padding.MGF1(algorithm), padding.PSS.AUTO)
+    return signature.scheme == ALG_RSAPSS and verifies(key, signature.values[0], message, pss, algorithm)

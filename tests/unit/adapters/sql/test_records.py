@@ -15,7 +15,6 @@ from tests.support.verdicts import make_verdict
 from verifier.adapters.sql.records import (
     COLUMNS,
     GENESIS,
-    canonical_text,
     link,
     prepare,
     record_digest,
@@ -47,17 +46,6 @@ def _chain(length: int) -> list[StoredRecord]:
         records.append(stored((committed.seq, last.digest, committed.digest, *prepared.row)))
         last = committed
     return records
-
-
-@given(_JSON)
-def test_findings_are_kept_in_their_rfc_8785_form(value: Any) -> None:
-    assert canonical_text(value) == canonical(value).decode()
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1 << 53, "\ud800", {1: 2}, {"a": b""}, {"a": {1}}])
-def test_what_is_no_json_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        canonical_text([value])
 
 
 @given(source=_TEXT.filter(lambda text: "\x00" not in text), measurement=_TEXT.filter(lambda text: "\x00" not in text))
