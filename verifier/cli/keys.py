@@ -18,8 +18,8 @@ from verifier.adapters.settings_source import load_settings
 from verifier.cli.opened import CONFIG_OPTION
 from verifier.core.console import FORMAT_OPTION, Answer, run
 from verifier.core.settings import ALGORITHMS, Settings, SigningAlgorithm, check_settings
-from verifier.formats.encoding import b64url, jwk_thumbprint
 from verifier.formats.errors import ConfigError
+from verifier.formats.jwk import thumbprint
 
 F = TypeVar("F", bound=Callable[..., None])
 _DAY_S: Final = 86_400
@@ -285,7 +285,7 @@ def _now() -> int:
 
 
 def _pin(root: dict[str, str], seq: int) -> dict[str, Any]:
-    return {"root": root, "root_thumbprint": b64url(jwk_thumbprint(root)), "lowest_seq": seq}
+    return {"root": root, "root_thumbprint": thumbprint(root), "lowest_seq": seq}
 
 
 def _pin_lines(root: dict[str, str], seq: int) -> list[str]:
@@ -294,7 +294,7 @@ def _pin_lines(root: dict[str, str], seq: int) -> list[str]:
         "pin in every image (attester configuration, section [verifier]):",
         f"  root = {{ {members} }}",
         f"  root_lowest_seq = {seq}",
-        f"root thumbprint: {b64url(jwk_thumbprint(root))}",
+        f"root thumbprint: {thumbprint(root)}",
     ]
 
 
