@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -23,7 +23,7 @@ from verifier.formats.jwk import thumbprint
 
 F = TypeVar("F", bound=Callable[..., None])
 _DAY_S: Final = 86_400
-_DEFAULTS: Final[dict[str, Any]] = {field.name: field.default for field in fields(Settings)}
+_DEFAULTS: Final[dict[str, Any]] = {name: field.default for name, field in Settings.model_fields.items()}
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _PIN_HINT = "keep the root file and its passphrase offline: whoever has both can pose as the verifier to every workload"
 
