@@ -12,16 +12,16 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from verifier.formats.encoding import b64url, jwk_thumbprint, unb64url
+from verifier.formats.encoding import b64url, unb64url
 from verifier.formats.errors import ConfigError, EvidenceRejected, MalformedEvidence, mismatch
 from verifier.formats.jose import (
     ANSWER_KEYS_TYPE,
@@ -29,11 +29,10 @@ from verifier.formats.jose import (
     JWE_ALG,
     JWE_ENC,
     JWE_IV_SIZE,
-    JWE_KEY_BITS,
     JWE_TAG_SIZE,
-    concat_kdf,
     p256_public_key,
 )
+from verifier.formats.jwk import thumbprint
 
 ANSWER_MAX: Final = 256 * 1024
 SKEW_S: Final = 5
@@ -122,23 +121,30 @@ def open_answer(
 
 
 def _decrypt(unverified_answer: str, enc_key: ec.EllipticCurvePrivateKey) -> bytes:
-    """Open a compact JWE of exactly ECDH-ES + A256GCM; any other header member or value is refused, not ignored."""
+    """Open a compact JWE of exactly ECDH-ES + A256GCM; any other header member or value is refused, not ignored.
+
+    jwcrypto, which decrypts, sees nothing that is not of this form.
+    """
+    from jwcrypto.jwe import JWE, InvalidJWEData
+    from jwcrypto.jwk import JWK
+
     fields = unverified_answer.split(".") if len(unverified_answer) <= ANSWER_MAX else []
     if len(fields) != 5 or fields[1]:  # noqa: PLR2004 - RFC 7516 section 7.1; direct agreement has no encrypted key
         _malformed("answer.jwe", "answer", f"{len(fields)} fields", "a compact JWE of five, the second empty")
-    head, iv, sealed, tag = (_unb64(fields[i], "answer.jwe") for i in (0, 2, 3, 4))
+    head, iv, _, tag = (_unb64(fields[i], "answer.jwe") for i in (0, 2, 3, 4))
     header = _object(head, "answer.jwe")
     if header.keys() != {"alg", "enc", "epk"} or header["alg"] != JWE_ALG or header["enc"] != JWE_ENC:
         _malformed("answer.jwe.header", "header", sorted(header), f"exactly alg {JWE_ALG}, enc {JWE_ENC} and epk")
     if len(iv) != JWE_IV_SIZE or len(tag) != JWE_TAG_SIZE:
         _malformed("answer.jwe", "iv and tag", f"{len(iv)} and {len(tag)} bytes", "12 and 16")
-    ephemeral = _public_key(header["epk"], "answer.jwe.header")
-    shared = enc_key.exchange(ec.ECDH(), ephemeral)
-    content_key = concat_kdf(shared, algorithm=JWE_ENC, bits=JWE_KEY_BITS)
-    try:
-        return AESGCM(content_key).decrypt(iv, sealed + tag, fields[0].encode("ascii"))
-    except InvalidTag:
-        raise EvidenceRejected("answer.decrypt", "answer: not encrypted to this attester's key, or changed") from None
+    _public_key(header["epk"], "answer.jwe.header")
+    jwe = JWE(algs=[JWE_ALG, JWE_ENC])
+    with suppress(InvalidJWEData):  # raised for an empty plaintext too, which is set nevertheless
+        jwe.deserialize(unverified_answer, JWK.from_pyca(enc_key))
+    plaintext: bytes | None = jwe.plaintext
+    if plaintext is None:
+        raise EvidenceRejected("answer.decrypt", "answer: not encrypted to this attester's key, or changed")
+    return plaintext
 
 
 def _verify_key_set(
@@ -148,7 +154,7 @@ def _verify_key_set(
     if not isinstance(unverified_set, str):
         _malformed("answer.keys", "keys", type(unverified_set).__name__, "a compact JWS")
     signing_input, header, payload, signature = _split(unverified_set.encode("utf-8", "surrogatepass"), "answer.keys")
-    want_header = {"alg": "ES256", "kid": b64url(jwk_thumbprint(pin.root)), "typ": ANSWER_KEYS_TYPE}
+    want_header = {"alg": "ES256", "kid": thumbprint(pin.root), "typ": ANSWER_KEYS_TYPE}
     if header.keys() != want_header.keys() or header["alg"] != "ES256" or header["typ"] != ANSWER_KEYS_TYPE:
         _malformed("answer.keys.header", "header", sorted(header), f"exactly alg ES256, typ {ANSWER_KEYS_TYPE} and kid")
     if header["kid"] != want_header["kid"]:
@@ -175,7 +181,7 @@ def _listed_keys(listed: object) -> dict[str, ec.EllipticCurvePublicKey]:
     keys = {}
     for jwk in listed:
         key = _public_key(jwk, "answer.keys")
-        keys[b64url(jwk_thumbprint(jwk))] = key
+        keys[thumbprint(jwk)] = key
     return keys
 
 
@@ -190,8 +196,8 @@ def _compare(members: Mapping[str, Any], expected: Expected) -> None:
         ("workload", expected.workload),
     ):
         _equal(_text(members, name, "answer.body"), want, f"answer.{name}", name)
-    for name, thumbprint in (("sig", expected.sig_thumbprint), ("enc", expected.enc_thumbprint)):
-        _equal(_text(members, name, "answer.body"), b64url(thumbprint), "answer.recipient", name)
+    for name, key in (("sig", expected.sig_thumbprint), ("enc", expected.enc_thumbprint)):
+        _equal(_text(members, name, "answer.body"), b64url(key), "answer.recipient", name)
 
 
 def _compare_token(token: str, expected: Expected) -> None:

@@ -11,19 +11,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from verifier.formats.encoding import b64url, jwk_thumbprint
+from verifier.formats.encoding import b64url, unb64url
+from verifier.formats.jwk import public_jwk, thumbprint
 
 # verifier.core.wire.REQUEST_TYPE, without its import of pydantic; a test holds the two together.
 REQUEST_TYPE = "vab-request+jws"
 REQUEST_MEDIA_TYPE = "application/jose"
 _COORDINATE = 32
-
-
-def public_jwk(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
-    """Return the public P-256 JWK, coordinates of exactly 32 bytes (RFC 7518 section 6.2.1)."""
-    numbers = key.public_key().public_numbers()
-    x, y = (b64url(n.to_bytes(_COORDINATE, "big")) for n in (numbers.x, numbers.y))
-    return {"kty": "EC", "crv": "P-256", "x": x, "y": y}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +39,12 @@ class RequestKeys:
     @property
     def sig_thumbprint(self) -> bytes:
         """RFC 7638 thumbprint of ``sig``, 32 bytes."""
-        return jwk_thumbprint(public_jwk(self.sig))
+        return unb64url(thumbprint(public_jwk(self.sig)))
 
     @property
     def enc_thumbprint(self) -> bytes:
         """RFC 7638 thumbprint of ``enc``, 32 bytes."""
-        return jwk_thumbprint(public_jwk(self.enc))
+        return unb64url(thumbprint(public_jwk(self.enc)))
 
 
 def sign_request(claims: Mapping[str, Any], key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from jwcrypto.jwe import JWE
+from jwcrypto.jwk import JWK
 
 from attester.envelope import Envelope
 from attester.flow import bind, challenge, request_body, verifier_client
@@ -23,8 +24,6 @@ from attester.keys import REQUEST_MEDIA_TYPE, RequestKeys
 from attester.providers import Provider
 from attester.settings import Trust
 from tools.demo.tls import make_server_tls
-from verifier.formats.encoding import unb64url
-from verifier.formats.jose import concat_kdf, p256_public_key
 from verifier.token.answer import encrypt_answer
 
 
@@ -74,11 +73,10 @@ def flipped(position: int) -> Callable[[bytes], bytes]:
 
 def open_jwe(answer: str, enc: ec.EllipticCurvePrivateKey) -> bytes:
     """Decrypt an answer with one's own key, as its rightful recipient can: what is inside is a signed JWS."""
-    head, _, iv, ciphertext, tag = answer.split(".")
-    header: Mapping[str, Any] = json.loads(unb64url(head))
-    shared = enc.exchange(ec.ECDH(), p256_public_key(header["epk"]))
-    key = concat_kdf(shared, algorithm="A256GCM", bits=256)
-    return AESGCM(key).decrypt(unb64url(iv), unb64url(ciphertext) + unb64url(tag), head.encode("ascii"))
+    jwe = JWE(algs=["ECDH-ES", "A256GCM"])
+    jwe.deserialize(answer, JWK.from_pyca(enc))
+    plaintext: bytes = jwe.payload
+    return plaintext
 
 
 Handler = Callable[[str, bytes], tuple[int, bytes]]

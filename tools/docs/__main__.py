@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
-import inspect
 import json
 import sys
 from pathlib import Path
 
 import click
 
+from verifier.adapters.settings_source import PREFIX
 from verifier.core.settings import Settings
 from verifier.web.openapi import document
 
@@ -20,17 +19,11 @@ _NOTE = "<!-- Made by `make docs` from the program; do not edit. -->\n\n"
 
 
 def settings_page() -> str:
-    """One row a setting, with the comment that stands beside it in the record."""
-    source = inspect.getsource(Settings)
-    comments = {
-        line.split(":")[0].strip(): line.split("#", 1)[1].strip()
-        for line in source.splitlines()
-        if ":" in line and "#" in line and not line.strip().startswith("#")
-    }
+    """One row a setting."""
     rows = ["| setting | environment | default | meaning |", "|---|---|---|---|"]
-    for field in dataclasses.fields(Settings):
-        default = "required" if field.default is dataclasses.MISSING else json.dumps(field.default)
-        rows.append(f"| `{field.name}` | `VAB_{field.name.upper()}` | `{default}` | {comments.get(field.name, '')} |")
+    for name, field in Settings.model_fields.items():
+        default = "required" if field.is_required() else json.dumps(field.default)
+        rows.append(f"| `{name}` | `{PREFIX}{name.upper()}` | `{default}` | {field.description} |")
     return (
         f"# Settings of the verifier\n\n{_NOTE}TOML file (`--config` or `VAB_CONFIG`) and environment, which wins. "
         "`VAB_DATABASE_URL_FILE` names a file that holds the database URL.\n\n" + "\n".join(rows) + "\n"

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from verifier.core.settings import Settings, check_settings
 from verifier.formats.errors import ConfigError
@@ -25,11 +25,7 @@ _OTHER = frozenset({"VAB_CONFIG"})
 _TEST_PREFIX = "VAB_TEST_"
 # Shown in the place of its value, which may be a secret: a passphrase given where only the name of its file is taken.
 _UNKNOWN = "an unknown setting"
-_FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
-# Values from the environment are text: lax mode turns "8" and "true" into what the record says, and refuses the rest.
-_ADAPTER: TypeAdapter[Any] = TypeAdapter(
-    pydantic_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))(Settings)
-)
+_NAMES = ", ".join(sorted(Settings.model_fields))
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -40,27 +36,38 @@ def _from_file(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(str(path), "file", str(error), "a readable TOML file") from None
     for key in values:
-        if key not in _FIELDS:
-            raise ConfigError(str(path), key, _UNKNOWN, f"one of {', '.join(sorted(_FIELDS))}")
+        if key not in Settings.model_fields:
+            raise ConfigError(str(path), key, _UNKNOWN, f"one of {_NAMES}")
     return values
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+class _Environment(EnvSettingsSource):
+    """The variables with our prefix, from an environment that is handed in. An unknown one is ``ConfigError``."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        # Of the class it reads fields and configuration alone; a record that reads the environment when it is made is no record.
+        super().__init__(cast("type[BaseSettings]", Settings), env_prefix=PREFIX)
+        self.env_vars = dict(_own(environment))
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Split a list: names have no commas in them."""
+        del field_name, field
+        return value.split(",")
+
+
+def _own(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the variables that are settings, in lower case, as pydantic-settings looks them up."""
     for name, text in environment.items():
         if not name.startswith(PREFIX):
             continue
         key = name[len(PREFIX) :].lower()
-        if key in _FIELDS:
-            values[key] = text.split(",") if key == "tenants" else text
+        if key in Settings.model_fields:
+            yield name.lower(), text
         elif key.endswith("_file") and key.removesuffix("_file") in _FILE_SUFFIXED:
-            values[key.removesuffix("_file")] = _read_secret(name, Path(text))
+            yield name.lower().removesuffix("_file"), _read_secret(name, Path(text))
         elif name not in _OTHER and not name.startswith(_TEST_PREFIX):
             # A setting that is misspelt would otherwise be one that is not in force.
-            raise ConfigError(
-                "environment", name, _UNKNOWN, f"{PREFIX} and one of {', '.join(sorted(_FIELDS)).upper()}"
-            )
-    return values
+            raise ConfigError("environment", name, _UNKNOWN, f"{PREFIX} and one of {_NAMES.upper()}")
 
 
 def _read_secret(name: str, path: Path) -> str:
@@ -72,11 +79,10 @@ def _read_secret(name: str, path: Path) -> str:
 
 def load_settings(path: str | None, environment: Mapping[str, str] | None = None) -> Settings:
     """Read, validate and check the settings. Raises ``ConfigError`` that names file, key, got and want."""
-    env = os.environ if environment is None else environment
     values = _from_file(Path(path)) if path else {}
-    values.update(_from_environment(env))
+    values.update(_Environment(os.environ if environment is None else environment)())
     try:
-        settings: Settings = Settings(**dataclasses.asdict(_ADAPTER.validate_python(values)))
+        settings = Settings(**values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(step) for step in first["loc"]) or "settings"

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from verifier.appraise.documents import Parsed
+from verifier.formats import jwk as jwks
 from verifier.formats import jws
 from verifier.formats.encoding import b64url, canonical, is_name, unb64url
 from verifier.formats.errors import ConfigError
@@ -66,20 +67,11 @@ def check_signature(parsed: Parsed, keys: Mapping[str, PublicKey]) -> None:
         raise ConfigError(parsed.where, "signature", "one that does not verify", want)
 
 
-def public_key(jwk: Mapping[str, str]) -> PublicKey:
+def public_key(jwk: Mapping[str, Any]) -> PublicKey:
     """Read a public JWK: OKP Ed25519 or EC P-256. Raises ``ValueError``; private members are refused."""
-    wanted = {"OKP": ("Ed25519", {"kty", "crv", "x"}), "EC": ("P-256", {"kty", "crv", "x", "y"})}.get(
-        jwk.get("kty", "")
-    )
-    if wanted is None or jwk.get("crv") != wanted[0] or set(jwk) != wanted[1]:
+    if jwk.get("crv") not in ("Ed25519", "P-256"):
         raise ValueError("want an Ed25519 or P-256 public JWK of kty, crv, x (and y) alone")
-    numbers = [unb64url(jwk[name]) for name in ("x", "y") if name in jwk]
-    if any(len(number) != _COORDINATE for number in numbers):
-        raise ValueError(f"want coordinates of {_COORDINATE} bytes")
-    if jwk["kty"] == "OKP":
-        return ed25519.Ed25519PublicKey.from_public_bytes(numbers[0])
-    point = b"\x04" + numbers[0] + numbers[1]
-    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+    return cast("PublicKey", jwks.public_key(jwk))
 
 
 def read_demands(where: str, unverified_text: str) -> Demands:

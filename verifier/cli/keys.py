@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,12 +18,12 @@ from verifier.adapters.settings_source import load_settings
 from verifier.cli.opened import CONFIG_OPTION
 from verifier.core.console import FORMAT_OPTION, Answer, run
 from verifier.core.settings import ALGORITHMS, Settings, SigningAlgorithm, check_settings
-from verifier.formats.encoding import b64url, jwk_thumbprint
 from verifier.formats.errors import ConfigError
+from verifier.formats.jwk import thumbprint
 
 F = TypeVar("F", bound=Callable[..., None])
 _DAY_S: Final = 86_400
-_DEFAULTS: Final[dict[str, Any]] = {field.name: field.default for field in fields(Settings)}
+_DEFAULTS: Final[dict[str, Any]] = {name: field.default for name, field in Settings.model_fields.items()}
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _PIN_HINT = "keep the root file and its passphrase offline: whoever has both can pose as the verifier to every workload"
 
@@ -285,7 +285,7 @@ def _now() -> int:
 
 
 def _pin(root: dict[str, str], seq: int) -> dict[str, Any]:
-    return {"root": root, "root_thumbprint": b64url(jwk_thumbprint(root)), "lowest_seq": seq}
+    return {"root": root, "root_thumbprint": thumbprint(root), "lowest_seq": seq}
 
 
 def _pin_lines(root: dict[str, str], seq: int) -> list[str]:
@@ -294,7 +294,7 @@ def _pin_lines(root: dict[str, str], seq: int) -> list[str]:
         "pin in every image (attester configuration, section [verifier]):",
         f"  root = {{ {members} }}",
         f"  root_lowest_seq = {seq}",
-        f"root thumbprint: {b64url(jwk_thumbprint(root))}",
+        f"root thumbprint: {thumbprint(root)}",
     ]
 
 

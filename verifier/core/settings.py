@@ -5,9 +5,10 @@ Reading them (TOML, ``VAB_…`` environment, ``…_FILE``) is the adapter's (``a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from verifier.formats.encoding import is_name
 from verifier.formats.errors import ConfigError
@@ -30,56 +31,137 @@ MAX_REQUEST_BYTES = 4 * 1024 * 1024
 MAX_LOG_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Everything an operator can set. Paths are strings; secrets are never in here, only the files that hold them."""
+class Settings(BaseModel):
+    """Everything an operator can set. Paths are strings; secrets are never in here, only the files that hold them.
 
-    base_url: str  # https, no trailing slash; issuers are {base_url}/t/{tenant}
-    bind: str = "127.0.0.1:8443"
-    tls_certificate: str = ""
-    tls_key: str = ""
-    behind_tls_proxy: bool = False  # TLS ends in front of this process, on the same machine or in the same enclave
-    tenants: tuple[str, ...] = ("default",)
-    simulated: bool = False  # a process for forged TEEs: store, keys, JWKS and issuer of its own
-    database_url: str = "sqlite:///var/verifier.db"
-    key_file: str = "var/keys.json"
-    key_passphrase_file: str = ""
-    trust_dir: str = ""
-    trust_keys_file: str = ""  # JSON: tenants whose trust documents must be signed, and their keys
-    endorsement_dir: str = ""  # identity-bound endorsements and CRLs, offline
-    private_anchor_dir: str = ""  # an operator's own roots, by scheme: {dir}/{scheme}/*.pem
-    collateral_dir: str = "var/collateral"  # cache of what vendors publish, filled by fetching and by bundles; "": none
-    collateral_keys_file: str = ""  # JSON {name: public JWK}: whose collateral bundles are imported
-    collateral_ca_file: str = ""  # PEM: CAs of the endpoints below, in place of the usual ones
-    collateral_cache_mib: int = 64
-    collateral_queue: int = 200  # fetches that may wait for chips that nobody lists, and as many for listed ones
-    collateral_quota_per_source: int = 120  # new fetches an hour for one address (IPv6: /64)
-    collateral_quota_per_tenant: int = 1200
-    kds_url: str = AMD_KDS  # AMD KDS or a mirror; "": never asked
-    kds_interval_s: float = 5.0  # least time between two calls: AMD throttles at some ten seconds a call
-    pcs_url: str = INTEL_PCS  # Intel PCS or a PCCS; "": never asked
-    pcs_is_pccs: bool = False
-    pcs_interval_s: float = 0.5
-    pcs_api_key_file: str = ""  # subscription key, where the service asks for one
-    intel_root_crl_url: str = INTEL_ROOT_CRL  # not used with a PCCS
-    intel_tcb_update: Literal["early", "standard"] = "standard"
-    intel_tcb_evaluation_number: int = 0  # TCB evaluation data number to ask for; 0: the newest of the set above
-    # NVIDIA's OCSP responder (https://ocsp.ndis.nvidia.com), or one in its place; "": never asked. Not tried against the real one.
-    nvidia_ocsp_url: str = ""
-    nvidia_ocsp_interval_s: float = 0.5
-    workers: int = 0  # 0: one per core
-    threads: int = 4
-    run_worker: bool = True
-    signing_algorithm: SigningAlgorithm = "ES256"
-    token_life_s: int = 60
-    jwks_max_age_s: int = 60
-    key_publish_lead_s: int = 600
-    signing_key_life_s: int = 30 * 24 * 3600
-    evidence_retention_days: int = 30
-    metrics_dir: str = ""  # PROMETHEUS_MULTIPROC_DIR; a fresh temporary folder when empty
-    rate_per_minute: int = 600  # per source address and process, before any work
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    graceful_timeout_s: int = 20
+    ``docs/reference/settings.md`` is made from the meanings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_url: str = Field(
+        description="the verifier's public address: https, no trailing slash; a tenant's issuer is `{base_url}/t/{tenant}`"
+    )
+    bind: str = Field(
+        default="127.0.0.1:8443",
+        description="where the service listens: address and port, or `unix:` and a path; without a certificate a loopback address",
+    )
+    tls_certificate: str = Field(
+        default="", description="PEM file: the certificate of the service and its intermediates"
+    )
+    tls_key: str = Field(default="", description="PEM file: the private key of `tls_certificate`; both or neither")
+    behind_tls_proxy: bool = Field(
+        default=False, description="TLS ends in front of this process, on the same machine or in the same enclave"
+    )
+    tenants: tuple[str, ...] = Field(
+        default=("default",),
+        description="the tenants that are served, each with an issuer and keys of its own; commas between them in the environment",
+    )
+    simulated: bool = Field(
+        default=False, description="a process for forged TEEs: store, keys, JWKS and issuer of its own"
+    )
+    database_url: str = Field(
+        default="sqlite:///var/verifier.db",
+        description="the store: `sqlite:///` and a path, or `postgresql://…`",
+    )
+    key_file: str = Field(
+        default="var/keys.json", description="the encrypted file of signing keys that `verifier keys init` makes"
+    )
+    key_passphrase_file: str = Field(default="", description="file that holds the passphrase of `key_file`; required")
+    trust_dir: str = Field(
+        default="",
+        description='folder of trust documents, compiled into the store at start and after each change; "": what the store holds',
+    )
+    trust_keys_file: str = Field(
+        default="", description="JSON: tenants whose trust documents must be signed, and their keys"
+    )
+    endorsement_dir: str = Field(
+        default="",
+        description='folder of certificates bound to one machine and of CRLs, by scheme, which the operator keeps; "": none',
+    )
+    private_anchor_dir: str = Field(
+        default="", description="an operator's own roots, by scheme: `{dir}/{scheme}/*.pem`"
+    )
+    collateral_dir: str = Field(
+        default="var/collateral",
+        description='cache of what vendors publish, filled by fetching and by bundles; "": none',
+    )
+    collateral_keys_file: str = Field(
+        default="", description="JSON {name: public JWK}: whose collateral bundles are imported"
+    )
+    collateral_ca_file: str = Field(
+        default="", description="PEM: CAs of the vendors' endpoints, in place of the usual ones"
+    )
+    collateral_cache_mib: int = Field(default=64, description="largest size of the cache, in MiB")
+    collateral_queue: int = Field(
+        default=200, description="fetches that may wait for chips that no identity lists, and as many for listed ones"
+    )
+    collateral_quota_per_source: int = Field(default=120, description="new fetches an hour for one address (IPv6: /64)")
+    collateral_quota_per_tenant: int = Field(default=1200, description="new fetches an hour for one tenant")
+    kds_url: str = Field(default=AMD_KDS, description='AMD KDS or a mirror; "": never asked')
+    kds_interval_s: float = Field(
+        default=5.0, description="least time between two calls, in seconds: AMD throttles at some ten seconds a call"
+    )
+    pcs_url: str = Field(default=INTEL_PCS, description='Intel PCS or a PCCS; "": never asked')
+    pcs_is_pccs: bool = Field(
+        default=False, description="`pcs_url` is a PCCS, which serves PCK certificates and the root CRL itself"
+    )
+    pcs_interval_s: float = Field(default=0.5, description="least time between two calls to `pcs_url`, in seconds")
+    pcs_api_key_file: str = Field(
+        default="", description="file that holds the subscription key, where the service asks for one"
+    )
+    intel_root_crl_url: str = Field(
+        default=INTEL_ROOT_CRL, description="where the CRL of Intel's SGX root is; not used with a PCCS"
+    )
+    intel_tcb_update: Literal["early", "standard"] = Field(
+        default="standard",
+        description="which TCB info Intel is asked for: `early` has an update when Intel discloses it, `standard` later",
+    )
+    intel_tcb_evaluation_number: int = Field(
+        default=0, description="TCB evaluation data number to ask for; 0: the newest of the set above"
+    )
+    nvidia_ocsp_url: str = Field(
+        default="",
+        description='NVIDIA\'s OCSP responder (https://ocsp.ndis.nvidia.com, not tried) or one in its place; "": never asked',
+    )
+    nvidia_ocsp_interval_s: float = Field(
+        default=0.5, description="least time between two calls to `nvidia_ocsp_url`, in seconds"
+    )
+    workers: int = Field(default=0, description="processes that answer requests; 0: one a core")
+    threads: int = Field(default=4, description="threads of each of these processes")
+    run_worker: bool = Field(
+        default=True,
+        description="start the process that goes by the clock: it rotates keys, purges the store, fetches, re-reads trust documents",
+    )
+    signing_algorithm: SigningAlgorithm = Field(
+        default="ES256", description="algorithm of new token keys: ES256, ES384, EdDSA, RS256 or PS256"
+    )
+    token_life_s: int = Field(default=60, description="seconds from the issue of a token to its expiry, 10 to 300")
+    jwks_max_age_s: int = Field(default=60, description="`max-age` of JWKS and discovery document in seconds, 1 to 300")
+    key_publish_lead_s: int = Field(
+        default=600, description="seconds for which a new key is published before it signs; at least `jwks_max_age_s`"
+    )
+    signing_key_life_s: int = Field(
+        default=30 * 24 * 3600,
+        description="seconds for which a key signs before the next one does; more than twice `key_publish_lead_s`",
+    )
+    evidence_retention_days: int = Field(
+        default=30, description="days for which the evidence of records is kept; 0: none is kept"
+    )
+    metrics_dir: str = Field(
+        default="",
+        description='folder of the metrics of all processes (PROMETHEUS_MULTIPROC_DIR); "": a fresh temporary one',
+    )
+    rate_per_minute: int = Field(
+        default=600,
+        description="requests a minute that one source address may send to one process, counted before any work is done",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="lowest level that is logged: debug, info, warning or error"
+    )
+    graceful_timeout_s: int = Field(
+        default=20, description="seconds that requests in flight have to finish when the service stops"
+    )
 
     def issuer(self, tenant: str) -> str:
         """Return the tenant's issuer URL; byte for byte what Vault's mount is told."""

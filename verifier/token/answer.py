@@ -2,8 +2,8 @@
 
 A JWS that can never log in (its type, its key and its lack of registered claims say so), inside a JWE of exactly
 ECDH-ES + A256GCM. The protected header of the JWS carries the set of answer keys that the offline root signed; the
-attester pins the root (``attester/answer.py``). Pure: randomness is an argument. Source: design.md section 4, "Answer";
-RFC 7515, RFC 7516 section 7.1, RFC 7518 section 4.6.
+attester pins the root (``attester/answer.py``). Pure: randomness is an argument.
+Sources: docs/adr/0004-keys-and-answers.md; RFC 7515, RFC 7516 section 7.1, RFC 7518 section 4.6.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from verifier.core.ports import RandomSource, SigningKey
@@ -24,9 +26,7 @@ from verifier.formats.jose import (
     JWE_ALG,
     JWE_ENC,
     JWE_IV_SIZE,
-    JWE_KEY_BITS,
     JWE_TAG_SIZE,
-    concat_kdf,
     p256_public_key,
 )
 from verifier.token.mint import sign_compact
@@ -35,10 +35,12 @@ ANSWER_ALG: Final = "ES256"
 # The protected-header member that carries the root-signed set.
 KEY_SET_MEMBER: Final = "keys"
 
-_P256 = ec.SECP256R1()
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 # 128 bits more than the order has: taken modulo it, the bias is below 2^-128 (FIPS 186-5 appendix A.2.1 asks for 64).
 _SCALAR_RANDOM = 48
+_CONTENT_KEY_SIZE = 32
+# OtherInfo of the Concat KDF (RFC 7518 section 4.6.2): AlgorithmID, empty PartyUInfo and PartyVInfo, the key's length in bits.
+_AGREED_ON = len(JWE_ENC).to_bytes(4, "big") + JWE_ENC.encode() + bytes(8) + (8 * _CONTENT_KEY_SIZE).to_bytes(4, "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +92,17 @@ def sign_answer(members: Mapping[str, Any], key: SigningKey, key_set: str) -> by
 def encrypt_answer(plaintext: bytes, enc: Mapping[str, str], random: RandomSource) -> str:
     """Encrypt to the public P-256 JWK ``enc``: compact JWE of five fields, the encrypted key empty (direct agreement).
 
-    The protected header is exactly ``alg``, ``enc`` and ``epk``; ``apu`` and ``apv`` are absent, so empty in the KDF.
+    The protected header is exactly ``alg``, ``enc`` and ``epk``; ``apu`` and ``apv`` are absent, so empty in the KDF. By hand, since
+    jwcrypto takes three times as long and draws its randomness itself (docs/adr/0011-libraries.md).
     """
     recipient = p256_public_key(enc)
     scalar = 1 + int.from_bytes(random(_SCALAR_RANDOM), "big") % (_ORDER - 1)
-    ephemeral = ec.derive_private_key(scalar, _P256)
+    ephemeral = ec.derive_private_key(scalar, ec.SECP256R1())
     point = ephemeral.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     epk = {"kty": "EC", "crv": "P-256", "x": b64url(point[1:33]), "y": b64url(point[33:])}
     head = b64url(encode_json({"alg": JWE_ALG, "enc": JWE_ENC, "epk": epk}))
-    content_key = concat_kdf(ephemeral.exchange(ec.ECDH(), recipient), algorithm=JWE_ENC, bits=JWE_KEY_BITS)
+    agreement = ConcatKDFHash(hashes.SHA256(), _CONTENT_KEY_SIZE, _AGREED_ON)
+    content_key = agreement.derive(ephemeral.exchange(ec.ECDH(), recipient))
     iv = random(JWE_IV_SIZE)
     sealed = AESGCM(content_key).encrypt(iv, plaintext, head.encode("ascii"))
     return f"{head}..{b64url(iv)}.{b64url(sealed[:-JWE_TAG_SIZE])}.{b64url(sealed[-JWE_TAG_SIZE:])}"

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+
+from jwt.algorithms import Algorithm
+from jwt.api_jws import PyJWS
 
 from verifier.appraise.result import Appraisal
 from verifier.core.ports import SigningKey
 from verifier.core.settings import ALGORITHMS, TOKEN_LIFE_MAX_S
-from verifier.formats.encoding import b64url, encode_json
+from verifier.formats.encoding import encode_json
 from verifier.token.claims import require_mintable, require_names
 
 WORKLOAD_TYPE: Final = "eat+jwt"
@@ -80,15 +82,42 @@ def _require_life_and_audience(claims: Mapping[str, Any]) -> None:
         raise ValueError(f"exp: got {expires - issued} s after iat, want 1 to {TOKEN_LIFE_MAX_S}")
 
 
+class _SigningKeys(Algorithm):
+    """Signs by ``SigningKey.sign``, wherever its private half is, and does nothing else that PyJWT may ask an algorithm for."""
+
+    def prepare_key(self, key: SigningKey) -> SigningKey:
+        return key
+
+    def sign(self, msg: bytes, key: SigningKey) -> bytes:
+        return key.sign(msg)
+
+    def verify(self, msg: bytes, key: SigningKey, sig: bytes) -> bool:
+        raise NotImplementedError
+
+    @staticmethod
+    def to_jwk(*_: Any, **__: Any) -> NoReturn:
+        raise NotImplementedError
+
+    @staticmethod
+    def from_jwk(*_: Any) -> NoReturn:
+        raise NotImplementedError
+
+
+def _signer() -> PyJWS:
+    """Return a PyJWS that signs with these algorithms and no other: PyJWT's own take local keys alone."""
+    jws = PyJWS(algorithms=[])
+    for name in ALGORITHMS:
+        jws.register_algorithm(name, _SigningKeys())
+    return jws
+
+
+_JWS: Final = _signer()
+
+
 def sign_compact(members: Mapping[str, Any], key: SigningKey, *, typ: str, more: tuple[str, str] | None = None) -> str:
     """Sign ``members`` as a compact JWS (RFC 7515 section 7.1); ``more`` is one more protected header member."""
-    signing_input = f"{_header(key.alg, key.kid, typ, more)}.{b64url(encode_json(members))}"
-    return f"{signing_input}.{b64url(key.sign(signing_input.encode('ascii')))}"
-
-
-@lru_cache(maxsize=256)
-def _header(alg: str, kid: str, typ: str, more: tuple[str, str] | None) -> str:
-    """Encode a protected header; the same few are asked for all day."""
-    if alg not in ALGORITHMS:
-        raise ValueError(f"alg: got {alg!r}, want one of {ALGORITHMS}")
-    return b64url(encode_json({**dict([more] if more else []), "alg": alg, "kid": kid, "typ": typ}))
+    if key.alg not in ALGORITHMS:
+        raise ValueError(f"alg: got {key.alg!r}, want one of {ALGORITHMS}")
+    headers = {**dict([more] if more else []), "kid": key.kid, "typ": typ}
+    # PyJWT hands the key to the algorithm as it is.
+    return _JWS.encode(encode_json(members), key, algorithm=key.alg, headers=headers)  # type: ignore[arg-type]

@@ -78,6 +78,10 @@ def test_no_value_that_may_be_a_secret_is_shown(tmp_path: Path) -> None:
         assert "hunter2" not in repr(caught.value.got)
 
 
+def test_every_setting_has_a_meaning() -> None:
+    assert not [name for name, field in Settings.model_fields.items() if not field.description]
+
+
 def test_a_misspelt_variable_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings(None, {**GOOD, "VAB_TOKEN_LIVE_S": "60"})

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,7 @@ def test_a_keys_file_that_is_not_there_stops_the_start(place: Place) -> None:
 def test_without_the_setting_nobody_demands_anything(place: Place) -> None:
     place.write(DOCUMENTS)
 
-    prepare(replace(place.settings, trust_keys_file=""))
+    prepare(place.settings.model_copy(update={"trust_keys_file": ""}))
 
 
 def test_the_worker_leaves_in_force_what_was_compiled_last(place: Place, store: SqlStore, keys: KeyFolder) -> None:

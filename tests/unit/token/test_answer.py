@@ -16,41 +16,10 @@ from jwcrypto import jws as jwcrypto_jws
 from tests.support.signing import ISSUER, NONCE, NOW, WORKLOAD, AnswerMaker, new_key, random_from
 from verifier.core import wire
 from verifier.formats import jose
-from verifier.formats.encoding import b64url, jwk_thumbprint, unb64url
-from verifier.formats.jose import concat_kdf, p256_public_key
+from verifier.formats.encoding import b64url, jwk_thumbprint, sha256, unb64url
 from verifier.token.answer import VaultHint, build_answer, encrypt_answer, sign_answer, sign_key_set
 from verifier.token.jwks import public_jwk
 from verifier.token.mint import SELF_TYPE, WORKLOAD_TYPE
-
-# RFC 7518 appendix C: the keys of Alice (ephemeral) and Bob, and what they agree on.
-ALICE = {
-    "kty": "EC",
-    "crv": "P-256",
-    "x": "gI0GAILBdu7T53akrFmMyGcsF3n5dO7MmwNBHKW5SV0",
-    "y": "SLW_xSffzlPWrHEVI30DHM_4egVwt3NQqeUD7nMFpps",
-}
-ALICE_D = "0_NxaRPUMQoAJt50Gz8YiTr8gRTwyEaCumd-MToTmIo"
-BOB = {
-    "kty": "EC",
-    "crv": "P-256",
-    "x": "weNJy2HscCSM6AEDTDg04biOvhFhyyWvOHQfeF_PxMQ",
-    "y": "e8lnCO-AlStT-NJVX-crhB7QRYhiix03illJOVAOyck",
-}
-AGREED = "VqqN6vgjbSBcIijNcacQGg"
-
-
-def test_the_key_agreement_gives_rfc_7518_appendix_cs_key() -> None:
-    alice = ec.derive_private_key(int.from_bytes(unb64url(ALICE_D), "big"), ec.SECP256R1())
-    assert public_jwk(alice, "ES256") == ALICE
-    shared = alice.exchange(ec.ECDH(), p256_public_key(BOB))
-    key = concat_kdf(shared, algorithm="A128GCM", bits=128, apu=b"Alice", apv=b"Bob")
-    assert b64url(key) == AGREED
-
-
-@pytest.mark.parametrize("bits", [0, 7, 264])
-def test_the_key_agreement_gives_one_block_of_whole_bytes_only(bits: int) -> None:
-    with pytest.raises(ValueError, match=r"^bits: got"):
-        concat_kdf(bytes(32), algorithm="A256GCM", bits=bits)
 
 
 @pytest.mark.parametrize("plaintext", [b"x", bytes(10_000)])
@@ -80,6 +49,12 @@ def test_randomness_is_an_argument_and_all_of_it() -> None:
     assert all(
         mine != theirs for i, (mine, theirs) in enumerate(zip(one.split("."), other.split("."), strict=True)) if i != 1
     )
+
+
+def test_a_sealed_answer_has_the_bytes_that_it_always_had() -> None:
+    jwk = public_jwk(ec.derive_private_key(7, ec.SECP256R1()), "ES256")
+    sealed = encrypt_answer(b"an answer", jwk, random_from("known"))
+    assert sha256(sealed.encode()).hex() == "63b12623535be6ada00a1930f0ebee261e3669108189416bd1f8de67b6de993c"
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,23 @@ def test_pyjwt_and_jwcrypto_verify_what_was_minted(alg: str) -> None:
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_the_header_is_exactly_alg_kid_and_typ(alg: str) -> None:
     key = new_key(alg)
-    header = jwt.get_unverified_header(mint(claims_of(), APPRAISAL, key, simulated=False))
+    token = mint(claims_of(), APPRAISAL, key, simulated=False)
+    header = jwt.get_unverified_header(token)
     assert header == {"alg": alg, "kid": b64url(jwk_thumbprint(key.public_jwk)), "typ": "eat+jwt"}
+    assert token.split(".")[0] == b64url(canonical(header))
+
+
+def test_a_key_behind_a_function_signs_as_well() -> None:
+    """What Vault Transit or a PKCS#11 module gives is a signature; the key never comes here."""
+    key, seen = new_key("RS256"), []
+
+    def elsewhere(signing_input: bytes) -> bytes:
+        seen.append(signing_input)
+        return key.sign(signing_input)
+
+    token = mint(claims_of(), APPRAISAL, replace(key, sign=elsewhere), simulated=False)
+    assert seen == [token.rpartition(".")[0].encode()]
+    assert token == mint(claims_of(), APPRAISAL, key, simulated=False)
 
 
 def test_the_payload_is_the_form_that_the_record_keeps_the_digest_of() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from limits.strategies import FixedWindowRateLimiter
 
 from verifier.formats.errors import CannotDecide
 from verifier.web.limits import RateLimit, Readiness, Sampler
@@ -38,6 +39,48 @@ def test_a_clock_that_goes_back_gives_nothing_away() -> None:
     assert limit.admit("a", 1_000_000) == 0
 
     assert limit.admit("a", 0) > 0
+
+
+@pytest.mark.parametrize("per_minute", [1, 7, 60, 600, 1_000])
+def test_who_waits_as_told_is_admitted_and_who_asks_meanwhile_waits_no_longer_for_it(per_minute: int) -> None:
+    limit, now_ms = RateLimit(per_minute), 1_795_000_000_000
+    while not (wait := limit.admit("a", now_ms)):
+        now_ms += 1
+    assert 1 <= wait <= 60 // per_minute + 1
+    for _ in range(100):
+        assert limit.admit("a", now_ms) == wait
+
+    assert limit.admit("a", now_ms + 1000 * wait) == 0
+
+
+def test_a_minute_admits_no_more_than_a_burst_and_what_ran_out_meanwhile() -> None:
+    limit = RateLimit(600)
+    assert sum(limit.admit("a", now_ms) == 0 for now_ms in range(0, 60_000, 10)) in (1_199, 1_200)
+
+
+def test_no_more_than_50_000_sources_are_kept_and_the_least_recently_seen_is_forgotten() -> None:
+    limit = RateLimit(1)
+    for number in range(50_000):
+        assert limit.admit(f"source {number}", 0) == 0
+    assert limit.admit("source 0", 0) > 0  # seen again, so it outlasts the next
+
+    assert limit.admit("one more", 0) == 0
+    assert limit.admit("source 0", 0) > 0
+    assert limit.admit("source 2", 0) > 0
+    assert limit.admit("source 1", 0) == 0
+
+
+def test_the_storage_serves_the_moving_window_alone() -> None:
+    limit = RateLimit(1)
+    assert (limit.admit("a", 0), limit.admit("a", 0)) == (0, 61)
+    limit._limiter.clear(limit._limit, "a")
+    assert limit._limiter.test(limit._limit, "a")
+    assert limit.admit("a", 0) == 0
+    limit._buckets.reset()
+    assert limit.admit("a", 0) == 0
+    assert limit._buckets.check()
+    with pytest.raises(NotImplementedError):
+        FixedWindowRateLimiter(limit._buckets).hit(limit._limit, "a")
 
 
 def test_sampler_lets_one_a_second_through_and_counts_the_rest() -> None:

@@ -33,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def test_the_second_of_one_a_minute_is_told_when_to_come_back_and_nothing_is_done_for_it(
     home: House, method: str, path: str
 ) -> None:
-    app = create_app(replace(home.parts, settings=replace(home.parts.settings, rate_per_minute=1)))
+    app = create_app(replace(home.parts, settings=home.parts.settings.model_copy(update={"rate_per_minute": 1})))
     client = app.test_client()
     assert client.open(path, method=method, data=b"{}", content_type="text/plain").status_code == 415
     home.seen.clear()

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from verifier.core.ports import SigningKey
 from verifier.core.settings import SKEW_MS
 from verifier.formats.encoding import b64url, encode_json, unb64url
-from verifier.token.jwks import PrivateKey, generate_key, public_jwk, signing_key
+from verifier.formats.jwk import PrivateKey
+from verifier.token.jwks import generate_key, public_jwk, signing_key
 from verifier.token.keyring import Keyring, KeyTimes
 
 KEY_FILE_KIND = "vab-keys"

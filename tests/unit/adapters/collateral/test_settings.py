@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,10 @@ from verifier.core.settings import Settings, check_settings
 from verifier.formats.errors import ConfigError
 
 BASE = Settings(base_url="https://verifier.example", behind_tls_proxy=True, key_passphrase_file="p")  # noqa: S106 - a file
+
+
+def changed(settings: Settings, **changes: Any) -> Settings:
+    return settings.model_copy(update=changes)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +41,7 @@ BASE = Settings(base_url="https://verifier.example", behind_tls_proxy=True, key_
 )
 def test_senseless_settings_are_refused_by_name(key: str, value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
-        check_settings(replace(BASE, **{key: value}))
+        check_settings(changed(BASE, **{key: value}))
     assert caught.value.key == key
 
 
@@ -58,29 +61,29 @@ def test_the_environment_sets_them_too() -> None:
 
 def test_amd_and_intel_are_asked_by_default_nvidia_where_it_is_named_and_none_where_none_is() -> None:
     assert [one.vendor.name for one in endpoints_of(BASE)] == ["amd", "intel"]
-    with_nvidia = replace(BASE, kds_url="", pcs_url="", nvidia_ocsp_url="https://ocsp.ndis.nvidia.com")
+    with_nvidia = changed(BASE, kds_url="", pcs_url="", nvidia_ocsp_url="https://ocsp.ndis.nvidia.com")
     assert [one.vendor.name for one in endpoints_of(with_nvidia)] == ["nvidia"]
     assert has_endpoints(with_nvidia)
-    assert not has_endpoints(replace(BASE, kds_url="", pcs_url=""))
+    assert not has_endpoints(changed(BASE, kds_url="", pcs_url=""))
 
 
 def test_a_process_for_forged_tees_asks_no_real_vendor() -> None:
-    simulated = replace(BASE, simulated=True)
+    simulated = changed(BASE, simulated=True)
     assert endpoints_of(simulated) == []
     assert not has_endpoints(simulated)
 
-    mirrored = replace(simulated, kds_url="https://127.0.0.1:1")
+    mirrored = changed(simulated, kds_url="https://127.0.0.1:1")
     assert [one.vendor.name for one in endpoints_of(mirrored)] == ["amd"]
 
 
 def test_a_subscription_key_is_read_from_its_file_and_shown_nowhere(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("a-secret-key\n")
-    endpoints = endpoints_of(replace(BASE, pcs_api_key_file=str(tmp_path / "key")))
+    endpoints = endpoints_of(changed(BASE, pcs_api_key_file=str(tmp_path / "key")))
 
     assert "a-secret-key" not in repr(endpoints)
     with pytest.raises(ConfigError):
-        endpoints_of(replace(BASE, pcs_api_key_file=str(tmp_path / "none")))
+        endpoints_of(changed(BASE, pcs_api_key_file=str(tmp_path / "none")))
 
 
 def test_without_a_folder_nothing_is_kept() -> None:
-    assert open_cache(replace(BASE, collateral_dir="")) is None
+    assert open_cache(changed(BASE, collateral_dir="")) is None
