@@ -14,8 +14,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import requests
 import urllib3
@@ -23,30 +22,17 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 
 from verifier.adapters.collateral.documents import MAX_DOCUMENT
+from verifier.adapters.vendors.kind import NO_HEADERS, Absent, Answer, Failed
 
 CONNECT_S: Final = 5.0
 READ_S: Final = 10.0
 TOTAL_S: Final = 20.0
 _CHUNK: Final = 65_536
-_OCSP: Final = {"Content-Type": "application/ocsp-request", "Accept": "application/ocsp-response"}
 _USER_AGENT: Final = "vault-attestation-bridge"
 _ABSENT: Final = frozenset({400, 404, 410})
 _BUSY: Final = frozenset({429, 503})
 _OK: Final = 200
 _SERVER_ERROR: Final = 500
-
-
-class Failed(Exception):
-    """The call brought nothing. ``kind`` is a word of a closed set, for metrics; ``passing``: worth another try soon."""
-
-    def __init__(self, kind: str, detail: str, *, passing: bool) -> None:
-        super().__init__(f"{kind}: {detail}" if detail else kind)
-        self.kind = kind
-        self.passing = passing
-
-
-class Absent(Exception):
-    """The vendor says that there is no such thing."""
 
 
 class Throttled(Exception):
@@ -55,22 +41,6 @@ class Throttled(Exception):
     def __init__(self, status: int, retry_after: float | None) -> None:
         super().__init__(f"status {status}")
         self.retry_after = retry_after
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a call brought: a whole body, and headers under lower-case names."""
-
-    body: bytes
-    headers: Mapping[str, str]
-
-
-class Get(Protocol):
-    """Makes one call: a GET, or a POST of an OCSP request."""
-
-    def __call__(self, url: str, request: bytes = b"") -> Answer:
-        """Return a whole answer of status 200; ``Absent``, ``Throttled`` or ``Failed``."""
-        ...
 
 
 class _Connection(HTTPSConnection):
@@ -99,14 +69,13 @@ class Client:
         self._total_s = total_s
         self._read_s = read_s
 
-    def get(self, url: str, request: bytes = b"") -> Answer:
-        """GET, or POST an OCSP request; ``Absent``, ``Throttled`` or ``Failed`` for anything but a whole answer of status 200."""
-        method, headers = ("POST", _OCSP) if request else ("GET", None)
+    def get(self, url: str, request: bytes = b"", headers: Mapping[str, str] = NO_HEADERS) -> Answer:
+        """GET, or POST a request; ``Absent``, ``Throttled`` or ``Failed`` for anything but a whole answer of status 200."""
         try:
             with (
                 self._deadline() as session,
                 session.request(
-                    method,
+                    "POST" if request else "GET",
                     url,
                     data=request or None,
                     headers=headers,

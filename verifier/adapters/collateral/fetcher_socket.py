@@ -1,8 +1,8 @@
 """How request workers tell the fetcher what they miss: one line of JSON each way over a Unix socket in the cache folder.
 
-Nothing is stored for a caller who is nobody: the queue is the fetcher's memory, one owner keeps all bounds whatever number of workers
-ask, and a crash loses nothing that an attester's next try does not ask for again. Request: ``{tenant, source, anew, items: [[kind,
-key]…]}``; answer: ``[[check_id, detail, retry_after, known]…]`` in that order.
+Nothing is stored for a caller that is not verified yet. The queue is the fetcher's memory: one owner keeps all bounds, whatever
+number of workers ask, and a crash loses nothing that an attester's next try does not ask for again.
+Request: ``{tenant, source, anew, items: [[kind, key]…]}``; answer: ``[[check_id, detail, retry_after, known]…]`` in that order.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _short(folder: Path) -> Iterator[str]:
         os.close(handle)
 
 
-class Door:
+class FetcherClient:
     """The request worker's side. ``retry_after``: when to come again while no fetcher answers."""
 
     def __init__(self, folder: Path) -> None:
@@ -80,7 +80,7 @@ def _line(peer: socket.socket) -> bytes:
     return data
 
 
-class DoorKeeper:
+class FetcherServer:
     """The fetcher's side: takes one caller after another, in a thread of its own, until ``stop`` is set."""
 
     def __init__(self, folder: Path, answer: Answerer, stop: threading.Event) -> None:

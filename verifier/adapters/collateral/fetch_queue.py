@@ -1,13 +1,13 @@
 """What is wanted and not there yet: a bounded queue with lanes, quotas and a memory of what does not exist. Pure: no clock, no I/O.
 
-The caller is nobody (design.md section 2), so nothing here grows with what callers send: lanes have places, memories have sizes,
-and each caller a budget. Three lanes a vendor, served in this order:
+A caller is not verified yet, so nothing here grows with what callers send: lanes have places, memories have sizes, and each caller
+has a budget. Each vendor has three lanes, served in this order:
 
-- ``shared``: CRLs, intermediates, identities: a handful in the world, and every chip needs them; refreshes too;
-- ``listed``: chips that some identity lists (``chip_allow``): their places cannot be taken by others. Anybody can claim a listed
-  id with a made-up TCB, so each chip has a budget of its own, and source addresses take turns: whoever fills the lane holds it up for
-  himself, and gives way when it is full;
-- ``open``: everybody else, under quotas a tenant and a source address.
+- ``shared``: documents of which there is a handful in the world and that every chip needs (``Kind.reach``), and refreshes;
+- ``listed``: chips that some identity lists (``chip_allow``). Others cannot take their places. A caller may claim a listed id with a
+  made-up TCB, so each chip has a budget of its own and source addresses take turns: an address that fills the lane delays its own
+  wants, and gives way when the lane is full;
+- ``open``: all others, under quotas for each tenant and each source address.
 
 Times are seconds of one monotonic clock.
 """
@@ -16,11 +16,14 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections import Counter, OrderedDict
+from collections import Counter
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, Literal, TypeVar
+from typing import Any, Final, Literal
 
-from verifier.adapters.collateral.items import SHARED, TCB_INFO, Item
+from cachetools import LRUCache
+
+from verifier.adapters.collateral.items import Item
 from verifier.adapters.collateral.replies import QUEUE_FULL, QUOTA, Reply
 
 Lane = Literal["shared", "listed", "open"]
@@ -39,9 +42,6 @@ _FAIL_SHARED_MOST_S: Final = 60.0
 _CALL_S: Final = 0.5  # what a call takes, to tell how long a queue is
 _V6_NETWORK: Final = 64
 
-K = TypeVar("K")
-V = TypeVar("V")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -53,7 +53,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Want:
+class QueuedFetch:
     """One document that somebody waits for. ``source`` and ``tenant`` are whoever asked first."""
 
     item: Item
@@ -65,30 +65,9 @@ class Want:
     refresh: bool = False
 
 
-class Bounded(Generic[K, V]):
-    """A dictionary that forgets what was used longest ago."""
-
-    def __init__(self, size: int = _REMEMBERED) -> None:
-        self._size = size
-        self._kept: OrderedDict[K, V] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def get(self, key: K) -> V | None:
-        """Return a value."""
-        return self._kept.get(key)
-
-    def put(self, key: K, value: V) -> None:
-        """Keep a value."""
-        self._kept[key] = value
-        self._kept.move_to_end(key)
-        while len(self._kept) > self._size:
-            self._kept.popitem(last=False)
-
-    def drop(self, key: K) -> None:
-        """Forget one."""
-        self._kept.pop(key, None)
+def _bounded() -> LRUCache[Any, Any]:
+    """Return a table that forgets what was used longest ago."""
+    return LRUCache(_REMEMBERED)
 
 
 class Budgets:
@@ -96,7 +75,7 @@ class Budgets:
 
     def __init__(self, per_hour: float) -> None:
         self._most = float(per_hour)
-        self._levels: Bounded[str, tuple[float, float]] = Bounded()
+        self._levels: MutableMapping[str, tuple[float, float]] = _bounded()
 
     def left(self, who: str, now: float) -> float:
         """Return how many whole ones there are, and parts of the next."""
@@ -105,7 +84,7 @@ class Budgets:
 
     def take(self, who: str, now: float) -> None:
         """Take one."""
-        self._levels.put(who, (self.left(who, now) - 1.0, now))
+        self._levels[who] = (self.left(who, now) - 1.0, now)
 
     def wait(self, who: str, now: float) -> float:
         """Return the seconds until there is a whole one."""
@@ -139,20 +118,20 @@ def network_of(source: str) -> str:
 
 
 @dataclass(slots=True)
-class Wants:
+class FetchQueue:
     """The queue. Not thread-safe: its owner locks. ``spacing`` by vendor; a vendor that is not in it has no endpoint."""
 
     limits: Limits
     spacing: dict[str, float]
     listed: frozenset[str] = frozenset()
-    _waiting: dict[Item, Want] = field(default_factory=dict)  # in the order of asking
-    _absent: Bounded[Item, tuple[float, str]] = field(default_factory=Bounded)
-    _failed: Bounded[Item, _Failure] = field(default_factory=Bounded)
+    _waiting: dict[Item, QueuedFetch] = field(default_factory=dict)  # in the order of asking
+    _absent: MutableMapping[Item, tuple[float, str]] = field(default_factory=_bounded)
+    _failed: MutableMapping[Item, _Failure] = field(default_factory=_bounded)
     _vendors: dict[str, _Vendor] = field(default_factory=dict)
     _sources: Budgets = field(init=False)
     _tenants: Budgets = field(init=False)
     _chips: Budgets = field(default_factory=lambda: Budgets(_CHIP_PER_HOUR))
-    _served: Bounded[str, float] = field(default_factory=Bounded)  # source -> when a want of its was taken last
+    _served: MutableMapping[str, float] = field(default_factory=_bounded)  # source -> when a want of its was taken last
 
     def __post_init__(self) -> None:
         self._sources = Budgets(self.limits.per_source)
@@ -191,10 +170,10 @@ class Wants:
         if lane == "open":
             self._sources.take(source, now)
             self._tenants.take(tenant, now)
-        want = self._waiting[item] = Want(item, lane, tenant, source, now)
+        want = self._waiting[item] = QueuedFetch(item, lane, tenant, source, now)
         return Reply("", "it will be fetched", self._estimate(want, now))
 
-    def _make_room(self, lane: Lane, source: str, waiting: list[Want]) -> bool:
+    def _make_room(self, lane: Lane, source: str, waiting: list[QueuedFetch]) -> bool:
         """Take the newest place of the source that holds most listed ones, if the caller holds fewer by more than one."""
         if lane != "listed":
             return False
@@ -207,12 +186,12 @@ class Wants:
         return True
 
     def _lane(self, item: Item, now: float) -> Lane:
-        if item.kind in SHARED:
+        if item.row.reach == "all":
             return "shared"
         # Over its budget a listed chip is anybody: somebody makes up TCBs for it.
         return "listed" if item.chip in self.listed and self._chips.left(item.chip, now) >= 1 else "open"
 
-    def _over_quota(self, tenant: str, source: str, waiting: list[Want], now: float) -> Reply | None:
+    def _over_quota(self, tenant: str, source: str, waiting: list[QueuedFetch], now: float) -> Reply | None:
         for who, name, budgets, share in (
             ("source address", source, self._sources, 4),
             ("tenant", tenant, self._tenants, 2),
@@ -241,11 +220,11 @@ class Wants:
             or (absent is not None and now < absent[0])
         ):
             return False
-        lane: Lane = "shared" if item.kind in SHARED or item.kind == TCB_INFO else "open"
-        self._waiting[item] = Want(item, lane, "", "", now, refresh=True)
+        lane: Lane = "shared" if item.row.required else "open"
+        self._waiting[item] = QueuedFetch(item, lane, "", "", now, refresh=True)
         return True
 
-    def _estimate(self, want: Want, now: float) -> int:
+    def _estimate(self, want: QueuedFetch, now: float) -> int:
         """Return the seconds after which it should be there."""
         mine, ahead, is_later = LANES.index(want.lane), 0, False
         for other in self._waiting.values():
@@ -260,7 +239,7 @@ class Wants:
 
     # -- fetching -------------------------------------------------------------------------------------------------------
 
-    def take(self, vendor: str, now: float) -> Want | None:
+    def take(self, vendor: str, now: float) -> QueuedFetch | None:
         """Return what that vendor is to be asked for next; ``None`` while it wants to be left alone, or nothing waits."""
         if now < self._vendors[vendor].paused_until:
             return None
@@ -272,10 +251,10 @@ class Wants:
         want = min(ready, key=self._turn)
         want.running = True
         if want.lane == "listed":
-            self._served.put(want.source, now)
+            self._served[want.source] = now
         return want
 
-    def _turn(self, want: Want) -> tuple[int, float]:
+    def _turn(self, want: QueuedFetch) -> tuple[int, float]:
         """Say whose turn it is: by lane, and among listed chips the source that was served longest ago; else as they came."""
         served = self._served.get(want.source) if want.lane == "listed" else None
         return LANES.index(want.lane), -math.inf if served is None else served
@@ -287,22 +266,22 @@ class Wants:
     def done(self, item: Item) -> None:
         """It came: nothing is known against it any more."""
         self._waiting.pop(item, None)
-        self._failed.drop(item)
-        self._absent.drop(item)
+        self._failed.pop(item, None)
+        self._absent.pop(item, None)
 
     def absent(self, item: Item, reason: str, now: float) -> None:
         """Its vendor says that there is none: not asked for again for a while."""
         self._waiting.pop(item, None)
-        self._absent.put(item, (now + (_ABSENT_SHARED_S if item.kind in SHARED else _ABSENT_S), reason))
+        self._absent[item] = (now + (_ABSENT_SHARED_S if item.row.reach == "all" else _ABSENT_S), reason)
 
     def failed(self, item: Item, reason: str, now: float) -> None:
         """It did not come: not tried again before a time that doubles."""
         self._waiting.pop(item, None)
         before = self._failed.get(item)
         count = 1 if before is None else before.count + 1
-        most = _FAIL_SHARED_MOST_S if item.kind in SHARED else _FAIL_MOST_S
+        most = _FAIL_SHARED_MOST_S if item.row.reach == "all" else _FAIL_MOST_S
         wait = min(most, _FAIL_FIRST_S * 2.0 ** min(count - 1, 20))
-        self._failed.put(item, _Failure(count, now + wait, reason))
+        self._failed[item] = _Failure(count, now + wait, reason)
 
     def put_back(self, item: Item, pause: float, now: float) -> None:
         """Its vendor asked for patience: it keeps its place, and the vendor its peace."""

@@ -1,0 +1,81 @@
+"""What several vendors' tables read alike: certificates and CRLs, their dates, and whether a pinned key stands behind them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from verifier.adapters.vendors.kind import Anchors, Facts
+from verifier.formats.errors import EvidenceRejected
+from verifier.formats.x509 import Certificate, common_name, parse_certificate, parse_crl, pem_blocks
+from verifier.formats.x509chain import ChainCache, ChainIds, check_signatures, find_path, is_crl_of
+
+WHAT: Final = "collateral"  # stands for a check id: nothing here reaches a caller
+_IDS: Final = ChainIds(root=WHAT, signature=WHAT, validity=WHAT, constraints=WHAT, revoked=WHAT, crl=WHAT)
+_MOST: Final = 4  # leaf, two intermediates, root
+
+
+def require(what: str, got: object, want: object) -> None:
+    """Raise ``ValueError`` for a difference."""
+    if got != want:
+        raise ValueError(f"{what}: got {got}, want {want}")
+
+
+def first_block(data: bytes, label: str) -> bytes:
+    """Return the first PEM block of that label, or what is no PEM as it is; ``ValueError`` for PEM without one."""
+    if b"-----BEGIN" not in data:
+        return data
+    blocks = pem_blocks(data, label)
+    if not blocks:
+        raise ValueError(f"no PEM block {label}")
+    return blocks[0]
+
+
+def certificate(der: bytes) -> Certificate:
+    """Read one certificate; ``MalformedEvidence`` for anything else."""
+    return parse_certificate(der, WHAT)
+
+
+def certificates(pem: bytes, least: int = 0) -> tuple[Certificate, ...]:
+    """Read PEM blocks, whatever stands beside them; ``ValueError`` for fewer than ``least`` or more than 4."""
+    found = tuple(certificate(der) for der in pem_blocks(pem, "CERTIFICATE"))
+    if not least <= len(found) <= _MOST:
+        raise ValueError(f"chain: got {len(found)} certificates, want {least} to {_MOST}")
+    return found
+
+
+def certificate_facts(leaf: Certificate, *above: Certificate) -> Facts:
+    """Date a certificate: it ends with the first of its chain. Serials are in no order: of two of one day the later fetch counts."""
+    return Facts(leaf.not_before, min(one.not_after for one in (leaf, *above)), (leaf.not_before,))
+
+
+def crl_facts(der: bytes, issuer: str) -> Facts:
+    """Date a CRL; ``ValueError`` unless the common name of its issuer is of the pattern ``issuer``, as a whole."""
+    crl = parse_crl(der, WHAT)
+    name = common_name(crl.issuer) or ""
+    if not re.fullmatch(issuer, name):
+        raise ValueError(f"CRL.issuer: got {name!r}, want {issuer}")
+    number = -1 if crl.number is None else crl.number
+    return Facts(crl.this_update, crl.next_update, (number, crl.this_update))
+
+
+def is_crl_under(der: bytes, issuers: Sequence[Certificate]) -> bool:
+    """Tell whether one of the trusted issuers signed the CRL."""
+    crl = parse_crl(der, WHAT)
+    return any(is_crl_of(crl, issuer) for issuer in issuers)
+
+
+def signed_by_anchor(chain: Sequence[Certificate], anchors: Anchors) -> tuple[Certificate, ...]:
+    """Return the chain, leaf first and its anchor last, if every signature verifies, and nothing otherwise.
+
+    Not checked: whether it is in force and whether it is revoked.
+    """
+    path = find_path(chain, anchors)
+    if path is None:
+        return ()
+    try:
+        check_signatures(path, _IDS, ChainCache(), 0)
+    except EvidenceRejected:
+        return ()
+    return tuple(reversed(path.certificates))
