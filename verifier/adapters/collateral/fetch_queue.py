@@ -29,7 +29,7 @@ from verifier.adapters.collateral.replies import QUEUE_FULL, QUOTA, Reply
 Lane = Literal["shared", "listed", "open"]
 LANES: Final[tuple[Lane, ...]] = ("shared", "listed", "open")
 
-ABANDONED_S: Final = 900.0  # whoever wanted it has not asked again: nobody waits for it
+ABANDONED_S: Final = 900.0  # not asked for again for so long: nobody waits for it
 MAX_WAIT_S: Final = 60
 _REMEMBERED: Final = 10_000
 _HOUR: Final = 3600.0
@@ -54,7 +54,7 @@ class Limits:
 
 @dataclass(slots=True)
 class QueuedFetch:
-    """One document that somebody waits for. ``source`` and ``tenant`` are whoever asked first."""
+    """One document that somebody waits for. ``source`` and ``tenant`` are those of the first who asked."""
 
     item: Item
     lane: Lane
@@ -62,7 +62,6 @@ class QueuedFetch:
     source: str
     asked: float
     running: bool = False
-    refresh: bool = False
 
 
 def _bounded() -> LRUCache[Any, Any]:
@@ -91,19 +90,13 @@ class Budgets:
         return max(0.0, 1.0 - self.left(who, now)) * _HOUR / self._most
 
 
-@dataclass(slots=True)
-class _Vendor:
-    """How fast a vendor is asked: the pause between two calls, and until when it wants to be left alone."""
-
-    spacing: float
-    paused_until: float = 0.0
-
-
 @dataclass(frozen=True, slots=True)
-class _Failure:
-    count: int
+class _Barred:
+    """Not asked for again before ``until``, and why. ``failures``: how often fetching it failed in a row."""
+
     until: float
-    reason: str
+    why: str
+    failures: int
 
 
 def network_of(source: str) -> str:
@@ -119,15 +112,17 @@ def network_of(source: str) -> str:
 
 @dataclass(slots=True)
 class FetchQueue:
-    """The queue. Not thread-safe: its owner locks. ``spacing`` by vendor; a vendor that is not in it has no endpoint."""
+    """The queue. Not thread-safe: its owner locks.
+
+    ``spacing``: by vendor, the pause between two calls (seconds). A vendor that is not in it has no endpoint.
+    """
 
     limits: Limits
     spacing: dict[str, float]
     listed: frozenset[str] = frozenset()
     _waiting: dict[Item, QueuedFetch] = field(default_factory=dict)  # in the order of asking
-    _absent: MutableMapping[Item, tuple[float, str]] = field(default_factory=_bounded)
-    _failed: MutableMapping[Item, _Failure] = field(default_factory=_bounded)
-    _vendors: dict[str, _Vendor] = field(default_factory=dict)
+    _barred: MutableMapping[Item, _Barred] = field(default_factory=_bounded)
+    _paused: dict[str, float] = field(default_factory=dict)  # vendor -> until when it wants to be left alone
     _sources: Budgets = field(init=False)
     _tenants: Budgets = field(init=False)
     _chips: Budgets = field(default_factory=lambda: Budgets(_CHIP_PER_HOUR))
@@ -136,25 +131,25 @@ class FetchQueue:
     def __post_init__(self) -> None:
         self._sources = Budgets(self.limits.per_source)
         self._tenants = Budgets(self.limits.per_tenant)
-        self._vendors = {name: _Vendor(spacing) for name, spacing in self.spacing.items()}
 
     # -- asking ---------------------------------------------------------------------------------------------------------
 
     def ask(self, item: Item, tenant: str, source: str, now: float) -> Reply:
         """Take a want down, or say why not. Asking again for what is waiting costs nothing."""
-        if item.vendor not in self._vendors:
-            return Reply("", f"{item}: no endpoint is set for it", 60, known=False)
-        absent = self._absent.get(item)
-        if absent is not None and now < absent[0]:
-            return Reply("", f"its vendor says that it does not exist ({absent[1]})", _seconds(absent[0] - now))
         want = self._waiting.get(item)
         if want is not None:
             want.asked = now
             return Reply("", "it is being fetched", self._estimate(want, now))
-        failure = self._failed.get(item)
-        if failure is not None and now < failure.until:
-            return Reply("", f"fetching it failed ({failure.reason})", _seconds(failure.until - now))
-        return self._admit(item, tenant, network_of(source), now)
+        return self._refusal(item, now) or self._admit(item, tenant, network_of(source), now)
+
+    def _refusal(self, item: Item, now: float) -> Reply | None:
+        """Say why an item cannot be fetched now, whoever asks for it."""
+        if item.vendor not in self.spacing:
+            return Reply("", f"{item}: no endpoint is set for it", 60, known=False)
+        barred = self._barred.get(item)
+        return (
+            Reply("", barred.why, _seconds(barred.until - now)) if barred is not None and now < barred.until else None
+        )
 
     def _admit(self, item: Item, tenant: str, source: str, now: float) -> Reply:
         lane = self._lane(item, now)
@@ -188,40 +183,28 @@ class FetchQueue:
     def _lane(self, item: Item, now: float) -> Lane:
         if item.row.reach == "all":
             return "shared"
-        # Over its budget a listed chip is anybody: somebody makes up TCBs for it.
+        # Over its budget a listed chip is like all others: somebody makes up TCBs for it.
         return "listed" if item.chip in self.listed and self._chips.left(item.chip, now) >= 1 else "open"
 
     def _over_quota(self, tenant: str, source: str, waiting: list[QueuedFetch], now: float) -> Reply | None:
-        for who, name, budgets, share in (
-            ("source address", source, self._sources, 4),
-            ("tenant", tenant, self._tenants, 2),
+        for who, name, budgets, share, held in (
+            ("source address", source, self._sources, 4, [want for want in waiting if want.source == source]),
+            ("tenant", tenant, self._tenants, 2, [want for want in waiting if want.tenant == tenant]),
         ):
             if budgets.left(name, now) < 1:
-                return Reply(
-                    QUOTA,
-                    f"fetches for this {who}: got as many as its quota, want fewer",
-                    _seconds(budgets.wait(name, now)),
-                )
+                why = f"fetches for this {who}: got as many as its quota, want fewer"
+                return Reply(QUOTA, why, _seconds(budgets.wait(name, now)))
             most = max(2, self.limits.places // share)
-            held = sum(1 for want in waiting if name == (want.source if share == 4 else want.tenant))  # noqa: PLR2004
-            if held >= most:
-                return Reply(
-                    QUOTA, f"fetches waiting for this {who}: got {held}, want fewer than {most}", MAX_WAIT_S // 2
-                )
+            if len(held) >= most:
+                why = f"fetches waiting for this {who}: got {len(held)}, want fewer than {most}"
+                return Reply(QUOTA, why, MAX_WAIT_S // 2)
         return None
 
     def refresh(self, item: Item, now: float) -> bool:
-        """Take down what is to be renewed ahead of its end; nobody's quota. False where it waits, failed lately or cannot be."""
-        failure, absent = self._failed.get(item), self._absent.get(item)
-        if (
-            item.vendor not in self._vendors
-            or item in self._waiting
-            or (failure is not None and now < failure.until)
-            or (absent is not None and now < absent[0])
-        ):
+        """Take down what is to be renewed ahead of its end, under no quota. False where it waits or cannot be fetched."""
+        if item in self._waiting or self._refusal(item, now) is not None:
             return False
-        lane: Lane = "shared" if item.row.required else "open"
-        self._waiting[item] = QueuedFetch(item, lane, "", "", now, refresh=True)
+        self._waiting[item] = QueuedFetch(item, "shared" if item.row.required else "open", "", "", now)
         return True
 
     def _estimate(self, want: QueuedFetch, now: float) -> int:
@@ -233,15 +216,15 @@ class FetchQueue:
             elif other.item.vendor == want.item.vendor:
                 theirs = LANES.index(other.lane)
                 ahead += theirs < mine or (theirs == mine and not is_later)
-        vendor = self._vendors[want.item.vendor]
-        pause = max(0.0, vendor.paused_until - now)
-        return min(MAX_WAIT_S, _seconds(pause + (ahead + 1) * (vendor.spacing + _CALL_S)))
+        vendor = want.item.vendor
+        pause = max(0.0, self._paused.get(vendor, 0.0) - now)
+        return min(MAX_WAIT_S, _seconds(pause + (ahead + 1) * (self.spacing[vendor] + _CALL_S)))
 
     # -- fetching -------------------------------------------------------------------------------------------------------
 
     def take(self, vendor: str, now: float) -> QueuedFetch | None:
         """Return what that vendor is to be asked for next; ``None`` while it wants to be left alone, or nothing waits."""
-        if now < self._vendors[vendor].paused_until:
+        if now < self._paused.get(vendor, 0.0):
             return None
         for item in [i for i, w in self._waiting.items() if not w.running and now - w.asked > ABANDONED_S]:
             del self._waiting[item]
@@ -259,29 +242,30 @@ class FetchQueue:
         served = self._served.get(want.source) if want.lane == "listed" else None
         return LANES.index(want.lane), -math.inf if served is None else served
 
-    def pause_left(self, vendor: str, now: float) -> float:
-        """Return for how long that vendor wants to be left alone."""
-        return max(0.0, self._vendors[vendor].paused_until - now)
-
     def done(self, item: Item) -> None:
         """It came: nothing is known against it any more."""
         self._waiting.pop(item, None)
-        self._failed.pop(item, None)
-        self._absent.pop(item, None)
+        self._barred.pop(item, None)
 
     def absent(self, item: Item, reason: str, now: float) -> None:
         """Its vendor says that there is none: not asked for again for a while."""
-        self._waiting.pop(item, None)
-        self._absent[item] = (now + (_ABSENT_SHARED_S if item.row.reach == "all" else _ABSENT_S), reason)
+        wait = _ABSENT_SHARED_S if item.row.reach == "all" else _ABSENT_S
+        self._bar(item, now + wait, f"its vendor says that it does not exist ({reason})", self._failures(item))
 
     def failed(self, item: Item, reason: str, now: float) -> None:
         """It did not come: not tried again before a time that doubles."""
-        self._waiting.pop(item, None)
-        before = self._failed.get(item)
-        count = 1 if before is None else before.count + 1
+        failures = self._failures(item) + 1
         most = _FAIL_SHARED_MOST_S if item.row.reach == "all" else _FAIL_MOST_S
-        wait = min(most, _FAIL_FIRST_S * 2.0 ** min(count - 1, 20))
-        self._failed[item] = _Failure(count, now + wait, reason)
+        wait = min(most, _FAIL_FIRST_S * 2.0 ** min(failures - 1, 20))
+        self._bar(item, now + wait, f"fetching it failed ({reason})", failures)
+
+    def _failures(self, item: Item) -> int:
+        before = self._barred.get(item)
+        return 0 if before is None else before.failures
+
+    def _bar(self, item: Item, until: float, why: str, failures: int) -> None:
+        self._waiting.pop(item, None)
+        self._barred[item] = _Barred(until, why, failures)
 
     def put_back(self, item: Item, pause: float, now: float) -> None:
         """Its vendor asked for patience: it keeps its place, and the vendor its peace."""
@@ -292,20 +276,14 @@ class FetchQueue:
 
     def pause(self, vendor: str, pause: float, now: float) -> None:
         """Leave a vendor alone for so many seconds."""
-        known = self._vendors[vendor]
-        known.paused_until = max(known.paused_until, now + pause)
+        self._paused[vendor] = max(self._paused.get(vendor, 0.0), now + pause)
 
     def waiting(self) -> dict[tuple[str, Lane], int]:
         """Return how many wait, by vendor and lane."""
-        counts: dict[tuple[str, Lane], int] = {(vendor, lane): 0 for vendor in self._vendors for lane in LANES}
+        counts: dict[tuple[str, Lane], int] = {(vendor, lane): 0 for vendor in self.spacing for lane in LANES}
         for want in self._waiting.values():
             counts[want.item.vendor, want.lane] += 1
         return counts
-
-    @property
-    def takes(self) -> frozenset[str]:
-        """Vendors that have an endpoint."""
-        return frozenset(self._vendors)
 
 
 def _seconds(wait: float) -> int:

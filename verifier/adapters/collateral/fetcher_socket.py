@@ -48,7 +48,10 @@ class FetcherClient:
         self._folder = folder
 
     def ask(self, tenant: str, source: str, wanted: Sequence[Item], *, anew: bool = False) -> Sequence[Reply]:
-        """Ask for items; one reply each. ``CannotDecide('service.collateral.fetcher')`` where nobody answers within a second."""
+        """Ask for items; one reply each, at once. ``anew``: what is kept will not do (it is below its mark, or grows old).
+
+        ``CannotDecide('service.collateral.fetcher')`` where no answer comes within a second.
+        """
         form = {"tenant": tenant, "source": source, "anew": anew, "items": [[one.kind, one.key] for one in wanted]}
         try:
             with (

@@ -7,10 +7,10 @@ document that both have, the newer counts. Nothing is written here but marks, an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from verifier.adapters.collateral.cache import Cache, Entry, is_due
 from verifier.adapters.collateral.documents import BadDocument, inspect, plain
+from verifier.adapters.collateral.fetcher_socket import FetcherClient
 from verifier.adapters.collateral.folder import Folder, check_of, looked_at_again
 from verifier.adapters.collateral.items import Item, Part, item_of
 from verifier.adapters.collateral.marks import MarkKeeper
@@ -25,14 +25,6 @@ from verifier.tee.scheme import Need
 _Places = Mapping[str, tuple[Item, Part]]
 
 
-class Asker(Protocol):
-    """Whoever is told of a miss."""
-
-    def ask(self, tenant: str, source: str, wanted: Sequence[Item], *, anew: bool = False) -> Sequence[Reply]:
-        """Ask for items; one reply each, at once. ``anew``: what is kept will not do (it is below its mark)."""
-        ...
-
-
 class Collateral:
     """Answers needs. Safe for threads and forks: connections and files are opened in the process that uses them."""
 
@@ -44,7 +36,7 @@ class Collateral:
         *,
         folder: str = "",
         cache: Cache | None = None,
-        asker: Asker | None = None,
+        asker: FetcherClient | None = None,
     ) -> None:
         self._store = store
         self._clock = clock

@@ -7,7 +7,6 @@ a certificate's hash.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -18,13 +17,12 @@ from verifier.adapters.vendors.reading import (
     certificate_facts,
     crl_facts,
     first_block,
-    is_crl_under,
+    is_crl_of_anchor,
     require,
     signed_by_anchor,
 )
 from verifier.core.settings import AMD_KDS
 from verifier.formats.x509 import common_name
-from verifier.tee.scheme import Mark
 from verifier.tee.sev_snp import verify as snp
 from verifier.tee.sev_snp.decode import read_vek
 from verifier.tee.sev_snp.layout import Product, tcb_places
@@ -115,10 +113,6 @@ def _read_ask(document: Document) -> Facts:
     return certificate_facts(intermediate)
 
 
-def _crl_marks(document: Document, _beside: Mapping[str, bytes], anchors: Anchors) -> tuple[Mark, ...]:
-    return snp.marks({"crl": document.body}, anchors)
-
-
 VENDOR: Final = Vendor(
     name="amd",
     own_url=AMD_KDS,
@@ -155,8 +149,8 @@ VENDOR: Final = Vendor(
             fetch=Kds.crl,
             pem_label="X509 CRL",
             read=lambda document: crl_facts(document.body, f"ARK-{document.key}"),
-            is_genuine=lambda document, anchors: is_crl_under(document.body, [one.certificate for one in anchors]),
-            marks=_crl_marks,
+            is_genuine=is_crl_of_anchor,
+            marks=lambda document, _beside, anchors: snp.marks({"crl": document.body}, anchors),
         ),
     ),
 )

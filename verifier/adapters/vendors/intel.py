@@ -32,6 +32,7 @@ from verifier.adapters.vendors.reading import (
     certificate_facts,
     certificates,
     crl_facts,
+    is_crl_of_anchor,
     is_crl_under,
     require,
     signed_by_anchor,
@@ -218,7 +219,7 @@ VENDOR: Final = Vendor(
             fetch=Pcs.root_crl,
             pem_label="X509 CRL",
             read=lambda document: crl_facts(document.body, ".*Root CA.*"),
-            is_genuine=lambda document, anchors: is_crl_under(document.body, [one.certificate for one in anchors]),
+            is_genuine=is_crl_of_anchor,
             marks=_marks("root_crl"),
         ),
         Kind(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from verifier.adapters.vendors.kind import Anchors, Facts
+from verifier.adapters.vendors.kind import Anchors, Document, Facts
 from verifier.formats.errors import EvidenceRejected
 from verifier.formats.x509 import Certificate, common_name, parse_certificate, parse_crl, pem_blocks
 from verifier.formats.x509chain import ChainCache, ChainIds, check_signatures, find_path, is_crl_of
@@ -60,10 +60,15 @@ def crl_facts(der: bytes, issuer: str) -> Facts:
     return Facts(crl.this_update, crl.next_update, (number, crl.this_update))
 
 
-def is_crl_under(der: bytes, issuers: Sequence[Certificate]) -> bool:
+def is_crl_under(der: bytes, issuers: Iterable[Certificate]) -> bool:
     """Tell whether one of the trusted issuers signed the CRL."""
     crl = parse_crl(der, WHAT)
     return any(is_crl_of(crl, issuer) for issuer in issuers)
+
+
+def is_crl_of_anchor(document: Document, anchors: Anchors) -> bool:
+    """Tell whether an anchor itself signed the CRL."""
+    return is_crl_under(document.body, (anchor.certificate for anchor in anchors))
 
 
 def signed_by_anchor(chain: Sequence[Certificate], anchors: Anchors) -> tuple[Certificate, ...]:
