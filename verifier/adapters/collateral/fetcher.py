@@ -25,7 +25,7 @@ from verifier.adapters.collateral.fetcher_socket import FetcherServer
 from verifier.adapters.collateral.http import Client, Throttled
 from verifier.adapters.collateral.items import Item
 from verifier.adapters.collateral.replies import Reply
-from verifier.adapters.vendors.kind import NO_HEADERS, Absent, Answer, Failed, Service, Vendor
+from verifier.adapters.vendors.kind import NO_HEADERS, Absent, Answer, CallFailed, Service, Vendor
 from verifier.core.ports import Clock
 from verifier.formats.errors import CannotDecide, MalformedEvidence
 from verifier.formats.x509chain import Anchor
@@ -174,7 +174,7 @@ class Fetcher:
         retrying = Retrying(
             stop=stop_after_attempt(_TRIES),
             wait=wait_random_exponential(multiplier=0.3, max=5.0),
-            retry=retry_if_exception(lambda error: isinstance(error, Failed) and error.passing),
+            retry=retry_if_exception(lambda error: isinstance(error, CallFailed) and error.passing),
             sleep=self._nap,
             reraise=True,
         )
@@ -188,7 +188,7 @@ class Fetcher:
                 self._queue.absent(item, str(error), time.monotonic())
             self.observer.note("info", "collateral-absent", item=str(item), reason=str(error))
             return "absent"
-        except (Failed, CannotDecide) as error:
+        except (CallFailed, CannotDecide) as error:
             return self._fail(lane, item, error)
         lane.throttled = lane.silent = 0
         self._news.set()
@@ -204,10 +204,10 @@ class Fetcher:
         self.stop.wait(seconds)
 
     def _once(self, lane: _Lane, item: Item) -> Entry:
-        """Fetch a document and the one that signed it where its row names one; ``Failed`` for what no anchor stands behind."""
+        """Fetch a document and the one that signed it where its row names one; ``CallFailed`` for what no anchor stands behind."""
         entry = self._called(lane, item)
         if item.row.is_genuine is None and entry.facts.issued > self._now() + FRESH_S:
-            raise Failed("garbage", f"{item}: of a time that is yet to come", passing=False)
+            raise CallFailed("garbage", f"{item}: of a time that is yet to come", passing=False)
         of = issuer_of(item, entry.body)
         if of is None:
             return self._genuine(entry, entry.chain)
@@ -222,7 +222,7 @@ class Fetcher:
 
     def _genuine(self, entry: Entry, chain: bytes) -> Entry:
         if not is_of_anchor(entry.item, entry.body, self.anchors, chain):
-            raise Failed("untrusted", f"{entry.item}: no anchor signed it", passing=False)
+            raise CallFailed("untrusted", f"{entry.item}: no anchor signed it", passing=False)
         return entry
 
     def _called(self, lane: _Lane, item: Item) -> Entry:
@@ -231,7 +231,7 @@ class Fetcher:
         def get(url: str, request: bytes = b"", headers: Mapping[str, str] = NO_HEADERS) -> Answer:
             self.stop.wait(max(0.0, lane.next_call - time.monotonic()))
             if self.stop.is_set():
-                raise Failed("stopped", "", passing=False)
+                raise CallFailed("stopped", "", passing=False)
             lane.next_call = time.monotonic() + lane.endpoint.spacing
             return lane.endpoint.client.get(url, request, headers)
 
@@ -239,7 +239,7 @@ class Fetcher:
             body, chain = item.row.fetch(lane.endpoint.service, item.key, get)
             facts = inspect(item, body, chain)
         except (MalformedEvidence, ValueError) as error:
-            raise Failed("garbage", str(error), passing=True) from None
+            raise CallFailed("garbage", str(error), passing=True) from None
         return Entry(item, body, chain, lane.endpoint.vendor.name, self._now(), facts)
 
     def _be_patient(self, lane: _Lane, item: Item, error: Throttled) -> str:
@@ -257,8 +257,8 @@ class Fetcher:
         )
         return "throttled"
 
-    def _fail(self, lane: _Lane, item: Item, error: Failed | CannotDecide) -> str:
-        kind = error.kind if isinstance(error, Failed) else "cache"
+    def _fail(self, lane: _Lane, item: Item, error: CallFailed | CannotDecide) -> str:
+        kind = error.kind if isinstance(error, CallFailed) else "cache"
         now = time.monotonic()
         with self._lock:
             self._queue.failed(item, kind, now)

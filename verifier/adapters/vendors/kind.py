@@ -22,7 +22,7 @@ Fetched = tuple[bytes, bytes]
 Anchors = tuple[Anchor, ...]
 
 
-class Failed(Exception):
+class CallFailed(Exception):
     """The call brought nothing. ``kind`` is a word of a closed set, for metrics; ``passing``: worth another try soon."""
 
     def __init__(self, kind: str, detail: str, *, passing: bool) -> None:
@@ -47,7 +47,7 @@ class Get(Protocol):
     """Makes one call: a GET, or a POST of ``request``."""
 
     def __call__(self, url: str, request: bytes = b"", headers: Mapping[str, str] = NO_HEADERS) -> Answer:
-        """Return a whole answer of status 200; ``Absent``, ``Throttled`` or ``Failed``."""
+        """Return a whole answer of status 200; ``Absent``, ``Throttled`` or ``CallFailed``."""
         ...
 
 

@@ -28,7 +28,7 @@ from verifier.adapters.collateral.items import Item, item
 from verifier.adapters.vendors import amd, intel
 from verifier.adapters.vendors.amd import Kds
 from verifier.adapters.vendors.intel import Pcs
-from verifier.adapters.vendors.kind import Failed
+from verifier.adapters.vendors.kind import CallFailed
 from verifier.formats.errors import CannotDecide
 
 ASK = "sev-snp.ask"
@@ -200,11 +200,11 @@ def test_the_set_of_tcb_info_is_asked_for_as_the_settings_say() -> None:
 
     def get(url: str) -> Any:
         asked.append(url)
-        raise Failed("stopped", "", passing=False)
+        raise CallFailed("stopped", "", passing=False)
 
     for pcs in (Pcs("https://pcs", "https://root"), Pcs("https://pcs/", "https://root", update="early"),
                 Pcs("https://pcs", "https://root", evaluation=17)):  # fmt: skip
-        with pytest.raises(Failed):
+        with pytest.raises(CallFailed):
             pcs.tcb_info("tdx-00806F050000", get)
     base = "https://pcs/tdx/certification/v4/tcb?fmspc=00806F050000&"
     assert asked == [f"{base}update=standard", f"{base}update=early", f"{base}tcbEvaluationDataNumber=17"]
@@ -430,7 +430,7 @@ def test_the_environment_changes_neither_ca_nor_proxy(
     """REQUESTS_CA_BUNDLE overrides a session's CA unless the session is told not to look."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(vendor.ca_file))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(CallFailed) as caught:
         Client(total_s=5).get(f"{vendor.url}/vcek/v1/Milan/crl")
     assert caught.value.kind == "untrusted"
 

@@ -27,7 +27,7 @@ from verifier.adapters.collateral.replies import Reply
 from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.sql import open_store
 from verifier.adapters.vendors import nvidia
-from verifier.adapters.vendors.kind import Failed
+from verifier.adapters.vendors.kind import CallFailed
 from verifier.adapters.vendors.nvidia import NvidiaOcsp, request_of
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.nvidia_gpu.scheme import SCHEME
@@ -78,7 +78,7 @@ def test_it_is_posted_as_the_rfc_says(responder: OcspResponder) -> None:
     assert request == request_of(of.key)
 
 
-@pytest.mark.parametrize(("status", "error"), [(503, Throttled), (500, Failed)])
+@pytest.mark.parametrize(("status", "error"), [(503, Throttled), (500, CallFailed)])
 def test_an_ill_service_brings_nothing(responder: OcspResponder, status: int, error: type[Exception]) -> None:
     responder.status = status
     try:
