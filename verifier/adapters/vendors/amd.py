@@ -23,9 +23,9 @@ from verifier.adapters.vendors.reading import (
 )
 from verifier.core.settings import AMD_KDS
 from verifier.formats.x509 import common_name
-from verifier.tee.sev_snp import verify as snp
 from verifier.tee.sev_snp.decode import read_vek
 from verifier.tee.sev_snp.layout import Product, tcb_places
+from verifier.tee.sev_snp.verify import crl_marks
 
 _ASK: Final = "sev-snp.ask"
 _SPL: Final = {"fmc": "fmcSPL", "bl": "blSPL", "tee": "teeSPL", "snp": "snpSPL", "ucode": "ucodeSPL"}
@@ -150,7 +150,7 @@ VENDOR: Final = Vendor(
             pem_label="X509 CRL",
             read=lambda document: crl_facts(document.body, f"ARK-{document.key}"),
             is_genuine=is_crl_of_anchor,
-            marks=lambda document, _beside, anchors: snp.marks({"crl": document.body}, anchors),
+            marks=lambda document, _beside, anchors: crl_marks(document.body, anchors),
         ),
     ),
 )

@@ -40,9 +40,9 @@ from verifier.adapters.vendors.reading import (
 from verifier.core.settings import INTEL_PCS, Settings
 from verifier.formats.errors import ConfigError
 from verifier.formats.x509 import pem_blocks
+from verifier.tee.dcap import marks
 from verifier.tee.dcap.collateral import QeIdentity, TcbInfo, parse_qe_identity, parse_tcb_info
 from verifier.tee.dcap.endorse import crl_der
-from verifier.tee.dcap.marks import marks_of
 from verifier.tee.dcap.pck import read_pck
 from verifier.tee.scheme import Mark
 
@@ -143,19 +143,13 @@ def _read_pck_chain(document: Document) -> Facts:
     return certificate_facts(leaf, *above)
 
 
-def _marks(name: str) -> Callable[[Document, Mapping[str, bytes], Anchors], tuple[Mark, ...]]:
-    """Return what numbers the document that schemes know as ``name``."""
-
-    def marks(document: Document, beside: Mapping[str, bytes], anchors: Anchors) -> tuple[Mark, ...]:
-        found = {name: document.body, f"{name}_chain": document.chain, "pck_chain": beside.get(_PCK_CHAIN, b"")}
-        return marks_of(WHAT, found, anchors)
-
-    return marks
-
-
-def _is_numbered(name: str) -> Callable[[Document, Anchors], bool]:
+def _has_marks(name: marks.Document) -> Callable[[Document, Anchors], bool]:
     """Return what tells whether such a document is genuine: no other has a number."""
-    return lambda document, anchors: bool(_marks(name)(document, {}, anchors))
+    return lambda document, anchors: bool(marks.document_marks(name, document.body, document.chain, anchors))
+
+
+def _marks(name: marks.Document) -> Callable[[Document, Mapping[str, bytes], Anchors], tuple[Mark, ...]]:
+    return lambda document, _beside, anchors: marks.document_marks(name, document.body, document.chain, anchors)
 
 
 def _api_key(settings: Settings) -> dict[str, str]:
@@ -188,7 +182,7 @@ VENDOR: Final = Vendor(
             fetch=Pcs.tcb_info,
             has_chain=True,
             read=_read_tcb_info,
-            is_genuine=_is_numbered("tcb_info"),
+            is_genuine=_has_marks("tcb_info"),
             marks=_marks("tcb_info"),
         ),
         Kind(
@@ -198,7 +192,7 @@ VENDOR: Final = Vendor(
             fetch=Pcs.qe_identity,
             has_chain=True,
             read=_read_qe_identity,
-            is_genuine=_is_numbered("qe_identity"),
+            is_genuine=_has_marks("qe_identity"),
             marks=_marks("qe_identity"),
         ),
         Kind(
@@ -210,7 +204,9 @@ VENDOR: Final = Vendor(
                 crl_der(document.body, WHAT, "CRL"), f".*PCK {document.key.capitalize()} CA.*"
             ),
             is_genuine=_is_pck_crl_genuine,
-            marks=_marks("pck_crl"),
+            marks=lambda document, beside, anchors: marks.pck_crl_marks(
+                document.body, beside.get(_PCK_CHAIN, b""), anchors
+            ),
         ),
         Kind(
             name="intel.root-crl",
@@ -220,7 +216,7 @@ VENDOR: Final = Vendor(
             pem_label="X509 CRL",
             read=lambda document: crl_facts(document.body, ".*Root CA.*"),
             is_genuine=is_crl_of_anchor,
-            marks=_marks("root_crl"),
+            marks=lambda document, _beside, anchors: marks.root_crl_marks(document.body, anchors),
         ),
         Kind(
             name=_PCK_CHAIN,
