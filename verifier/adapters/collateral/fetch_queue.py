@@ -24,7 +24,10 @@ from typing import Any, Final, Literal
 from cachetools import LRUCache
 
 from verifier.adapters.collateral.items import Item
-from verifier.adapters.collateral.replies import QUEUE_FULL, QUOTA, Reply
+
+QUEUE_FULL: Final = "service.collateral.queue"
+QUOTA: Final = "service.collateral.quota"
+NO_FETCHER: Final = "service.collateral.fetcher"
 
 Lane = Literal["shared", "listed", "open"]
 LANES: Final[tuple[Lane, ...]] = ("shared", "listed", "open")
@@ -41,6 +44,20 @@ _FAIL_MOST_S: Final = 600.0
 _FAIL_SHARED_MOST_S: Final = 60.0
 _CALL_S: Final = 0.5  # what a call takes, to tell how long a queue is
 _V6_NETWORK: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a request worker hears of something that it missed. ``retry_after`` in seconds.
+
+    ``check_id``: why it was not even taken down, "" where it is on its way or known not to exist.
+    ``known`` is false where no endpoint is set for such things: then it is never fetched.
+    """
+
+    check_id: str
+    detail: str
+    retry_after: int
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

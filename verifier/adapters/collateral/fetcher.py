@@ -20,11 +20,10 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from verifier.adapters.collateral.cache import FRESH_S, Cache, Entry, is_due, make_folder
 from verifier.adapters.collateral.documents import inspect, is_of_anchor, issuer_of
-from verifier.adapters.collateral.fetch_queue import FetchQueue, Lane, Limits, QueuedFetch
+from verifier.adapters.collateral.fetch_queue import FetchQueue, Lane, Limits, QueuedFetch, Reply
 from verifier.adapters.collateral.fetcher_socket import FetcherServer
 from verifier.adapters.collateral.http import Client, Throttled
 from verifier.adapters.collateral.items import Item
-from verifier.adapters.collateral.replies import Reply
 from verifier.adapters.vendors.kind import NO_HEADERS, Absent, Answer, CallFailed, Service, Vendor
 from verifier.core.ports import Clock
 from verifier.formats.errors import CannotDecide, MalformedEvidence

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from verifier.adapters.collateral.cache import make_folder
+from verifier.adapters.collateral.fetch_queue import NO_FETCHER, Reply
 from verifier.adapters.collateral.items import Item, item
-from verifier.adapters.collateral.replies import NO_FETCHER, Reply
 from verifier.formats.errors import CannotDecide
 
 SOCKET: Final = "fetcher.sock"

@@ -6,6 +6,7 @@ with). A key that has not its kind's form is never looked for, in a cache or at 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -46,7 +47,7 @@ class Item:
 def item(kind: str, key: str) -> Item | None:
     """Return the item of that kind and key, ``None`` where the key has another form than the kind's."""
     row = KINDS.get(kind)
-    return Item(kind, key) if row is not None and row.key.fullmatch(key) else None
+    return Item(kind, key) if row is not None and re.fullmatch(row.key, key, re.ASCII) else None
 
 
 def item_of(need: Need) -> tuple[Item, Part] | None:

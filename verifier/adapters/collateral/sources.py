@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 
 from verifier.adapters.collateral.cache import Cache, Entry, is_due
 from verifier.adapters.collateral.documents import BadDocument, inspect, plain
+from verifier.adapters.collateral.fetch_queue import Reply
 from verifier.adapters.collateral.fetcher_socket import FetcherClient
 from verifier.adapters.collateral.folder import Folder, check_of, looked_at_again
 from verifier.adapters.collateral.items import Item, Part, item_of
 from verifier.adapters.collateral.marks import MarkKeeper
-from verifier.adapters.collateral.replies import Reply
 from verifier.adapters.vendors.registry import STORED
 from verifier.core.ports import Clock, Store
 from verifier.formats.errors import CannotDecide

@@ -1,29 +1,21 @@
-"""AMD: what its Key Distribution Service publishes (AMD 57230, *SEV-SNP Platform Attestation*, chapter "KDS Interface").
+"""AMD: what its Key Distribution Service publishes.
 
-A VLEK is never there: AMD gives it to the provider alone. The KDS makes a new certificate on each request, so nothing is known by
-a certificate's hash.
+Source: AMD 57230, *Versioned Chip Endorsement Key (VCEK) Certificate and KDS Interface Specification*, "KDS Interface". A VLEK is
+never there: AMD gives it to the provider alone. The KDS makes a new certificate on each request, so nothing is known by a
+certificate's hash.
 """
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, cast
 
-from verifier.adapters.vendors.kind import Absent, Anchors, Document, Facts, Fetched, Get, Kind, Service, Vendor
-from verifier.adapters.vendors.reading import (
-    WHAT,
-    certificate,
-    certificate_facts,
-    crl_facts,
-    first_block,
-    is_crl_of_anchor,
-    require,
-    signed_by_anchor,
-)
+from verifier.adapters.vendors import reading
+from verifier.adapters.vendors.kind import Absent, Answer, Document, Facts, Fetched, Get, Kind, Service, Vendor
 from verifier.core.settings import AMD_KDS
-from verifier.formats.x509 import common_name
-from verifier.tee.sev_snp.decode import read_vek
+from verifier.formats.x509 import common_name, pem_blocks
+from verifier.tee.sev_snp.decode import Vek, read_vek
 from verifier.tee.sev_snp.layout import Product, tcb_places
 from verifier.tee.sev_snp.verify import crl_marks
 
@@ -42,11 +34,9 @@ class Kds(Service):
         product, chip, tcb = key.split("-")
         *others, last = _VERSION_2 if product == "unknown" else (product,)
         for guess in others:
-            try:
-                return first_block(get(self.vcek_url(guess, chip, tcb)).body, "CERTIFICATE"), b""
-            except Absent:
-                continue
-        return first_block(get(self.vcek_url(last, chip, tcb)).body, "CERTIFICATE"), b""
+            with suppress(Absent):
+                return _first_block(get(self.vcek_url(guess, chip, tcb)), "CERTIFICATE")
+        return _first_block(get(self.vcek_url(last, chip, tcb)), "CERTIFICATE")
 
     def vcek_url(self, product: str, chip: str, tcb: str) -> str:
         """Return the address of a chip's certificate; ``Absent`` for a TCB with bytes that no certificate has."""
@@ -60,11 +50,19 @@ class Kds(Service):
     def ask(self, key: str, get: Get) -> Fetched:
         """Ask for an intermediate: the first of a PEM chain (ASK or ASVK, then ARK)."""
         product, _, kind = key.partition("-")
-        return first_block(get(self.at(f"/{kind}/v1/{product}/cert_chain")).body, "CERTIFICATE"), b""
+        return _first_block(get(self.at(f"/{kind}/v1/{product}/cert_chain")), "CERTIFICATE")
 
     def crl(self, key: str, get: Get) -> Fetched:
         """Ask for the list of a product's ARK."""
-        return first_block(get(self.at(f"/vcek/v1/{key}/crl")).body, "X509 CRL"), b""
+        return _first_block(get(self.at(f"/vcek/v1/{key}/crl")), "X509 CRL")
+
+
+def _first_block(answer: Answer, label: str) -> Fetched:
+    """Return the first PEM block of that label, or what is no PEM as it is; ``ValueError`` for PEM without one."""
+    blocks = pem_blocks(answer.body, label) if b"-----BEGIN" in answer.body else (answer.body,)
+    if not blocks:
+        raise ValueError(f"no PEM block {label}")
+    return blocks[0], b""
 
 
 def _vcek_key(key: str) -> str:
@@ -87,30 +85,28 @@ def _hwids(listed: str) -> frozenset[str]:
     return frozenset({text} if tail.strip("0") else {text, head})
 
 
+def _vek(document: Document) -> Vek:
+    return read_vek(reading.certificate(document.body), reading.WHAT)
+
+
 def _read_vcek(document: Document) -> Facts:
     product, chip, tcb = document.key.split("-")
-    leaf = certificate(document.body)
-    vek = read_vek(leaf, WHAT)
+    vek = _vek(document)
     if vek.hwid is None:
         raise ValueError("certificate: got a VLEK, want a VCEK")
     if product != "unknown":
-        require("productName", vek.product, product)
-    require("hwID", vek.hwid.hex(), chip)
-    require("TCB", vek.tcb.hex(), tcb)
-    return certificate_facts(leaf)
-
-
-def _is_vcek_genuine(document: Document, anchors: Anchors) -> bool:
-    """Nothing else would ever take a false one away: it would be answered with "not genuine" for seven years."""
-    return bool(signed_by_anchor((certificate(document.body), certificate(document.chain)), anchors))
+        reading.require("productName", vek.product, product)
+    reading.require("hwID", vek.hwid.hex(), chip)
+    reading.require("TCB", vek.tcb.hex(), tcb)
+    return reading.certificate_facts(vek.certificate)
 
 
 def _read_ask(document: Document) -> Facts:
     product, _, kind = document.key.partition("-")
-    intermediate = certificate(document.body)
+    intermediate = reading.certificate(document.body)
     want = f"SEV-{product}" if kind == "vcek" else f"SEV-VLEK-{product}"
-    require("subject", common_name(intermediate.subject), want)
-    return certificate_facts(intermediate)
+    reading.require("subject", common_name(intermediate.subject), want)
+    return reading.certificate_facts(intermediate)
 
 
 VENDOR: Final = Vendor(
@@ -122,7 +118,7 @@ VENDOR: Final = Vendor(
         Kind(
             name="sev-snp.vcek",
             # Product, hwID (8 bytes on Turin), TCB_VERSION as it stands in the report.
-            key=re.compile(r"(?:(?:Milan|Genoa|unknown)-[0-9a-f]{128}|Turin-[0-9a-f]{16})-[0-9a-f]{16}", re.ASCII),
+            key=r"(?:(?:Milan|Genoa|unknown)-[0-9a-f]{128}|Turin-[0-9a-f]{16})-[0-9a-f]{16}",
             key_of=_vcek_key,
             reach="chip",
             chip=lambda key: key.split("-")[1],
@@ -130,26 +126,27 @@ VENDOR: Final = Vendor(
             fetch=Kds.vcek,
             pem_label="CERTIFICATE",
             read=_read_vcek,
-            issuer=lambda document: (_ASK, f"{read_vek(certificate(document.body), WHAT).product}-vcek"),
-            is_genuine=_is_vcek_genuine,
+            issuer=lambda document: (_ASK, f"{_vek(document).product}-vcek"),
+            # A false one would be kept, and answered with "not genuine", for seven years.
+            is_genuine=lambda document, anchors: reading.is_under_anchor((document.body, document.chain), anchors),
         ),
         Kind(
             name=_ASK,
-            key=re.compile(r"(?:Milan|Genoa|Turin)-(?:vcek|vlek)", re.ASCII),
+            key=r"(?:Milan|Genoa|Turin)-(?:vcek|vlek)",
             reach="all",
             fetch=Kds.ask,
             pem_label="CERTIFICATE",
             read=_read_ask,
-            is_genuine=lambda document, anchors: bool(signed_by_anchor((certificate(document.body),), anchors)),
+            is_genuine=lambda document, anchors: reading.is_under_anchor((document.body,), anchors),
         ),
         Kind(
             name="sev-snp.crl",
-            key=re.compile(r"Milan|Genoa|Turin", re.ASCII),
+            key=r"Milan|Genoa|Turin",
             reach="all",
             fetch=Kds.crl,
             pem_label="X509 CRL",
-            read=lambda document: crl_facts(document.body, f"ARK-{document.key}"),
-            is_genuine=is_crl_of_anchor,
+            read=lambda document: reading.crl_facts(document.body, f"ARK-{document.key}"),
+            is_genuine=reading.is_crl_of_anchor,
             marks=lambda document, _beside, anchors: crl_marks(document.body, anchors),
         ),
     ),

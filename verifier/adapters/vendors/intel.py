@@ -1,20 +1,19 @@
 """Intel: what its Provisioning Certification Service publishes, or a PCCS in its place.
 
-Source: Intel *Provisioning Certification Service API*, version 4; *Design Guide of Intel SGX Provisioning Certification Caching
-Service* for a PCCS. Issuer chains come in headers, as URL-encoded PEM. A PCK certificate by QE id is a PCCS's alone: Intel's own
-service wants the encrypted PPID.
+Source: Intel *Provisioning Certification Service API*, version 4; *Design Guide for Intel SGX Provisioning Certificate Caching
+Service*. Issuer chains come in headers, as URL-encoded PEM. A PCK certificate by QE id is a PCCS's alone: Intel's own service wants
+the encrypted PPID.
 """
 
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import unquote
 
+from verifier.adapters.vendors import reading
 from verifier.adapters.vendors.kind import (
     Absent,
     Anchors,
@@ -26,16 +25,6 @@ from verifier.adapters.vendors.kind import (
     Kind,
     Service,
     Vendor,
-)
-from verifier.adapters.vendors.reading import (
-    WHAT,
-    certificate_facts,
-    certificates,
-    crl_facts,
-    is_crl_of_anchor,
-    is_crl_under,
-    require,
-    signed_by_anchor,
 )
 from verifier.core.settings import INTEL_PCS, Settings
 from verifier.formats.errors import ConfigError
@@ -78,14 +67,14 @@ class Pcs(Service):
     def pck_crl(self, key: str, get: Get) -> Fetched:
         """Ask for a PCK CA's list; its issuers go behind it, so that a scheme can tell whose it is."""
         answer = get(self.at(f"/sgx/{_V4}/pckcrl?ca={key}&encoding=der"))
-        text = base64.encodebytes(crl_der(answer.body, WHAT, "CRL"))
+        text = base64.encodebytes(crl_der(answer.body, reading.WHAT, "CRL"))
         pem = b"-----BEGIN X509 CRL-----\n" + text + b"-----END X509 CRL-----\n"
         return pem + _chain(answer, "sgx-pck-crl-issuer-chain"), b""
 
     def root_crl(self, _key: str, get: Get) -> Fetched:
         """Ask for the root's list: a file of its own at Intel's, hex at a PCCS."""
         url = self.at(f"/sgx/{_V4}/rootcacrl") if self.is_pccs else self.root_crl_url
-        return crl_der(get(url).body, WHAT, "CRL"), b""
+        return crl_der(get(url).body, reading.WHAT, "CRL"), b""
 
     def pck_chain(self, key: str, get: Get) -> Fetched:
         """Ask a PCCS for the PCK certificate of a platform, with its issuers."""
@@ -110,46 +99,51 @@ def _chain(answer: Answer, *names: str) -> bytes:
 
 def _read_signed(document: TcbInfo | QeIdentity, chain: bytes) -> Facts:
     # An issuer that ends before its document takes it along: old bundles carry an expired TCB signing certificate.
-    ends = [document.next_update, *(one.not_after for one in certificates(chain, 1))]
+    ends = [document.next_update, *(one.not_after for one in reading.certificates(chain, 1))]
     return Facts(document.issued, min(ends), (document.evaluation_number, document.issued))
 
 
 def _read_tcb_info(document: Document) -> Facts:
     tee, _, fmspc = document.key.partition("-")
-    info = parse_tcb_info(document.body, WHAT)
-    require("tcbInfo.id", info.id, tee.upper())
-    require("tcbInfo.fmspc", info.fmspc, fmspc)
+    info = parse_tcb_info(document.body, reading.WHAT)
+    reading.require("tcbInfo.id", info.id, tee.upper())
+    reading.require("tcbInfo.fmspc", info.fmspc, fmspc)
     return _read_signed(info, document.chain)
 
 
 def _read_qe_identity(document: Document) -> Facts:
-    identity = parse_qe_identity(document.body, WHAT)
-    require("enclaveIdentity.id", identity.id, _QE_IDS[document.key])
+    identity = parse_qe_identity(document.body, reading.WHAT)
+    reading.require("enclaveIdentity.id", identity.id, _QE_IDS[document.key])
     return _read_signed(identity, document.chain)
 
 
 def _is_pck_crl_genuine(document: Document, anchors: Anchors) -> bool:
-    """The list has to come with the certificates of its issuers: a bare one is nobody's."""
-    issuers = signed_by_anchor(certificates(document.body, 1), anchors)
-    return is_crl_under(crl_der(document.body, WHAT, "CRL"), issuers[:1])
+    """The list has to come with the certificates of its issuers: of a bare one nothing says whose it is."""
+    issuers = reading.signed_by_anchor(reading.certificates(document.body, 1), anchors)
+    return reading.is_crl_under(crl_der(document.body, reading.WHAT, "CRL"), issuers[:1])
 
 
 def _read_pck_chain(document: Document) -> Facts:
-    leaf, *above = certificates(document.body, 2)
+    leaf, *above = reading.certificates(document.body, 2)
     if leaf.is_ca:
         raise ValueError("chain: got a CA first, want the PCK certificate")
     # A quote writes the number the other way round. CPUSVN and PCESVN may differ: the certificate is of a level, not of a report.
-    require("PCEID", read_pck(leaf, WHAT).pceid[::-1].hex(), document.key.rpartition("-")[2])
-    return certificate_facts(leaf, *above)
+    reading.require("PCEID", read_pck(leaf, reading.WHAT).pceid[::-1].hex(), document.key.rpartition("-")[2])
+    return reading.certificate_facts(leaf, *above)
 
 
-def _has_marks(name: marks.Document) -> Callable[[Document, Anchors], bool]:
-    """Return what tells whether such a document is genuine: no other has a number."""
-    return lambda document, anchors: bool(marks.document_marks(name, document.body, document.chain, anchors))
+def _signed(noun: marks.Document, **row: Any) -> Kind[Pcs]:
+    """Return the row of a JSON document that Intel signs: only a genuine one has numbers."""
 
+    def numbers(document: Document, anchors: Anchors) -> tuple[Mark, ...]:
+        return marks.document_marks(noun, document.body, document.chain, anchors)
 
-def _marks(name: marks.Document) -> Callable[[Document, Mapping[str, bytes], Anchors], tuple[Mark, ...]]:
-    return lambda document, _beside, anchors: marks.document_marks(name, document.body, document.chain, anchors)
+    return Kind(
+        has_chain=True,
+        is_genuine=lambda document, anchors: bool(numbers(document, anchors)),
+        marks=lambda document, _beside, anchors: numbers(document, anchors),
+        **row,
+    )
 
 
 def _api_key(settings: Settings) -> dict[str, str]:
@@ -175,33 +169,29 @@ VENDOR: Final = Vendor(
     interval_s=lambda settings: settings.pcs_interval_s,
     headers=_api_key,
     kinds=(
-        Kind(
+        _signed(
+            "tcb_info",
             name="intel.tcb-info",
-            key=re.compile(r"(?:sgx|tdx)-[0-9A-F]{12}", re.ASCII),
+            key=r"(?:sgx|tdx)-[0-9A-F]{12}",
             reach="platform",
             fetch=Pcs.tcb_info,
-            has_chain=True,
             read=_read_tcb_info,
-            is_genuine=_has_marks("tcb_info"),
-            marks=_marks("tcb_info"),
         ),
-        Kind(
+        _signed(
+            "qe_identity",
             name="intel.qe-identity",
-            key=re.compile(r"sgx|tdx", re.ASCII),
+            key=r"sgx|tdx",
             reach="all",
             fetch=Pcs.qe_identity,
-            has_chain=True,
             read=_read_qe_identity,
-            is_genuine=_has_marks("qe_identity"),
-            marks=_marks("qe_identity"),
         ),
         Kind(
             name="intel.pck-crl",
-            key=re.compile(r"platform|processor", re.ASCII),
+            key=r"platform|processor",
             reach="all",
             fetch=Pcs.pck_crl,
-            read=lambda document: crl_facts(
-                crl_der(document.body, WHAT, "CRL"), f".*PCK {document.key.capitalize()} CA.*"
+            read=lambda document: reading.crl_facts(
+                crl_der(document.body, reading.WHAT, "CRL"), f".*PCK {document.key.capitalize()} CA.*"
             ),
             is_genuine=_is_pck_crl_genuine,
             marks=lambda document, beside, anchors: marks.pck_crl_marks(
@@ -210,22 +200,24 @@ VENDOR: Final = Vendor(
         ),
         Kind(
             name="intel.root-crl",
-            key=re.compile(r"sgx-root", re.ASCII),
+            key=r"sgx-root",
             reach="all",
             fetch=Pcs.root_crl,
             pem_label="X509 CRL",
-            read=lambda document: crl_facts(document.body, ".*Root CA.*"),
-            is_genuine=is_crl_of_anchor,
+            read=lambda document: reading.crl_facts(document.body, ".*Root CA.*"),
+            is_genuine=reading.is_crl_of_anchor,
             marks=lambda document, _beside, anchors: marks.root_crl_marks(document.body, anchors),
         ),
         Kind(
             name=_PCK_CHAIN,
             # QE identifier, CPUSVN, PCESVN and PCEID, as they stand in a quote.
-            key=re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}-[0-9a-f]{4}-[0-9a-f]{4}", re.ASCII),
+            key=r"[0-9a-f]{32}-[0-9a-f]{32}-[0-9a-f]{4}-[0-9a-f]{4}",
             reach="chip",
             fetch=Pcs.pck_chain,
             read=_read_pck_chain,
-            is_genuine=lambda document, anchors: bool(signed_by_anchor(certificates(document.body), anchors)),
+            is_genuine=lambda document, anchors: reading.is_under_anchor(
+                pem_blocks(document.body, "CERTIFICATE"), anchors
+            ),
         ),
     ),
 )

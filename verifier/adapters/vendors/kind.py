@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -87,7 +86,7 @@ S = TypeVar("S", bound=Service)
 class Kind(Generic[S]):
     """One row of a vendor's table.
 
-    *Named*: ``name`` is what a scheme's ``Need`` calls it (``<owner>.<noun>``); ``key`` is the one form of its keys. Keys are
+    *Named*: ``name`` is what a scheme's ``Need`` calls it (``<owner>.<noun>``); ``key`` is the pattern of its keys. Keys are
     made of evidence that is not verified yet: a key of another form is never looked for. ``key_of`` turns a need's key into the
     document's, "" where no document could have it. ``has_chain``: the chain that comes along answers needs of ``<name>-chain``.
 
@@ -110,7 +109,7 @@ class Kind(Generic[S]):
     """
 
     name: str
-    key: re.Pattern[str]
+    key: str
     reach: Literal["all", "platform", "chip"]
     fetch: Callable[[S, str, Get], Fetched]
     read: Callable[[Document], Facts]

@@ -6,7 +6,6 @@ answer is kept until its nextUpdate.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,8 +13,8 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.ocsp import OCSPRequestBuilder
 
+from verifier.adapters.vendors import reading
 from verifier.adapters.vendors.kind import Document, Facts, Fetched, Get, Kind, Service, Vendor
-from verifier.adapters.vendors.reading import require
 from verifier.core.settings import NVIDIA_OCSP
 from verifier.tee.nvidia_gpu.ocsp import KIND, read_answer
 
@@ -49,9 +48,9 @@ def _read(document: Document) -> Facts:
     answer = read_answer(document.body)
     if answer.status == "unknown":
         raise ValueError("certStatus: got unknown, want good or revoked")
-    require("hashAlgorithm", answer.hash_name, "sha1")
+    reading.require("hashAlgorithm", answer.hash_name, "sha1")
     key = f"{answer.issuer_name_hash.hex()}-{answer.issuer_key_hash.hex()}-{answer.serial:x}"
-    require("certID", key, document.key)
+    reading.require("certID", key, document.key)
     if answer.next_update - answer.this_update > _MOST_S:
         raise ValueError(f"nextUpdate: got {answer.next_update}, want at most 31 days after thisUpdate")
     return Facts(answer.this_update, answer.next_update, (answer.this_update,))
@@ -66,7 +65,7 @@ VENDOR: Final = Vendor(
         Kind(
             name=KIND,
             # SHA-1 of the issuer's name and of its key, serial number: what a request says.
-            key=re.compile(r"[0-9a-f]{40}-[0-9a-f]{40}-(?:0|[1-9a-f][0-9a-f]{0,39})", re.ASCII),
+            key=r"[0-9a-f]{40}-[0-9a-f]{40}-(?:0|[1-9a-f][0-9a-f]{0,39})",
             reach="chip",
             watched=True,
             fetch=NvidiaOcsp.answer,

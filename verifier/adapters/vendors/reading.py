@@ -21,22 +21,12 @@ def require(what: str, got: object, want: object) -> None:
         raise ValueError(f"{what}: got {got}, want {want}")
 
 
-def first_block(data: bytes, label: str) -> bytes:
-    """Return the first PEM block of that label, or what is no PEM as it is; ``ValueError`` for PEM without one."""
-    if b"-----BEGIN" not in data:
-        return data
-    blocks = pem_blocks(data, label)
-    if not blocks:
-        raise ValueError(f"no PEM block {label}")
-    return blocks[0]
-
-
 def certificate(der: bytes) -> Certificate:
     """Read one certificate; ``MalformedEvidence`` for anything else."""
     return parse_certificate(der, WHAT)
 
 
-def certificates(pem: bytes, least: int = 0) -> tuple[Certificate, ...]:
+def certificates(pem: bytes, least: int) -> tuple[Certificate, ...]:
     """Read PEM blocks, whatever stands beside them; ``ValueError`` for fewer than ``least`` or more than 4."""
     found = tuple(certificate(der) for der in pem_blocks(pem, "CERTIFICATE"))
     if not least <= len(found) <= _MOST:
@@ -83,3 +73,8 @@ def signed_by_anchor(chain: Sequence[Certificate], anchors: Anchors) -> tuple[Ce
     except Failed:
         return ()
     return tuple(reversed(path.certificates))
+
+
+def is_under_anchor(ders: Iterable[bytes], anchors: Anchors) -> bool:
+    """Tell whether an anchor stands above a chain of certificates in DER, leaf first, and every signature verifies."""
+    return bool(signed_by_anchor([certificate(der) for der in ders], anchors))

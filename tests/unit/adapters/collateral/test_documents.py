@@ -19,9 +19,9 @@ from forge.nvidia_gpu import ForgedNvidia
 from forge.nvidia_ocsp import ocsp_documents
 from forge.sev_snp import ForgedAmd
 from verifier.adapters.collateral.documents import BadDocument, inspect, is_of_anchor, issuer_of
+from verifier.adapters.collateral.fetch_queue import Reply
 from verifier.adapters.collateral.fetcher_socket import FetcherClient, FetcherServer, _short
 from verifier.adapters.collateral.items import Item, item
-from verifier.adapters.collateral.replies import Reply
 from verifier.adapters.vendors.kind import Facts
 from verifier.adapters.vendors.registry import KINDS
 from verifier.formats.errors import CannotDecide

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.adapters.collateral.fetch_queue import ABANDONED_S, FetchQueue, Limits, network_of
+from verifier.adapters.collateral.fetch_queue import ABANDONED_S, QUEUE_FULL, QUOTA, FetchQueue, Limits, network_of
 from verifier.adapters.collateral.items import Item, item
-from verifier.adapters.collateral.replies import QUEUE_FULL, QUOTA
 
 ASK = "sev-snp.ask"
 SNP_CRL = "sev-snp.crl"

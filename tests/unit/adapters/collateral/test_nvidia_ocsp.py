@@ -18,12 +18,11 @@ from tests.support.service import MovedClock
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import BadDocument, inspect
-from verifier.adapters.collateral.fetch_queue import Limits
+from verifier.adapters.collateral.fetch_queue import Limits, Reply
 from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer
 from verifier.adapters.collateral.fetcher_socket import FetcherClient
 from verifier.adapters.collateral.http import Client, Throttled
 from verifier.adapters.collateral.items import Item, item, item_of
-from verifier.adapters.collateral.replies import Reply
 from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.sql import open_store
 from verifier.adapters.vendors import nvidia

@@ -16,11 +16,11 @@ from tests.support.service import MovedClock
 from tests.support.vendor_servers import VendorServer, put_intel, put_vcek, vendor_server
 from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import inspect, is_of_anchor
+from verifier.adapters.collateral.fetch_queue import QUOTA, Reply
 from verifier.adapters.collateral.folder import Folder
 from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.items import Item, item, item_of
 from verifier.adapters.collateral.listed import ListedChips
-from verifier.adapters.collateral.replies import QUOTA, Reply
 from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.sql import SqlStore, open_store
 from verifier.adapters.vendors.amd import Kds
