@@ -5,25 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from verifier.adapters.challenges import ChallengeKeys
 from verifier.adapters.clock import SystemClock
-from verifier.adapters.collateral import Cache, Collateral
-from verifier.adapters.collateral.door import Door
+from verifier.adapters.collateral.cache import Cache
+from verifier.adapters.collateral.fetch_queue import Limits
 from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer
+from verifier.adapters.collateral.fetcher_socket import FetcherClient
 from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.listed import ListedChips
-from verifier.adapters.collateral.wants import Limits
+from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.keys.signer_file import KeyFile
 from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.trust.anchors import load_anchors
 from verifier.adapters.trust.documents import TrustCatalogue, compile_into, load_demands
-from verifier.adapters.vendors.amd import Kds
-from verifier.adapters.vendors.intel import Pcs
-from verifier.adapters.vendors.nvidia import NvidiaOcsp
+from verifier.adapters.vendors.kind import Vendor
+from verifier.adapters.vendors.registry import VENDORS
 from verifier.core.ports import Clock, Store
-from verifier.core.settings import AMD_KDS, INTEL_PCS, NVIDIA_OCSP, SKEW_MS, Settings
-from verifier.formats.errors import ConfigError
+from verifier.core.settings import SKEW_MS, Settings
 from verifier.formats.x509chain import Anchor, ChainCache
 from verifier.service import Parts
 from verifier.tee.registry import SCHEMES
@@ -85,49 +85,36 @@ def compose_collateral(
 ) -> Collateral:
     """Wire step 4: the operator's folder, the cache, and the fetcher where there is an endpoint to fetch from."""
     cache = open_cache(settings)
-    asker = Door(cache.folder) if cache is not None and has_endpoints(settings) else None
+    asker = FetcherClient(cache.folder) if cache is not None and has_endpoints(settings) else None
     return Collateral(store, anchors, clock, folder=settings.endorsement_dir, cache=cache, asker=asker)
 
 
-def endpoints_of(settings: Settings) -> list[Endpoint]:
-    """Return where things are fetched from. Forged TEEs are nothing to ask the real vendors about."""
-    kds, pcs = _url(settings, settings.kds_url, AMD_KDS), _url(settings, settings.pcs_url, INTEL_PCS)
-    ocsp, ca_file = _url(settings, settings.nvidia_ocsp_url, NVIDIA_OCSP), settings.collateral_ca_file
-    found: list[Endpoint] = []
-    if kds:
-        found.append(Endpoint(Kds(kds), Client(ca_file), settings.kds_interval_s))
-    if pcs:
-        intel = Pcs(
-            pcs,
-            settings.intel_root_crl_url,
-            is_pccs=settings.pcs_is_pccs,
-            update=settings.intel_tcb_update,
-            evaluation=settings.intel_tcb_evaluation_number,
-        )
-        found.append(Endpoint(intel, Client(ca_file, headers=_api_key(settings)), settings.pcs_interval_s))
-    if ocsp:
-        found.append(Endpoint(NvidiaOcsp(ocsp), Client(ca_file), settings.nvidia_ocsp_interval_s))
-    return found
+def _asked(settings: Settings) -> list[Vendor[Any]]:
+    """Return the vendors that have an address. A process for forged TEEs never asks a real vendor."""
+    return [
+        vendor
+        for vendor in VENDORS.values()
+        if (url := vendor.service(settings).url) and not (settings.simulated and url == vendor.own_url)
+    ]
 
 
 def has_endpoints(settings: Settings) -> bool:
     """Tell whether anything may be fetched."""
-    urls = (settings.kds_url, AMD_KDS), (settings.pcs_url, INTEL_PCS), (settings.nvidia_ocsp_url, NVIDIA_OCSP)
-    return any(_url(settings, url, vendors_own) for url, vendors_own in urls)
+    return bool(_asked(settings))
 
 
-def _url(settings: Settings, url: str, vendors_own: str) -> str:
-    return "" if settings.simulated and url == vendors_own else url
-
-
-def _api_key(settings: Settings) -> dict[str, str]:
-    if not settings.pcs_api_key_file:
-        return {}
-    try:
-        key = Path(settings.pcs_api_key_file).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        raise ConfigError("settings", "pcs_api_key_file", settings.pcs_api_key_file, "a readable file") from None
-    return {"Ocp-Apim-Subscription-Key": key}
+def endpoints_of(settings: Settings) -> list[Endpoint]:
+    """Return where things are fetched from; ``ConfigError`` for a key file that cannot be read."""
+    ca_file = settings.collateral_ca_file
+    return [
+        Endpoint(
+            vendor,
+            vendor.service(settings),
+            Client(ca_file, headers=vendor.headers(settings)),
+            vendor.interval_s(settings),
+        )
+        for vendor in _asked(settings)
+    ]
 
 
 def compose_fetcher(settings: Settings, store: Store, observer: Observer) -> Fetcher | None:

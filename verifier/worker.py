@@ -22,13 +22,13 @@ import structlog
 
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral.cache import Entry
-from verifier.adapters.collateral.fetcher import Fetcher
-from verifier.adapters.collateral.items import KINDS, REQUIRED
-from verifier.adapters.collateral.wants import Lane
+from verifier.adapters.collateral.fetch_queue import Lane
+from verifier.adapters.collateral.fetcher import Fetcher, Observer
 from verifier.adapters.end_with_parent import end_with_parent
 from verifier.adapters.logs import configure_logging
 from verifier.adapters.settings_source import load_settings
 from verifier.adapters.trust.documents import compile_into, load_demands
+from verifier.adapters.vendors.registry import KINDS
 from verifier.compose import compose_fetcher, compose_store, open_keys
 from verifier.core.ports import Clock, Store
 from verifier.core.settings import Settings
@@ -85,7 +85,7 @@ class Worker:
             _log.error("trust-refused", where=error.where, key=error.key, want=error.want)
 
 
-class CollateralMetrics:
+class CollateralMetrics(Observer):
     """Counts what the fetcher does. Chips are counted, not named: there is no end of them."""
 
     def fetched(self, vendor: str, kind: str, outcome: str) -> None:
@@ -111,7 +111,7 @@ class CollateralMetrics:
         for entry in entries:
             kind, key = entry.item.kind, entry.item.key
             counts[kind] += 1
-            if kind in REQUIRED:
+            if entry.item.row.required:
                 metrics.ISSUED.labels(kind, key).set(entry.facts.issued)
                 metrics.FETCHED.labels(kind, key).set(entry.fetched)
                 metrics.EXPIRES.labels(kind, key).set(entry.facts.expires)

@@ -26,7 +26,7 @@ from tests.support.signing import BASE_URL
 from tools.demo.forged import FORGED_WORKLOAD, forged_chip, forged_documents
 from tools.demo.trust import VaultPlace, write_documents
 from verifier.adapters.challenges import ChallengeKeys
-from verifier.adapters.collateral import FolderCollateral
+from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.sql import SqlStore, open_store
 from verifier.adapters.trust.documents import TrustCatalogue, compile_into
 from verifier.core.ports import CommittedRecord, SigningKey, StoredRecord, VerdictRecord
@@ -220,7 +220,7 @@ def house(
         trust=TrustCatalogue(store),
         keys=keys,
         challenge_keys=ChallengeKeys(keys.master),
-        collateral=FolderCollateral(watched, str(path / "endorsements"), anchors),
+        collateral=Collateral(watched, anchors, clock, folder=str(path / "endorsements")),
         schemes=SCHEMES,
         anchors=anchors,
         chains=ChainCache(),

@@ -14,13 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from verifier.adapters.clock import SystemClock
-from verifier.adapters.collateral import Cache, Entry, Folder, Item
 from verifier.adapters.collateral.bundle import import_bundle, load_bundle_keys, make_bundle, public_jwk, read_bundle
-from verifier.adapters.collateral.cache import write_whole
-from verifier.adapters.collateral.door import Door
-from verifier.adapters.collateral.fetcher import Unobserved, refresh_at
-from verifier.adapters.collateral.items import KINDS, REQUIRED, item
+from verifier.adapters.collateral.cache import Cache, Entry, refresh_at, write_whole
+from verifier.adapters.collateral.fetcher import Observer
+from verifier.adapters.collateral.fetcher_socket import FetcherClient
+from verifier.adapters.collateral.folder import Folder
+from verifier.adapters.collateral.items import Item, item
 from verifier.adapters.settings_source import load_settings
+from verifier.adapters.vendors.registry import KINDS
 from verifier.appraise.signatures import PrivateKey
 from verifier.cli.opened import CONFIG_OPTION, opened_store, utc_time
 from verifier.compose import compose_fetcher, compose_store, has_endpoints, open_cache
@@ -107,7 +108,7 @@ def _row(entry: Entry, now: int, within: int) -> dict[str, Any]:
         "age_s": now - facts.issued,
         "expires_in_s": left,
         "next_refresh": utc_time(refresh_at(entry) * 1000),
-        "required": entry.item.kind in REQUIRED,
+        "required": entry.item.row.required,
         "state": "expired" if left < 0 else "expiring" if left < within else "ok",
     }
 
@@ -220,13 +221,13 @@ def _wanted(text: str) -> Item:
 def _fetch(settings: Settings, items: Iterable[Item], wait_s: int) -> tuple[list[Item], dict[Item, str]]:
     cache, why = _cache(settings), dict[Item, str]()
     store = compose_store(settings)
-    fetcher = compose_fetcher(settings, store, Unobserved())
+    fetcher = compose_fetcher(settings, store, Observer())
     try:
         if fetcher is not None:
-            fetcher.try_start()  # false: a running verifier fetches for this folder, and its door is asked
+            fetcher.try_start()  # false: a running verifier fetches for this folder, and its socket is asked
         end, missing = time.monotonic() + wait_s, list(items)
         while missing and time.monotonic() < end:
-            for one, reply in zip(missing, Door(cache.folder).ask("operator", "", missing), strict=True):
+            for one, reply in zip(missing, FetcherClient(cache.folder).ask("operator", "", missing), strict=True):
                 why[one] = reply.detail
             time.sleep(_POLL_S)
             missing = [one for one in missing if cache.get(one, _now()) is None]

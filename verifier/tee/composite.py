@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from verifier.core.binding import Component, evidence_component
 from verifier.core.rules import Judgement, Rule, Scope
-from verifier.formats.x509chain import Anchor, Root
+from verifier.formats.x509chain import Root
 from verifier.tee.chain import own_anchors
 from verifier.tee.scheme import (
     AppraisalOf,
@@ -23,7 +23,6 @@ from verifier.tee.scheme import (
     CollateralOf,
     Form,
     Inner,
-    Mark,
     Need,
     Scheme,
     Subject,
@@ -160,14 +159,6 @@ class Joint:
             collected[scheme.name] = scheme.collateral.collate(part, own)
         return collected
 
-    def marks(self, found: Mapping[str, bytes], anchors: tuple[Anchor, ...]) -> tuple[Mark, ...]:
-        """Return every scheme's never-falling numbers."""
-        return tuple(
-            mark
-            for scheme in self.schemes
-            for mark in scheme.collateral.marks(found, own_anchors(anchors, scheme.verification.anchors))
-        )
-
     def subject_of(self, scheme: Scheme[Any, Any], subject: Subject[JointRecord, JointRecord]) -> Subject[Any, Any]:
         """Return what an inner scheme's checks are given."""
         anchors = own_anchors(subject.anchors, scheme.verification.anchors)
@@ -243,7 +234,7 @@ def joined(
             also=joint.also_bound,
             components=joint.components,
         ),
-        collateral=CollateralOf(needs=joint.needs, collate=joint.collate, marks=joint.marks),
+        collateral=CollateralOf(needs=joint.needs, collate=joint.collate),
         verification=Verification(
             checks=checks,
             anchors=tuple(anchor for scheme in schemes for anchor in scheme.verification.anchors),

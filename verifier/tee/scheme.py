@@ -91,12 +91,11 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A number that never falls: of a CRL, of a TCB info. ``need`` is the name of the ``Need`` that it was read from.
+    """A number that never falls: of a CRL, of a TCB info.
 
     ``issuer`` names what the numbers are counted of (key and kind, never a name alone); ``number`` is 0 to 2^159.
     """
 
-    need: str
     issuer: str
     number: int
 
@@ -162,15 +161,11 @@ class CollateralOf(Generic[E, C]):
 
     ``needs``: what to ask the verifier's own sources for, given the evidence and what is there: endorsements that came with it, and
     what a need that ``opens`` brought. ``collate`` parses endorsements and collateral once, together. Both raise
-    ``MalformedEvidence`` under ``<scheme>.endorsement.<name>`` for what cannot be read. ``marks``: the never-falling numbers of what
-    was fetched, of genuine documents only: signatures up to an anchor are verified there.
+    ``MalformedEvidence`` under ``<scheme>.endorsement.<name>`` for what cannot be read.
     """
 
     needs: Callable[[E, Mapping[str, bytes]], tuple[Need, ...]] = field(default=lambda _evidence, _have: ())
     collate: Callable[[E, Mapping[str, bytes]], C]
-    marks: Callable[[Mapping[str, bytes], tuple[Anchor, ...]], tuple[Mark, ...]] = field(
-        default=lambda _found, _anchors: ()
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

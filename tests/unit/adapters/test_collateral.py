@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,13 +14,14 @@ import pytest
 from forge.certificates import forge_crl, subject_key_id
 from forge.sev_snp import ForgedAmd
 from forge.tpm2 import make_tpm
-from verifier.adapters.collateral import AK_KIND, FolderCollateral
+from verifier.adapters.clock import SystemClock
+from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.sql import SqlStore, open_store
 from verifier.core.ports import EnrolledAk
 from verifier.formats.errors import CannotDecide
 from verifier.formats.x509chain import Anchor
 from verifier.tee.scheme import Need
-from verifier.tee.tpm2.collateral import decode_enrolled_ak
+from verifier.tee.tpm2.collateral import AK_KIND, decode_enrolled_ak
 from verifier.tee.tpm2.layout import name_of
 
 NOW = 1_795_000_000
@@ -45,9 +46,14 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+def of_folder(store: SqlStore, folder: str, anchors: Mapping[str, tuple[Anchor, ...]] = ANCHORS) -> Collateral:
+    """A folder and the store's enrolled keys, nothing else: no cache, no network."""
+    return Collateral(store, anchors, SystemClock(), folder=folder)
+
+
 @pytest.fixture
-def source(store: SqlStore, folder: Path) -> FolderCollateral:
-    return FolderCollateral(store, str(folder.parents[1]), ANCHORS)
+def source(store: SqlStore, folder: Path) -> Collateral:
+    return of_folder(store, str(folder.parents[1]))
 
 
 def put(path: Path, data: bytes) -> None:
@@ -63,11 +69,11 @@ def made(number: int, *revoked: int) -> bytes:
     return CHIP.crl(number=number, revoked=revoked)
 
 
-def crl(source: FolderCollateral, need: Need = CRL) -> bytes:
+def crl(source: Collateral, need: Need = CRL) -> bytes:
     return source.get("sev-snp", "default", [need])[need.name]
 
 
-def undecided(source: FolderCollateral, need: Need = CRL) -> CannotDecide:
+def undecided(source: Collateral, need: Need = CRL) -> CannotDecide:
     with pytest.raises(CannotDecide) as caught:
         crl(source, need)
     assert caught.value.check_id == f"sev-snp.endorsement.{need.name}"
@@ -75,7 +81,7 @@ def undecided(source: FolderCollateral, need: Need = CRL) -> CannotDecide:
 
 
 def test_a_required_need_that_is_nowhere_cannot_be_decided_and_says_where_it_should_be(
-    source: FolderCollateral,
+    source: Collateral,
 ) -> None:
     error = undecided(source)
 
@@ -83,19 +89,19 @@ def test_a_required_need_that_is_nowhere_cannot_be_decided_and_says_where_it_sho
     assert error.retry_after > 0
 
 
-def test_an_optional_need_that_is_nowhere_is_left_out(source: FolderCollateral) -> None:
+def test_an_optional_need_that_is_nowhere_is_left_out(source: Collateral) -> None:
     assert source.get("sev-snp", "default", [VEK]) == {}
 
 
 @pytest.mark.parametrize("suffix", ["der", "pem"])
-def test_a_file_is_answered_as_it_stands(source: FolderCollateral, folder: Path, suffix: str) -> None:
+def test_a_file_is_answered_as_it_stands(source: Collateral, folder: Path, suffix: str) -> None:
     put(folder / f"Milan.{suffix}", made(5))
 
     assert crl(source) == made(5)
 
 
 def test_a_replaced_file_is_read_again_and_an_unchanged_one_is_not(
-    source: FolderCollateral, folder: Path, monkeypatch: pytest.MonkeyPatch
+    source: Collateral, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[Path] = []
     really = Path.read_bytes
@@ -114,21 +120,21 @@ def test_a_replaced_file_is_read_again_and_an_unchanged_one_is_not(
     assert len(reads) == 2
 
 
-def test_an_older_crl_than_was_ever_used_is_not_used(source: FolderCollateral, folder: Path, store: SqlStore) -> None:
+def test_an_older_crl_than_was_ever_used_is_not_used(source: Collateral, folder: Path, store: SqlStore) -> None:
     put(folder / "Milan.der", made(6))
     crl(source)
 
     put(folder / "Milan.der", made(5))
     assert "got 5" in undecided(source).detail
     # The mark is the store's: another process, or this one after a restart, knows it too.
-    again = FolderCollateral(store, str(folder.parents[1]), ANCHORS)
+    again = of_folder(store, str(folder.parents[1]))
     assert "got 5" in undecided(again).detail
 
     put(folder / "Milan.der", made(6, 1))
     assert crl(source) == made(6, 1)
 
 
-def test_marks_are_kept_for_each_issuer(source: FolderCollateral, folder: Path) -> None:
+def test_marks_are_kept_for_each_issuer(source: Collateral, folder: Path) -> None:
     put(folder / "Milan.der", made(9))
     lower = GENOA.crl(number=2)
     put(folder / "Genoa.der", lower)
@@ -137,7 +143,7 @@ def test_marks_are_kept_for_each_issuer(source: FolderCollateral, folder: Path) 
     assert crl(source, replace(CRL, key="Genoa")) == lower
 
 
-def test_a_crl_that_no_anchor_signed_moves_no_mark(source: FolderCollateral, folder: Path) -> None:
+def test_a_crl_that_no_anchor_signed_moves_no_mark(source: Collateral, folder: Path) -> None:
     """One file with a huge number must not block its issuer for good; the scheme refuses it by its signature."""
     huge = (1 << 159) - 1
     for forged in (
@@ -152,9 +158,7 @@ def test_a_crl_that_no_anchor_signed_moves_no_mark(source: FolderCollateral, fol
     assert crl(source) == made(5)
 
 
-def test_another_issuers_list_in_the_wrong_place_moves_no_mark_but_its_own(
-    source: FolderCollateral, folder: Path
-) -> None:
+def test_another_issuers_list_in_the_wrong_place_moves_no_mark_but_its_own(source: Collateral, folder: Path) -> None:
     put(folder / "Milan.der", GENOA.crl(number=9))
     crl(source)
 
@@ -165,27 +169,27 @@ def test_another_issuers_list_in_the_wrong_place_moves_no_mark_but_its_own(
 
 
 def test_an_anchors_list_counts_for_its_own_scheme_only(store: SqlStore, folder: Path) -> None:
-    bare = FolderCollateral(store, str(folder.parents[1]), {"tpm2": ANCHORS["sev-snp"]})
+    bare = of_folder(store, str(folder.parents[1]), {"tpm2": ANCHORS["sev-snp"]})
     for number in (6, 5):
         put(folder / "Milan.der", made(number))
         assert crl(bare) == made(number)
 
 
 @pytest.mark.parametrize("number", [0, (1 << 159) - 1])
-def test_crl_numbers_of_every_lawful_size_are_understood(source: FolderCollateral, folder: Path, number: int) -> None:
+def test_crl_numbers_of_every_lawful_size_are_understood(source: Collateral, folder: Path, number: int) -> None:
     put(folder / "Milan.der", made(number))
 
     assert crl(source) == made(number)
 
 
 @pytest.mark.parametrize("number", [-1, 1 << 160, 1 << 300])
-def test_a_crl_number_that_is_none_cannot_be_decided(source: FolderCollateral, folder: Path, number: int) -> None:
+def test_a_crl_number_that_is_none_cannot_be_decided(source: Collateral, folder: Path, number: int) -> None:
     put(folder / "Milan.der", made(number))
 
     assert "CRL number" in undecided(source).detail
 
 
-def test_a_crl_without_a_number_cannot_be_held_to_a_mark(source: FolderCollateral, folder: Path) -> None:
+def test_a_crl_without_a_number_cannot_be_held_to_a_mark(source: Collateral, folder: Path) -> None:
     bare = forge_crl(
         issuer=CHIP.ark_name,
         validity=(NOW - 60, NOW + 60),
@@ -199,13 +203,13 @@ def test_a_crl_without_a_number_cannot_be_held_to_a_mark(source: FolderCollatera
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage", b"-----BEGIN X509 CRL-----\nAA", CHIP.crl()[:-1]])
-def test_a_broken_file_of_ours_is_no_fault_of_the_evidence(source: FolderCollateral, folder: Path, data: bytes) -> None:
+def test_a_broken_file_of_ours_is_no_fault_of_the_evidence(source: Collateral, folder: Path, data: bytes) -> None:
     put(folder / "Milan.der", data)
 
     undecided(source)
 
 
-def test_a_file_that_is_too_large_or_no_file_cannot_be_decided(source: FolderCollateral, folder: Path) -> None:
+def test_a_file_that_is_too_large_or_no_file_cannot_be_decided(source: Collateral, folder: Path) -> None:
     put(folder / "Milan.der", bytes(1024 * 1024 + 1))
     undecided(source)
     (folder / "Milan.der").unlink()
@@ -218,7 +222,7 @@ def test_a_file_that_is_too_large_or_no_file_cannot_be_decided(source: FolderCol
     "key",
     ["../../secret", "..", ".", "a/b", "/etc/passwd", "", "a\0b", "Milan\n", ".hidden", "x" * 201, "Mi lan", "Milán"],
 )
-def test_a_key_from_evidence_never_leaves_the_folder(source: FolderCollateral, folder: Path, key: str) -> None:
+def test_a_key_from_evidence_never_leaves_the_folder(source: Collateral, folder: Path, key: str) -> None:
     """Whatever lies where such a key would lead is not even looked at."""
     for place in (folder.parents[1] / "secret.der", folder / ".hidden.der", folder / "a" / "b.der", folder / "..der"):
         place.parent.mkdir(exist_ok=True)
@@ -229,10 +233,10 @@ def test_a_key_from_evidence_never_leaves_the_folder(source: FolderCollateral, f
 
 
 def test_without_a_folder_nothing_is_at_hand(store: SqlStore) -> None:
-    undecided(FolderCollateral(store, "", ANCHORS))
+    undecided(of_folder(store, ""))
 
 
-def test_threads_that_read_at_once_get_whole_files(source: FolderCollateral, folder: Path) -> None:
+def test_threads_that_read_at_once_get_whole_files(source: Collateral, folder: Path) -> None:
     lists = [made(number) for number in range(1, 30)]
     put(folder / "Milan.der", lists[0])
     seen: list[bytes] = []
@@ -255,7 +259,7 @@ def test_threads_that_read_at_once_get_whole_files(source: FolderCollateral, fol
     assert crl(source) == lists[-1]
 
 
-def test_an_enrolled_key_is_answered_for_its_own_tenant_only(source: FolderCollateral, store: SqlStore) -> None:
+def test_an_enrolled_key_is_answered_for_its_own_tenant_only(source: Collateral, store: SqlStore) -> None:
     tpm = make_tpm()
     store.enrol_ak(
         EnrolledAk("acme", tpm.ak_name, tpm.ak_public, tpm.ek_digest, name_of(tpm.ek_area), "simulated", NOW * 1000),

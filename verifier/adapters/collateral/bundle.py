@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from verifier.adapters.collateral.cache import Cache, Entry, digest_of
-from verifier.adapters.collateral.documents import BadDocument, inspect
+from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import item
 from verifier.appraise.signatures import PrivateKey, PublicKey, public_key
 from verifier.core.ports import Store
@@ -94,7 +94,7 @@ def _payload(text: str, now: int) -> tuple[int, tuple[Entry, ...]]:
     try:
         issued, listed = _outer(json.loads(unb64url(text), object_pairs_hook=_once))
         entries = tuple(_entry(one) for one in listed)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, BadDocument) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise MalformedEvidence(CHECK, f"bundle: {error}") from None
     if issued > now + SKEW_MS // 1000:
         raise EvidenceRejected(CHECK, f"bundle: issued: got {issued}, want none after {now}")

@@ -11,14 +11,17 @@ import fcntl
 import json
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from verifier.adapters.collateral.documents import BadDocument, Facts, inspect
-from verifier.adapters.collateral.items import KINDS, REQUIRED, Item, item
+from cachetools import LRUCache
+
+from verifier.adapters.collateral.documents import inspect
+from verifier.adapters.collateral.items import Item, item
+from verifier.adapters.vendors.kind import Facts
+from verifier.adapters.vendors.registry import KINDS
 from verifier.formats.encoding import b64url, sha256, unb64url
 from verifier.formats.errors import CannotDecide
 
@@ -26,6 +29,9 @@ VERSION: Final = 1
 MAX_FILE: Final = 4 * 1024 * 1024
 _REMEMBERED: Final = 4096
 _LOCK: Final = "write.lock"
+FRESH_S: Final = 60
+# However long an issuer lets it live, what says who is revoked or out of date is looked at again after so many seconds.
+_MOST_AGE_S: Final = 12 * 3600
 _Stamp = tuple[int, int, int]
 Kept = Literal["stored", "same", "older", "expired"]
 
@@ -52,6 +58,20 @@ def digest_of(body: bytes, chain: bytes) -> bytes:
     return sha256(len(body).to_bytes(8, "big") + body + chain)
 
 
+def refresh_at(entry: Entry) -> int:
+    """Return when a document is to be renewed: at two thirds of its life; what tells of revocation twice a day at least."""
+    facts, row = entry.facts, entry.item.row
+    due = facts.issued + (facts.expires - facts.issued) * 2 // 3
+    # What was issued long before it was fetched is past that already: then half of what is left.
+    due = max(due, entry.fetched + (facts.expires - entry.fetched) // 2) if due < entry.fetched else due
+    return min(due, entry.fetched + _MOST_AGE_S) if row.required or row.watched else due
+
+
+def is_due(entry: Entry, now: int) -> bool:
+    """Tell whether a document is to be renewed now: also one of a time that is yet to come, since the clock was put back."""
+    return now >= refresh_at(entry) or now < entry.fetched - FRESH_S
+
+
 def stamp_of(path: Path | str) -> _Stamp | None:
     """Return what changes when a file is replaced: time of the last change in ns, size, inode."""
     try:
@@ -67,7 +87,7 @@ class Cache:
     def __init__(self, folder: Path, *, limit: int = 64 * 1024 * 1024) -> None:
         self.folder = folder
         self._limit = limit
-        self._seen: OrderedDict[Item, tuple[_Stamp, Entry | None]] = OrderedDict()
+        self._seen: LRUCache[str, tuple[_Stamp, Entry | None]] = LRUCache(_REMEMBERED)
         self._lock = threading.Lock()
 
     def path(self, of: Item) -> Path:
@@ -81,21 +101,18 @@ class Cache:
 
     def read(self, of: Item) -> Entry | None:
         """Return what is kept, expired or not; one ``stat`` where it has not changed since it was read."""
-        stamp = stamp_of(self.path(of))
+        place = f"{self.folder}/{of.kind}/{of.key}.json"  # a request reads several; ``path`` costs four times as much
+        stamp = stamp_of(place)
         if stamp is None:
             return None
         with self._lock:
-            seen = self._seen.get(of)
+            seen = self._seen.get(place)
             if seen is not None and seen[0] == stamp:
-                self._seen.move_to_end(of)
                 return seen[1]
         entry = self._load(of, stamp[1])
         with self._lock:
             # The file may have been replaced since its stamp was taken: what was read is then newer, and read once more.
-            self._seen[of] = (stamp, entry)
-            self._seen.move_to_end(of)
-            while len(self._seen) > _REMEMBERED:
-                self._seen.popitem(last=False)
+            self._seen[place] = (stamp, entry)
         return entry
 
     def _load(self, of: Item, size: int) -> Entry | None:
@@ -108,7 +125,7 @@ class Cache:
             if not whole or form["sha256"] != digest_of(body, chain).hex():
                 return None
             return Entry(of, body, chain, str(form["source"]), int(form["fetched"]), inspect(of, body, chain))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, BadDocument):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
     def put(self, entry: Entry, now: int) -> Kept:
@@ -147,14 +164,14 @@ class Cache:
         """Remove what is broken or left by a writer that died, expired chips, and, over the limit, what the fewest need.
 
         Order over the limit: certificates of chips that nobody lists, the oldest fetch first, then of listed ones (``spared``).
-        What every chip needs (``REQUIRED``) stays, expired too: it is not used, and ``show`` says so. Returns how many went.
+        What many chips need (``Kind.required``) stays, expired too: it is not used, and ``show`` says so. Returns how many went.
         """
         gone, sizes = 0, []
         with self._writing():
             for path in self.folder.glob("*/*"):
                 of = item(path.parent.name, path.name.removesuffix(".json")) if path.suffix == ".json" else None
                 entry = None if of is None else self.read(of)
-                if entry is None or (now > entry.facts.expires and entry.item.kind not in REQUIRED):
+                if entry is None or (now > entry.facts.expires and not entry.item.row.required):
                     gone += _unlink(path)
                 else:
                     stamp = stamp_of(path)
@@ -163,7 +180,7 @@ class Cache:
             for entry, size in sorted(sizes, key=lambda one: (one[0].item.chip in spared, one[0].fetched)):
                 if total <= self._limit:
                     break
-                if entry.item.kind not in REQUIRED:
+                if not entry.item.row.required:
                     gone += _unlink(self.path(entry.item))
                     total -= size
         return gone

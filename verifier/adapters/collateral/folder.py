@@ -15,30 +15,23 @@ from pathlib import Path
 from typing import Final
 
 from verifier.adapters.collateral.cache import Entry, stamp_of
-from verifier.adapters.collateral.documents import BadDocument, inspect
-from verifier.adapters.collateral.items import ASK, ROOT_CRL, SNP_CRL, VCEK, Item, item_of
+from verifier.adapters.collateral.documents import BadDocument, inspect, plain
+from verifier.adapters.collateral.items import CHAIN_SUFFIX, item_of
 from verifier.formats.errors import CannotDecide
-from verifier.formats.x509 import pem_blocks
 from verifier.tee.scheme import Need
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
 _SUFFIXES = ("der", "pem", "json")
 _MAX_BYTES = 1024 * 1024
-_CRLS: Final = frozenset({SNP_CRL, ROOT_CRL})
 _REMEMBERED = 4096
 _SETTLED_NS = 2_000_000_000  # a directory that changed later than this may change again under the same time
 TRIES: Final = 10  # a reader that lost the processor meets a newer list at each of them, on a busy machine
 _Stamp = tuple[int, int, int]
 
 
-def noun_of(need: Need) -> str:
-    """Return what a need is called in folders: ``tcb-info`` of ``intel.tcb-info``."""
-    return need.kind.rpartition(".")[2]
-
-
-def check_of(scheme: str, need: Need) -> str:
-    """Return the id of a need that is not there or will not do: the same that the scheme gives what it cannot read."""
-    return f"{scheme}.endorsement.{noun_of(need).replace('-', '_')}"
+def check_of(scheme: str, kind: str) -> str:
+    """Return the id of what is not there or will not do: the same that the scheme gives what it cannot read."""
+    return f"{scheme}.endorsement.{kind.rpartition('.')[2].replace('-', '_')}"
 
 
 class Folder:
@@ -104,7 +97,7 @@ class Folder:
             place = item_of(need)
             if path.suffix.lstrip(".") not in _SUFFIXES or place is None or place[1] == "chain":
                 continue
-            chain_need = Need("", f"{need.kind}-chain", need.key)
+            chain_need = Need("", f"{need.kind}{CHAIN_SUFFIX}", need.key)
             try:
                 body, chain = self.find(need, "collateral"), self.find(chain_need, "collateral") or b""
                 if body is not None:
@@ -112,16 +105,6 @@ class Folder:
                     yield Entry(place[0], body, chain, "folder", now, inspect(place[0], body, chain))
             except (BadDocument, CannotDecide):
                 continue
-
-
-def plain(of: Item, data: bytes) -> bytes:
-    """Return DER of what an operator may write as PEM; anything that is not one block of it stays what it is."""
-    label = {VCEK: "CERTIFICATE", ASK: "CERTIFICATE"}.get(of.kind, "X509 CRL" if of.kind in _CRLS else "")
-    try:
-        blocks = pem_blocks(data, label) if label else ()
-    except ValueError:
-        return data
-    return blocks[0] if blocks else data
 
 
 def looked_at_again(look: Callable[[], dict[str, bytes]], use: Callable[[dict[str, bytes]], None]) -> dict[str, bytes]:

@@ -14,8 +14,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import requests
 import urllib3
@@ -23,30 +22,17 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 
 from verifier.adapters.collateral.documents import MAX_DOCUMENT
+from verifier.adapters.vendors.kind import NO_HEADERS, Absent, Answer, CallFailed
 
 CONNECT_S: Final = 5.0
 READ_S: Final = 10.0
 TOTAL_S: Final = 20.0
 _CHUNK: Final = 65_536
-_OCSP: Final = {"Content-Type": "application/ocsp-request", "Accept": "application/ocsp-response"}
 _USER_AGENT: Final = "vault-attestation-bridge"
 _ABSENT: Final = frozenset({400, 404, 410})
 _BUSY: Final = frozenset({429, 503})
 _OK: Final = 200
 _SERVER_ERROR: Final = 500
-
-
-class Failed(Exception):
-    """The call brought nothing. ``kind`` is a word of a closed set, for metrics; ``passing``: worth another try soon."""
-
-    def __init__(self, kind: str, detail: str, *, passing: bool) -> None:
-        super().__init__(f"{kind}: {detail}" if detail else kind)
-        self.kind = kind
-        self.passing = passing
-
-
-class Absent(Exception):
-    """The vendor says that there is no such thing."""
 
 
 class Throttled(Exception):
@@ -55,22 +41,6 @@ class Throttled(Exception):
     def __init__(self, status: int, retry_after: float | None) -> None:
         super().__init__(f"status {status}")
         self.retry_after = retry_after
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a call brought: a whole body, and headers under lower-case names."""
-
-    body: bytes
-    headers: Mapping[str, str]
-
-
-class Get(Protocol):
-    """Makes one call: a GET, or a POST of an OCSP request."""
-
-    def __call__(self, url: str, request: bytes = b"") -> Answer:
-        """Return a whole answer of status 200; ``Absent``, ``Throttled`` or ``Failed``."""
-        ...
 
 
 class _Connection(HTTPSConnection):
@@ -99,14 +69,13 @@ class Client:
         self._total_s = total_s
         self._read_s = read_s
 
-    def get(self, url: str, request: bytes = b"") -> Answer:
-        """GET, or POST an OCSP request; ``Absent``, ``Throttled`` or ``Failed`` for anything but a whole answer of status 200."""
-        method, headers = ("POST", _OCSP) if request else ("GET", None)
+    def get(self, url: str, request: bytes = b"", headers: Mapping[str, str] = NO_HEADERS) -> Answer:
+        """GET, or POST a request; ``Absent``, ``Throttled`` or ``CallFailed`` for anything but a whole answer of status 200."""
         try:
             with (
                 self._deadline() as session,
                 session.request(
-                    method,
+                    "POST" if request else "GET",
                     url,
                     data=request or None,
                     headers=headers,
@@ -117,11 +86,11 @@ class Client:
             ):
                 return Answer(self._body(response), {k.lower(): v for k, v in response.headers.items()})
         except requests.exceptions.SSLError as error:
-            raise Failed("untrusted", type(error).__name__, passing=False) from None
+            raise CallFailed("untrusted", type(error).__name__, passing=False) from None
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
-            raise Failed("timeout", type(error).__name__, passing=True) from None
+            raise CallFailed("timeout", type(error).__name__, passing=True) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise Failed("unreachable", type(error).__name__, passing=True) from None
+            raise CallFailed("unreachable", type(error).__name__, passing=True) from None
 
     def _body(self, response: requests.Response) -> bytes:
         status = response.status_code
@@ -130,18 +99,18 @@ class Client:
         if status in _ABSENT:
             raise Absent(f"status {status}")
         if status != _OK:
-            raise Failed(f"status-{status // 100}xx", f"status {status}", passing=status >= _SERVER_ERROR)
+            raise CallFailed(f"status-{status // 100}xx", f"status {status}", passing=status >= _SERVER_ERROR)
         announced = response.headers.get("Content-Length", "")
         if announced.isdecimal() and int(announced) > MAX_DOCUMENT:
-            raise Failed("size", f"{announced} bytes announced", passing=False)
+            raise CallFailed("size", f"{announced} bytes announced", passing=False)
         chunks, size = [], 0
         for chunk in _chunks(response):
             size += len(chunk)
             if size > MAX_DOCUMENT:
-                raise Failed("size", f"more than {MAX_DOCUMENT} bytes", passing=False)
+                raise CallFailed("size", f"more than {MAX_DOCUMENT} bytes", passing=False)
             chunks.append(chunk)
         if announced.isdecimal() and size != int(announced):
-            raise Failed("truncated", f"{size} of {announced} bytes", passing=True)
+            raise CallFailed("truncated", f"{size} of {announced} bytes", passing=True)
         return b"".join(chunks)
 
     @contextmanager
@@ -171,9 +140,9 @@ class Client:
             timer.start()
             try:
                 yield session
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, Failed):
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, CallFailed):
                 if late.is_set():
-                    raise Failed("timeout", f"over {self._total_s:g} s", passing=True) from None
+                    raise CallFailed("timeout", f"over {self._total_s:g} s", passing=True) from None
                 raise
             finally:
                 timer.cancel()
@@ -186,7 +155,7 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
             yield chunk
     except urllib3.exceptions.ProtocolError as error:
         if any(isinstance(one, http.client.IncompleteRead) for one in (error, *error.args)):
-            raise Failed("truncated", "the answer breaks off", passing=True) from None
+            raise CallFailed("truncated", "the answer breaks off", passing=True) from None
         raise
 
 

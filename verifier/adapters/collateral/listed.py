@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from verifier.adapters.collateral.items import hwid_of
+from verifier.adapters.vendors.registry import KINDS
 from verifier.core.ports import Store
 from verifier.formats.errors import CannotDecide
 
@@ -17,7 +17,7 @@ class ListedChips:
         self._read: tuple[str, frozenset[str]] = ("", frozenset())
 
     def __call__(self) -> frozenset[str]:
-        """Return the hwIDs, hex."""
+        """Return the chips, as the keys of documents name them."""
         try:
             digest = self._store.trust_digest()
             if digest != self._read[0]:
@@ -27,9 +27,6 @@ class ListedChips:
         return self._read[1]
 
     def _chips(self) -> frozenset[str]:
-        found: set[str] = set()
-        for body in self._store.trust_documents("identity"):
-            values = json.loads(body).get("values", {})
-            for chip in values.get("chip_allow") or ():
-                found |= hwid_of(str(chip))
-        return frozenset(found)
+        identities = [json.loads(body).get("values", {}) for body in self._store.trust_documents("identity")]
+        listed = [str(chip) for values in identities for chip in values.get("chip_allow") or ()]
+        return frozenset(name for row in KINDS.values() for chip in listed for name in row.chips(chip))

@@ -1,27 +1,29 @@
 """Never-falling marks: of what an issuer numbers (CRLs, evaluation data), nothing below the highest ever used is used again.
 
-Which documents are genuine, and their numbers, the scheme says (``Scheme.marks``); here they are held to the store's marks
-(design.md section 5: the same quote on the same day is accepted with one genuine TCB info and OutOfDate with another).
+Which documents are genuine, and their numbers, their rows say (``Kind.marks``); here they are held to the store's marks. Without
+them the same quote would be accepted on one day with one genuine TCB info and refused with another.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from functools import lru_cache
+from typing import Final
 
 from verifier.adapters.collateral.folder import check_of
+from verifier.adapters.collateral.items import Item, Part
+from verifier.adapters.vendors.kind import Document
 from verifier.core.ports import Store
 from verifier.formats.errors import CannotDecide, MalformedEvidence
 from verifier.formats.x509chain import Anchor
-from verifier.tee.scheme import Mark, Need, Scheme
+from verifier.tee.scheme import Mark
 
 _REMEMBERED: Final = 512
 _TRUSTED_S: Final = 5.0  # how long this process believes that nobody else raised a mark that it met itself
 
-_Key = tuple[str, tuple[tuple[str, bytes], ...]]
+Found = tuple[tuple[Item, Part, bytes], ...]
 
 
 class MarkKeeper:
@@ -30,48 +32,41 @@ class MarkKeeper:
     def __init__(
         self,
         store: Store,
-        schemes: Mapping[str, Scheme[Any, Any]],
         anchors: Mapping[str, tuple[Anchor, ...]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
-        self._schemes = schemes
         self._anchors = anchors
         self._now = monotonic
-        self._read: OrderedDict[_Key, tuple[Mark, ...]] = OrderedDict()
+        self._marks = lru_cache(_REMEMBERED)(self._read_marks)
         self._met: dict[str, tuple[int, float]] = {}  # issuer -> highest number, when the store last agreed
         self._lock = threading.Lock()
 
-    def hold(self, scheme: str, found: Mapping[str, bytes], needs: Mapping[str, Need]) -> None:
-        """Raise the marks of genuine documents; ``CannotDecide('<scheme>.endorsement.<noun>')`` for one below its mark."""
-        for mark in self._marks(scheme, found):
-            if not self._raise(mark):
-                need = needs.get(mark.need)
-                check_id = f"{scheme}.endorsement.{mark.need}" if need is None else check_of(scheme, need)
-                which = mark.need if need is None else f"{need.kind} {need.key}"
-                what = f"{which}: number got {mark.number}, want none below the highest ever used"
-                raise CannotDecide(check_id, what, retry_after=60)
+    def hold(self, scheme: str, found: Found) -> None:
+        """Raise the marks of genuine documents; ``CannotDecide('<scheme>.endorsement.<noun>')`` for one below its mark.
 
-    def _marks(self, scheme: str, found: Mapping[str, bytes]) -> tuple[Mark, ...]:
-        known = self._schemes.get(scheme)
-        if known is None or not found:
-            return ()
-        key = (scheme, tuple(sorted(found.items())))
-        with self._lock:
-            marks = self._read.get(key)
-            if marks is not None:
-                self._read.move_to_end(key)
-                return marks
+        Genuine: by the anchors of the scheme that asked for them.
+        """
+        for of, mark in self._marks(scheme, found):
+            if not self._raise(mark):
+                what = f"{of}: number got {mark.number}, want none below the highest ever used"
+                raise CannotDecide(check_of(scheme, of.kind), what, retry_after=60)
+
+    def _read_marks(self, scheme: str, found: Found) -> tuple[tuple[Item, Mark], ...]:
+        chains = {of: data for of, part, data in found if part == "chain"}
+        bodies = {of: data for of, part, data in found if part == "body"}
+        beside = {of.kind: data for of, data in bodies.items()}
+        anchors = self._anchors.get(scheme, ())
+        marks: list[tuple[Item, Mark]] = []
         try:
-            marks = known.collateral.marks(found, self._anchors.get(scheme, ()))
+            for of, data in bodies.items():
+                if of.row.marks is not None:
+                    document = Document(of.key, data, chains.get(of, b""))
+                    marks += [(of, mark) for mark in of.row.marks(document, beside, anchors)]
         except MalformedEvidence as error:
             # Our own document is broken: that is no fault of the evidence, so nothing can be decided.
             raise CannotDecide(error.check_id, error.detail, retry_after=60) from None
-        with self._lock:
-            self._read[key] = marks
-            while len(self._read) > _REMEMBERED:
-                self._read.popitem(last=False)
-        return marks
+        return tuple(marks)
 
     def _raise(self, mark: Mark) -> bool:
         now = self._now()

@@ -1,1 +1,1 @@
-"""What each vendor serves: AMD, Intel, NVIDIA, one module a vendor."""
+"""One module a vendor: what it publishes and how it is asked. ``registry`` lists them; see docs/adr/0013-vendor-tables.md."""

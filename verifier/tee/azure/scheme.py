@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from verifier.formats.x509chain import Anchor, Root
+from verifier.formats.x509chain import Root
 from verifier.tee.azure.claims import report_data_of
 from verifier.tee.azure.verify import ANCHORS
 from verifier.tee.chain import own_anchors
-from verifier.tee.scheme import CollateralOf, Form, Inner, Mark, Need, Scheme, Subject, Verified
+from verifier.tee.scheme import CollateralOf, Form, Inner, Need, Scheme, Subject, Verified
 from verifier.tee.vtpm.akcert import AkChain, read_chain
 from verifier.tee.vtpm.scheme import vtpm_scheme
 
@@ -49,9 +49,6 @@ def azure_scheme(
     def collate(evidence: Any, given: Mapping[str, bytes]) -> Collateral:
         return Collateral(cpu.collateral.collate(cpu_of(evidence), given), read_chain(given, name))
 
-    def marks(found: Mapping[str, bytes], anchors: tuple[Anchor, ...]) -> tuple[Mark, ...]:
-        return cpu.collateral.marks(found, own_anchors(anchors, own))
-
     def below(subject: Subject[Any, Any]) -> Subject[Any, Any]:
         anchors = own_anchors(subject.anchors, own)
         return Subject(cpu_of(subject.evidence), subject.collateral.cpu, anchors, subject.now, subject.chains)
@@ -74,7 +71,7 @@ def azure_scheme(
         form=form,
         cpus=(cpu,),
         own=ANCHORS,
-        collateral=CollateralOf(needs=needs, collate=collate, marks=marks),
+        collateral=CollateralOf(needs=needs, collate=collate),
         inner=inner,
         root=root,
         verify=verify,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from verifier.tee.dcap import endorse
 from verifier.tee.dcap.endorse import DcapCollateral
-from verifier.tee.dcap.marks import marks_of
 from verifier.tee.dcap.rules import instance, tcb_status
 from verifier.tee.dcap.steps import DcapCheck
 from verifier.tee.dcap.verify import ANCHORS, root_of
@@ -32,7 +30,6 @@ def dcap_scheme(
         collateral=CollateralOf(
             needs=lambda evidence, have: endorse.needs(name, evidence.quote, have),
             collate=lambda evidence, given: endorse.collate(name, evidence.quote, given),
-            marks=partial(marks_of, name),
         ),
         verification=Verification(checks=checks, anchors=ANCHORS, root=root_of(name)),
         appraisal=appraisal,

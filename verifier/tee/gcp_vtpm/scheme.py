@@ -23,7 +23,7 @@ SCHEME: Final[Scheme[Any, Any]] = vtpm_scheme(
     ),
     cpus=CPUS,
     own=verify.ANCHORS,
-    collateral=CollateralOf(needs=verify.needs, collate=verify.collate, marks=verify.marks),
+    collateral=CollateralOf(needs=verify.needs, collate=verify.collate),
     inner=verify.inner,
     root=verify.root_of,
     verify=verify,

@@ -12,11 +12,11 @@ from typing import Any, Final, TypeAlias
 
 from verifier.formats.errors import CannotDecide, Failed, mismatch
 from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE
-from verifier.formats.x509chain import Anchor, Root
+from verifier.formats.x509chain import Root
 from verifier.tee.chain import own_anchors, pinned
 from verifier.tee.gcp_vtpm.decode import CPUS, NAME, Evidence, prefix_of, stripped
 from verifier.tee.gcp_vtpm.layout import OID_INSTANCE, Instance, decode_instance
-from verifier.tee.scheme import Carried, Check, Inner, Mark, Need, Subject
+from verifier.tee.scheme import Carried, Check, Inner, Need, Subject
 from verifier.tee.tpm2.keys import Key, checked_key
 from verifier.tee.tpm2.layout import ALG_ECDSA, ALG_RSASSA
 from verifier.tee.verified import weakest_root
@@ -92,15 +92,6 @@ def also_bound(evidence: Evidence) -> tuple[Carried, ...]:
     if cpu is None:
         return ()
     return (Carried(cpu.scheme.binding.value(cpu.evidence), cpu.scheme.binding.size, (evidence.component,)),)
-
-
-def marks(found: Mapping[str, bytes], anchors: tuple[Anchor, ...]) -> tuple[Mark, ...]:
-    """Return the never-falling numbers of the CPU's collateral, under the names of its needs."""
-    return tuple(
-        replace(mark, need=prefix_of(cpu) + mark.need)
-        for cpu in CPUS
-        for mark in cpu.collateral.marks(stripped(cpu, found), own_anchors(anchors, cpu.verification.anchors))
-    )
 
 
 def chain_of(subject: GcpSubject) -> AkChain:

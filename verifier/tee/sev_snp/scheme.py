@@ -32,7 +32,7 @@ SCHEME: Final[Scheme[Report, SnpCollateral]] = Scheme(
         claims=evidence_claims,
     ),
     binding=Binding(size="whole", value=lambda report: report.report_data),
-    collateral=CollateralOf(needs=verify.needs, collate=verify.collate, marks=verify.marks),
+    collateral=CollateralOf(needs=verify.needs, collate=verify.collate),
     verification=Verification(checks=verify.CHECKS, anchors=ANCHORS, root=verify.CHAIN.root_of),
     appraisal=AppraisalOf(
         rules=rules.RULES,

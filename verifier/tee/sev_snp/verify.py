@@ -143,21 +143,18 @@ def _collate(kind: str, *data: bytes | None) -> SnpCollateral:
     return SnpCollateral(vek=veks.get(kind), chain=chain if kind in read else (), crls=tuple(crls))
 
 
-def marks(found: Mapping[str, bytes], anchors: tuple[Anchor, ...]) -> tuple[Mark, ...]:
-    """Number the CRLs that an anchor signed, by its name and key. Anybody can write any number: no other list counts.
+def crl_marks(data: bytes, anchors: tuple[Anchor, ...]) -> tuple[Mark, ...]:
+    """Number a CRL that an anchor signed, by its name and key. Anybody can write any number: no other list counts.
 
     ``CannotDecide('sev-snp.endorsement.crl')`` for a signed one without a number of at most 20 octets (RFC 5280, section 5.2.3).
     """
-    numbered: list[Mark] = []
-    for name in (name for name in _CRLS if name in found):
-        crl = parse_crl(_der(found[name], "X509 CRL", CRL, name), CRL, name)
-        issuer = next((anchor.certificate for anchor in anchors if is_crl_of(crl, anchor.certificate)), None)
-        if issuer is None:
-            continue  # The check of the CRL verifies its signature, and refuses.
-        if crl.number is None or not 0 <= crl.number < _CRL_NUMBERS:
-            raise CannotDecide(CRL, mismatch("CRL number", crl.number, "0 to 20 octets"), retry_after=60)
-        numbered.append(Mark(name, f"crl:{NAME}:{sha256(issuer.subject + issuer.spki).hex()}", crl.number))
-    return tuple(numbered)
+    crl = parse_crl(_der(data, "X509 CRL", CRL, "crl"), CRL, "crl")
+    issuer = next((anchor.certificate for anchor in anchors if is_crl_of(crl, anchor.certificate)), None)
+    if issuer is None:
+        return ()  # The check of the CRL verifies its signature, and refuses.
+    if crl.number is None or not 0 <= crl.number < _CRL_NUMBERS:
+        raise CannotDecide(CRL, mismatch("CRL number", crl.number, "0 to 20 octets"), retry_after=60)
+    return (Mark(f"crl:{NAME}:{sha256(issuer.subject + issuer.spki).hex()}", crl.number),)
 
 
 def _vek(subject: Snp) -> Vek:

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from forge.intel import ForgedIntel
 from forge.sev_snp import ForgedAmd
 from tests.support.vendor_servers import vendor_server
-from verifier.adapters.collateral import Cache, Entry
 from verifier.adapters.collateral.bundle import (
     TYPE,
     import_bundle,
@@ -26,6 +25,7 @@ from verifier.adapters.collateral.bundle import (
     public_jwk,
     read_bundle,
 )
+from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import item
 from verifier.adapters.sql import SqlStore, open_store

@@ -15,11 +15,13 @@ from forge.sev_snp import ForgedAmd
 from tests.support.processes import StartChild, child_processes
 from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import BadDocument, inspect
-from verifier.adapters.collateral.items import SNP_CRL, VCEK, Item, item, item_of
+from verifier.adapters.collateral.items import Item, item, item_of
 from verifier.formats.errors import CannotDecide
 from verifier.tee.scheme import Need
 
 NOW = 1_795_000_000
+SNP_CRL = "sev-snp.crl"
+VCEK = "sev-snp.vcek"
 CHIP = ForgedAmd(now=NOW)
 DAY = 86_400
 

@@ -18,10 +18,12 @@ from forge.intel import ForgedIntel
 from forge.nvidia_gpu import ForgedNvidia
 from forge.nvidia_ocsp import ocsp_documents
 from forge.sev_snp import ForgedAmd
-from verifier.adapters.collateral.documents import BadDocument, Facts, inspect, is_of_anchor, issuer_of
-from verifier.adapters.collateral.door import Door, DoorKeeper, _short
-from verifier.adapters.collateral.items import KINDS, Item, item
-from verifier.adapters.collateral.replies import Reply
+from verifier.adapters.collateral.documents import BadDocument, inspect, is_of_anchor, issuer_of
+from verifier.adapters.collateral.fetch_queue import Reply
+from verifier.adapters.collateral.fetcher_socket import FetcherClient, FetcherServer, _short
+from verifier.adapters.collateral.items import Item, item
+from verifier.adapters.vendors.kind import Facts
+from verifier.adapters.vendors.registry import KINDS
 from verifier.formats.errors import CannotDecide
 
 NOW = 1_795_000_000
@@ -50,7 +52,7 @@ GOOD: dict[Item, tuple[bytes, bytes]] = {
 
 
 def test_every_kind_has_a_wholesome_example_here() -> None:
-    assert {of.kind for of in GOOD} == KINDS
+    assert {of.kind for of in GOOD} == KINDS.keys()
     for of, (body, chain) in GOOD.items():
         facts = inspect(of, body, chain)
         assert facts.issued <= NOW <= facts.expires
@@ -154,7 +156,7 @@ def test_a_door_stays_open_whatever_knocks(tmp_path: Path) -> None:
         return [Reply("", "yes", 1) for _ in wanted]
 
     stop = threading.Event()
-    keeper = threading.Thread(target=DoorKeeper(tmp_path, answer, stop).run)
+    keeper = threading.Thread(target=FetcherServer(tmp_path, answer, stop).run)
     keeper.start()
     try:
         for line in (
@@ -169,7 +171,7 @@ def test_a_door_stays_open_whatever_knocks(tmp_path: Path) -> None:
                     assert peer.recv(100) == b""
                 except ConnectionResetError:
                     continue
-        assert Door(tmp_path).ask("default", "", [made("sev-snp.crl", "Milan")]) == [Reply("", "yes", 1)]
+        assert FetcherClient(tmp_path).ask("default", "", [made("sev-snp.crl", "Milan")]) == [Reply("", "yes", 1)]
         assert keeper.is_alive()
     finally:
         stop.set()
@@ -178,14 +180,14 @@ def test_a_door_stays_open_whatever_knocks(tmp_path: Path) -> None:
 
 def test_who_says_nothing_at_the_door_does_not_keep_others_out(tmp_path: Path) -> None:
     stop = threading.Event()
-    keeper = DoorKeeper(tmp_path, lambda _t, _s, wanted, _a: [Reply("", "yes", 1) for _ in wanted], stop)
+    keeper = FetcherServer(tmp_path, lambda _t, _s, wanted, _a: [Reply("", "yes", 1) for _ in wanted], stop)
     thread = threading.Thread(target=keeper.run)
     thread.start()
     try:
         with _short(tmp_path) as path, socket.socket(socket.AF_UNIX) as silent:
             silent.connect(path)
             time.sleep(0.05)
-            assert Door(tmp_path).ask("default", "", [made("sev-snp.crl", "Milan")])
+            assert FetcherClient(tmp_path).ask("default", "", [made("sev-snp.crl", "Milan")])
     finally:
         stop.set()
         thread.join(5)
@@ -193,11 +195,11 @@ def test_who_says_nothing_at_the_door_does_not_keep_others_out(tmp_path: Path) -
 
 def test_a_keeper_that_answers_nonsense_is_no_fetcher(tmp_path: Path) -> None:
     stop = threading.Event()
-    thread = threading.Thread(target=DoorKeeper(tmp_path, lambda *_all: [], stop).run)
+    thread = threading.Thread(target=FetcherServer(tmp_path, lambda *_all: [], stop).run)
     thread.start()
     try:
         with pytest.raises(CannotDecide) as caught:
-            Door(tmp_path).ask("default", "", [made("sev-snp.crl", "Milan")])
+            FetcherClient(tmp_path).ask("default", "", [made("sev-snp.crl", "Milan")])
         assert caught.value.check_id == "service.collateral.fetcher"
     finally:
         stop.set()

@@ -19,27 +19,26 @@ from forge.intel import ForgedIntel
 from forge.sev_snp import ForgedAmd
 from tests.support.vendor_servers import Fault, Page, VendorServer, put_forged_intel, throttled, vendor_server
 from verifier.adapters.clock import SystemClock
-from verifier.adapters.collateral.cache import Cache, Entry
-from verifier.adapters.collateral.door import Door
-from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, refresh_at
-from verifier.adapters.collateral.http import Client, Failed, retry_after
-from verifier.adapters.collateral.items import (
-    ASK,
-    PCK_CHAIN,
-    PCK_CRL,
-    QE_IDENTITY,
-    ROOT_CRL,
-    SNP_CRL,
-    TCB_INFO,
-    VCEK,
-    Item,
-    item,
-)
-from verifier.adapters.collateral.wants import Lane, Limits
+from verifier.adapters.collateral.cache import Cache, Entry, refresh_at
+from verifier.adapters.collateral.fetch_queue import Lane, Limits
+from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer
+from verifier.adapters.collateral.fetcher_socket import FetcherClient
+from verifier.adapters.collateral.http import Client, retry_after
+from verifier.adapters.collateral.items import Item, item
+from verifier.adapters.vendors import amd, intel
 from verifier.adapters.vendors.amd import Kds
 from verifier.adapters.vendors.intel import Pcs
+from verifier.adapters.vendors.kind import CallFailed
 from verifier.formats.errors import CannotDecide
 
+ASK = "sev-snp.ask"
+PCK_CHAIN = "intel.pck-chain"
+PCK_CRL = "intel.pck-crl"
+QE_IDENTITY = "intel.qe-identity"
+ROOT_CRL = "intel.root-crl"
+SNP_CRL = "sev-snp.crl"
+TCB_INFO = "intel.tcb-info"
+VCEK = "sev-snp.vcek"
 NOW = int(time.time())
 MILAN = ForgedAmd("Milan", now=NOW)
 TURIN = ForgedAmd("Turin", now=NOW)
@@ -62,7 +61,7 @@ CRL = made(SNP_CRL, "Milan")
 
 
 @dataclass
-class Watcher:
+class Watcher(Observer):
     """Counts what the fetcher says of itself."""
 
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -98,7 +97,7 @@ class Stage:
 
     def ask(self, *wanted: Item, source: str = "192.0.2.1") -> list[Any]:
         """Ask as a request worker does."""
-        return list(Door(self.cache.folder).ask("default", source, wanted))
+        return list(FetcherClient(self.cache.folder).ask("default", source, wanted))
 
     def comes(self, of: Item, within_s: float = 5.0) -> Entry:
         """Ask until it is there, as an attester does."""
@@ -120,11 +119,14 @@ def staged(
     path: Path, vendor: VendorServer, *, spacing: float = 0.0, pccs: bool = False, **limits: Any
 ) -> Iterator[Stage]:
     client = Client(str(vendor.ca_file), total_s=limits.pop("total_s", 1.0), read_s=limits.pop("read_s", 0.5))
-    intel = Pcs(vendor.url, f"{vendor.url}/IntelSGXRootCA.der", is_pccs=pccs)
+    pcs = Pcs(vendor.url, f"{vendor.url}/IntelSGXRootCA.der", is_pccs=pccs)
     watcher, cache = Watcher(), Cache(path / "cache")
     fetcher = Fetcher(
         cache=cache,
-        endpoints=[Endpoint(Kds(vendor.url), client, spacing), Endpoint(intel, client, spacing)],
+        endpoints=[
+            Endpoint(amd.VENDOR, Kds(vendor.url), client, spacing),
+            Endpoint(intel.VENDOR, pcs, client, spacing),
+        ],
         limits=Limits(**limits),
         clock=SystemClock(),
         observer=watcher,
@@ -198,12 +200,12 @@ def test_the_set_of_tcb_info_is_asked_for_as_the_settings_say() -> None:
 
     def get(url: str) -> Any:
         asked.append(url)
-        raise Failed("stopped", "", passing=False)
+        raise CallFailed("stopped", "", passing=False)
 
     for pcs in (Pcs("https://pcs", "https://root"), Pcs("https://pcs/", "https://root", update="early"),
                 Pcs("https://pcs", "https://root", evaluation=17)):  # fmt: skip
-        with pytest.raises(Failed):
-            pcs.fetch(made(TCB_INFO, "tdx-00806F050000"), get)
+        with pytest.raises(CallFailed):
+            pcs.tcb_info("tdx-00806F050000", get)
     base = "https://pcs/tdx/certification/v4/tcb?fmspc=00806F050000&"
     assert asked == [f"{base}update=standard", f"{base}update=early", f"{base}tcbEvaluationDataNumber=17"]
 
@@ -378,7 +380,7 @@ def test_without_a_fetcher_a_worker_hears_so_at_once(tmp_path: Path) -> None:
     before = time.monotonic()
     for folder in (tmp_path / "none", tmp_path):
         with pytest.raises(CannotDecide) as caught:
-            Door(folder).ask("default", "", [CRL])
+            FetcherClient(folder).ask("default", "", [CRL])
         assert caught.value.check_id == "service.collateral.fetcher"
     assert time.monotonic() - before < 1
 
@@ -416,7 +418,7 @@ def test_a_vendor_that_serves_an_older_list_does_not_take_the_newer_one_away(sta
     stage.vendor.crl_number = 7
     assert stage.comes(CRL).facts.rank[0] == 7
     stage.vendor.crl_number = 6
-    stage.fetcher._wants.refresh(CRL, time.monotonic())
+    stage.fetcher._queue.refresh(CRL, time.monotonic())
     wait_for(lambda: stage.watcher.outcomes[SNP_CRL, "older"])
 
     assert stage.comes(CRL).facts.rank[0] == 7
@@ -428,7 +430,7 @@ def test_the_environment_changes_neither_ca_nor_proxy(
     """REQUESTS_CA_BUNDLE overrides a session's CA unless the session is told not to look."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(vendor.ca_file))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(CallFailed) as caught:
         Client(total_s=5).get(f"{vendor.url}/vcek/v1/Milan/crl")
     assert caught.value.kind == "untrusted"
 

@@ -16,14 +16,16 @@ from forge.intel import ForgedIntel
 from forge.sev_snp import ForgedAmd, _ca_certificate
 from tests.support.service import MovedClock
 from tests.support.vendor_servers import Page, VendorServer, put_forged_intel, vendor_server
-from verifier.adapters.collateral import Cache, Collateral, Entry
+from verifier.adapters.collateral.cache import Cache, Entry, is_due
 from verifier.adapters.collateral.documents import inspect
-from verifier.adapters.collateral.door import Door
-from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, is_due
+from verifier.adapters.collateral.fetch_queue import Lane, Limits
+from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer
+from verifier.adapters.collateral.fetcher_socket import FetcherClient
 from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.items import Item, item
-from verifier.adapters.collateral.wants import Lane, Limits
+from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.vendors import amd, intel
 from verifier.adapters.vendors.amd import Kds
 from verifier.adapters.vendors.intel import Pcs
 from verifier.formats.errors import CannotDecide
@@ -54,7 +56,7 @@ TCB_INFO = made("intel.tcb-info", f"tdx-{INTEL.fmspc}")
 
 
 @dataclass
-class Watcher:
+class Watcher(Observer):
     """Counts outcomes."""
 
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -89,7 +91,7 @@ class Place:
 
     def source(self) -> Collateral:
         """A request worker's, new: what it knows of marks is the store's."""
-        return Collateral(self.store, ANCHORS, self.clock, cache=self.cache, asker=Door(self.cache.folder))
+        return Collateral(self.store, ANCHORS, self.clock, cache=self.cache, asker=FetcherClient(self.cache.folder))
 
     def gather(self, source: Collateral) -> dict[str, bytes]:
         """What the quote needs."""
@@ -111,10 +113,10 @@ def place(tmp_path: Path) -> Iterator[Place]:
         put_forged_intel(vendor, INTEL)
         client, cache, watcher, clock = Client(str(vendor.ca_file)), Cache(tmp_path / "cache"), Watcher(), MovedClock()
         store = open_store(f"sqlite:///{tmp_path}/verifier.db")
-        intel = Pcs(vendor.url, f"{vendor.url}{ROOT_CRL_PATH}")
+        pcs = Pcs(vendor.url, f"{vendor.url}{ROOT_CRL_PATH}")
         fetcher = Fetcher(
             cache=cache,
-            endpoints=[Endpoint(Kds(vendor.url), client, 0.0), Endpoint(intel, client, 0.0)],
+            endpoints=[Endpoint(amd.VENDOR, Kds(vendor.url), client, 0.0), Endpoint(intel.VENDOR, pcs, client, 0.0)],
             limits=Limits(),
             clock=clock,
             observer=watcher,
@@ -198,7 +200,7 @@ def test_a_document_that_its_signer_did_not_sign_is_never_kept_and_blocks_nobody
 
 def test_a_chips_certificate_that_its_intermediate_did_not_sign_is_never_kept(place: Place) -> None:
     """It would be answered with "not genuine" until it expires, seven years later."""
-    door = Door(place.cache.folder)
+    door = FetcherClient(place.cache.folder)
     ark = AMD.signer("ark")
     place.vendor.pages[f"/vcek/v1/Milan/{AMD.hwid.hex()}"] = Page(AMD.vek(signer=ark))
     door.ask("default", "192.0.2.1", [VCEK])
@@ -217,7 +219,7 @@ def test_an_intermediate_that_was_replaced_is_fetched_anew_with_the_first_certif
     stale = _ca_certificate("Milan", "asvk", AMD.ask_name, AMD.ark_name)
     place.cache.put(Entry(ASK, stale, b"", "amd", NOW, inspect(ASK, stale)), NOW)
 
-    door = Door(place.cache.folder)
+    door = FetcherClient(place.cache.folder)
     wait_for(lambda: door.ask("default", "192.0.2.1", [VCEK]) and place.cache.read(VCEK))
     kept = place.cache.read(ASK)
     assert kept is not None
@@ -232,6 +234,6 @@ def test_a_clock_that_was_put_back_does_not_make_old_documents_new(place: Place)
     assert is_due(Entry(of, body, b"", "amd", NOW + DAY, facts), NOW)
 
     place.cache.put(Entry(of, body, b"", "amd", NOW + DAY, facts), NOW)
-    replies = Door(place.cache.folder).ask("default", "", [of], anew=True)
+    replies = FetcherClient(place.cache.folder).ask("default", "", [of], anew=True)
     assert replies[0].detail in ("it will be fetched", "it is being fetched")
     wait_for(lambda: (kept := place.cache.read(of)) is not None and kept.fetched <= time.time())

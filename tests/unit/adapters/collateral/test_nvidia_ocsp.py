@@ -16,16 +16,17 @@ from forge.nvidia_ocsp import ForgedAnswer, ocsp_documents
 from tests.support.ocsp_responder import OcspResponder, ocsp_responder
 from tests.support.service import MovedClock
 from verifier.adapters.clock import SystemClock
-from verifier.adapters.collateral import Collateral
 from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import BadDocument, inspect
-from verifier.adapters.collateral.door import Door
-from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Unobserved
-from verifier.adapters.collateral.http import Client, Failed, Throttled
+from verifier.adapters.collateral.fetch_queue import Limits, Reply
+from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer
+from verifier.adapters.collateral.fetcher_socket import FetcherClient
+from verifier.adapters.collateral.http import Client, Throttled
 from verifier.adapters.collateral.items import Item, item, item_of
-from verifier.adapters.collateral.replies import Reply
-from verifier.adapters.collateral.wants import Limits
+from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.sql import open_store
+from verifier.adapters.vendors import nvidia
+from verifier.adapters.vendors.kind import CallFailed
 from verifier.adapters.vendors.nvidia import NvidiaOcsp, request_of
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.nvidia_gpu.scheme import SCHEME
@@ -69,19 +70,19 @@ def test_a_request_names_the_certificate_and_has_no_nonce() -> None:
 
 def test_it_is_posted_as_the_rfc_says(responder: OcspResponder) -> None:
     of = wanted()[0]
-    body, chain = NvidiaOcsp(f"{responder.url}/ocsp").fetch(of, Client(str(responder.ca_file)).get)
+    body, chain = NvidiaOcsp(f"{responder.url}/ocsp").answer(of.key, Client(str(responder.ca_file)).get)
     path, headers, request = responder.asked[-1]
     assert (body, chain) == (DOCUMENTS[of.kind, of.key], b"")
     assert (path, headers["content-type"]) == ("/ocsp", "application/ocsp-request")
     assert request == request_of(of.key)
 
 
-@pytest.mark.parametrize(("status", "error"), [(503, Throttled), (500, Failed)])
+@pytest.mark.parametrize(("status", "error"), [(503, Throttled), (500, CallFailed)])
 def test_an_ill_service_brings_nothing(responder: OcspResponder, status: int, error: type[Exception]) -> None:
     responder.status = status
     try:
         with pytest.raises(error):
-            NvidiaOcsp(responder.url).fetch(wanted()[0], Client(str(responder.ca_file)).get)
+            NvidiaOcsp(responder.url).answer(wanted()[0].key, Client(str(responder.ca_file)).get)
     finally:
         responder.status = 200
 
@@ -91,15 +92,15 @@ def fetching(path: Path, responder: OcspResponder) -> Iterator[tuple[Cache, Call
     cache = Cache(path / "cache")
     fetcher = Fetcher(
         cache=cache,
-        endpoints=[Endpoint(NvidiaOcsp(responder.url), Client(str(responder.ca_file)), 0.0)],
+        endpoints=[Endpoint(nvidia.VENDOR, NvidiaOcsp(responder.url), Client(str(responder.ca_file)), 0.0)],
         limits=Limits(),
         clock=SystemClock(),
-        observer=Unobserved(),
+        observer=Observer(),
         anchors=(),
     )
     assert fetcher.try_start()
     try:
-        yield cache, lambda of: Door(cache.folder).ask("default", "192.0.2.1", [of])
+        yield cache, lambda of: FetcherClient(cache.folder).ask("default", "192.0.2.1", [of])
     finally:
         fetcher.close()
 

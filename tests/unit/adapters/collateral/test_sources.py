@@ -14,13 +14,14 @@ from forge.sev_snp import ForgedAmd
 from tests.support.parts import evidence_root, missing
 from tests.support.service import MovedClock
 from tests.support.vendor_servers import VendorServer, put_intel, put_vcek, vendor_server
-from verifier.adapters.collateral import Cache, Collateral, Entry, Item
+from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import inspect, is_of_anchor
+from verifier.adapters.collateral.fetch_queue import QUOTA, Reply
 from verifier.adapters.collateral.folder import Folder
 from verifier.adapters.collateral.http import Client
-from verifier.adapters.collateral.items import item, item_of
+from verifier.adapters.collateral.items import Item, item, item_of
 from verifier.adapters.collateral.listed import ListedChips
-from verifier.adapters.collateral.replies import QUOTA, Reply
+from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.sql import SqlStore, open_store
 from verifier.adapters.vendors.amd import Kds
 from verifier.adapters.vendors.intel import Pcs
@@ -306,7 +307,7 @@ def test_real_answers_of_intel_are_read_as_what_they_are(vendor: VendorServer) -
             ):
                 of = item(f"intel.{kind}", key)
                 assert of is not None
-                body, chain = pcs.fetch(of, client.get)
+                body, chain = of.row.fetch(pcs, of.key, client.get)
                 assert inspect(of, body, chain).issued > 0
                 assert not anchors or is_of_anchor(of, body, anchors, chain), f"{case.name}: {of}"
             wholesome += 1
@@ -330,7 +331,7 @@ def test_real_certificates_of_amd_are_read_as_what_they_are(vendor: VendorServer
         put_vcek(vendor, der, vek.product)
         of = item("sev-snp.vcek", f"{vek.product}-{vek.hwid.hex()}-{vek.tcb.hex()}")
         assert of is not None
-        body, chain = kds.fetch(of, client.get)
+        body, chain = of.row.fetch(kds, of.key, client.get)
         assert (body, chain) == (der, b"")
         assert inspect(of, body).expires > 0
         wholesome += 1

@@ -6,18 +6,25 @@ from typing import Final
 
 from forge.intel import ForgedIntel
 from forge.intel_pki import pem
-from verifier.tee.registry import SCHEMES
+from verifier.formats.x509chain import Anchor
+from verifier.tee.dcap.marks import document_marks, pck_crl_marks, root_crl_marks
+from verifier.tee.dcap.verify import ANCHORS as INTEL_ANCHORS
 from verifier.tee.scheme import Mark
 
 NOW: Final = 1_800_000_000
 INTEL: Final = ForgedIntel(now=NOW)
-TDX: Final = SCHEMES["tdx"]
+NEEDS: Final = ("tcb_info", "qe_identity", "root_crl", "pck_crl")
 ANCHORS: Final = (INTEL.anchor(),)
 FOUND: Final = INTEL.collateral("tdx")
 
 
-def _marks(found: dict[str, bytes], need: str) -> list[Mark]:
-    return [mark for mark in TDX.collateral.marks(found, ANCHORS) if mark.need == need]
+def _marks(found: dict[str, bytes], need: str, anchors: tuple[Anchor, ...] = ANCHORS) -> tuple[Mark, ...]:
+    """Number the document that schemes know as ``need``."""
+    if need == "root_crl":
+        return root_crl_marks(found[need], anchors)
+    if need == "pck_crl":
+        return pck_crl_marks(found[need], found.get("pck_chain", b""), anchors)
+    return document_marks(need, found[need], found.get(f"{need}_chain", b""), anchors)
 
 
 def _numbers(found: dict[str, bytes], need: str) -> list[int]:
@@ -34,7 +41,7 @@ def test_a_genuine_document_has_an_evaluation_number_and_an_issue_date() -> None
 
 def test_marks_of_another_platform_or_tee_are_others() -> None:
     other = ForgedIntel(now=NOW, fmspc=bytes.fromhex("00906ed50000")).collateral("tdx")
-    sgx = SCHEMES["sgx"].collateral.marks(INTEL.collateral("sgx"), ANCHORS)
+    sgx = [mark for need in NEEDS for mark in _marks(INTEL.collateral("sgx"), need)]
     mine = {mark.issuer for mark in _marks(FOUND, "tcb_info")}
     assert not mine & {mark.issuer for mark in _marks(other, "tcb_info")}
     assert not mine & {mark.issuer for mark in sgx}
@@ -44,13 +51,13 @@ def test_a_forgery_raises_no_mark() -> None:
     forged = INTEL.signed_tcb_info("tdx", evaluation=99, signature="00" * 64)
     assert not _numbers({**FOUND, "tcb_info": forged}, "tcb_info")
     assert not _numbers({**FOUND, "tcb_info_chain": INTEL.pck_chain()}, "tcb_info")
-    assert not TDX.collateral.marks(FOUND, TDX.verification.anchors)
+    assert not [mark for need in NEEDS for mark in _marks(FOUND, need, INTEL_ANCHORS)]
 
 
 def test_what_is_broken_or_not_there_has_no_mark() -> None:
     assert not _numbers({**FOUND, "tcb_info": b"{"}, "tcb_info")
     assert not _numbers({k: v for k, v in FOUND.items() if k != "tcb_info_chain"}, "tcb_info")
-    assert TDX.collateral.marks({}, ANCHORS) == ()
+    assert not _numbers({**FOUND, "tcb_info": b""}, "tcb_info")
     assert not _numbers({**FOUND, "root_crl": b"\x30\x00"}, "root_crl")
 
 

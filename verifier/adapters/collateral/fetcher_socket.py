@@ -1,8 +1,8 @@
 """How request workers tell the fetcher what they miss: one line of JSON each way over a Unix socket in the cache folder.
 
-Nothing is stored for a caller who is nobody: the queue is the fetcher's memory, one owner keeps all bounds whatever number of workers
-ask, and a crash loses nothing that an attester's next try does not ask for again. Request: ``{tenant, source, anew, items: [[kind,
-key]…]}``; answer: ``[[check_id, detail, retry_after, known]…]`` in that order.
+Nothing is stored for a caller that is not verified yet. The queue is the fetcher's memory: one owner keeps all bounds, whatever
+number of workers ask, and a crash loses nothing that an attester's next try does not ask for again.
+Request: ``{tenant, source, anew, items: [[kind, key]…]}``; answer: ``[[check_id, detail, retry_after, known]…]`` in that order.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from verifier.adapters.collateral.cache import make_folder
+from verifier.adapters.collateral.fetch_queue import NO_FETCHER, Reply
 from verifier.adapters.collateral.items import Item, item
-from verifier.adapters.collateral.replies import NO_FETCHER, Reply
 from verifier.formats.errors import CannotDecide
 
 SOCKET: Final = "fetcher.sock"
@@ -41,14 +41,17 @@ def _short(folder: Path) -> Iterator[str]:
         os.close(handle)
 
 
-class Door:
+class FetcherClient:
     """The request worker's side. ``retry_after``: when to come again while no fetcher answers."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def ask(self, tenant: str, source: str, wanted: Sequence[Item], *, anew: bool = False) -> Sequence[Reply]:
-        """Ask for items; one reply each. ``CannotDecide('service.collateral.fetcher')`` where nobody answers within a second."""
+        """Ask for items; one reply each, at once. ``anew``: what is kept will not do (it is below its mark, or grows old).
+
+        ``CannotDecide('service.collateral.fetcher')`` where no answer comes within a second.
+        """
         form = {"tenant": tenant, "source": source, "anew": anew, "items": [[one.kind, one.key] for one in wanted]}
         try:
             with (
@@ -80,7 +83,7 @@ def _line(peer: socket.socket) -> bytes:
     return data
 
 
-class DoorKeeper:
+class FetcherServer:
     """The fetcher's side: takes one caller after another, in a thread of its own, until ``stop`` is set."""
 
     def __init__(self, folder: Path, answer: Answerer, stop: threading.Event) -> None:

@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.adapters.collateral.items import ASK, SNP_CRL, TCB_INFO, VCEK, Item, item
-from verifier.adapters.collateral.replies import QUEUE_FULL, QUOTA
-from verifier.adapters.collateral.wants import ABANDONED_S, Limits, Wants, network_of
+from verifier.adapters.collateral.fetch_queue import ABANDONED_S, QUEUE_FULL, QUOTA, FetchQueue, Limits, network_of
+from verifier.adapters.collateral.items import Item, item
 
+ASK = "sev-snp.ask"
+SNP_CRL = "sev-snp.crl"
+TCB_INFO = "intel.tcb-info"
+VCEK = "sev-snp.vcek"
 LISTED = f"{0xFEED:0128x}"
 
 
@@ -25,8 +28,8 @@ def other(kind: str, key: str) -> Item:
     return made
 
 
-def queue(**limits: int) -> Wants:
-    return Wants(Limits(**limits), {"amd": 1.0}, listed=frozenset({LISTED}))
+def queue(**limits: int) -> FetchQueue:
+    return FetchQueue(Limits(**limits), {"amd": 1.0}, listed=frozenset({LISTED}))
 
 
 def test_asking_twice_takes_one_place_and_makes_one_call() -> None:
@@ -228,8 +231,8 @@ def test_whatever_comes_no_lane_outgrows_its_places_and_one_vendor_has_one_call(
 FLEET = frozenset(f"{number:0128x}" for number in range(1, 200))
 
 
-def fleet_queue(**limits: int) -> Wants:
-    return Wants(Limits(**limits), {"amd": 1.0}, listed=FLEET)
+def fleet_queue(**limits: int) -> FetchQueue:
+    return FetchQueue(Limits(**limits), {"amd": 1.0}, listed=FLEET)
 
 
 def of_fleet(number: int) -> Item:
