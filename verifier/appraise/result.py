@@ -27,7 +27,6 @@ class Workload:
     vault_mount: str
     vault_role: str
     labels: Mapping[str, str]
-    events_webhook: str
     enabled: bool
     document_digest: bytes
 
