@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from verifier.appraise.result import Appraisal, Workload
+from verifier.core import product
 from verifier.core.binding import NONCE_SIZE
 from verifier.core.settings import TOKEN_LIFE_MAX_S
 from verifier.formats.encoding import b64url, encode_json, is_name, sha256
@@ -18,8 +19,6 @@ from verifier.formats.errors import EvidenceRejected
 from verifier.tee.scheme import Matched
 
 EAT_PROFILE: Final = "tag:github.com,2026:vault-attestation-bridge/token/v1"
-VERIFIER_DEVELOPER: Final = "vault-attestation-bridge"
-VERIFIER_BUILD: Final = "vault-attestation-bridge 0.1.0"
 
 # EAT dbgstat (RFC 9711 section 4.2.9). Anything but "enabled" says that debugging is off.
 DEBUG_STATUSES: Final = frozenset(
@@ -139,7 +138,7 @@ def build_claims(
         "eat_nonce": b64url(nonce),
         "cnf": {"jkt": b64url(sig_thumbprint)},
         "submods": {appraisal.scheme: _submodule(appraisal)},
-        "ear_verifier_id": {"build": VERIFIER_BUILD, "developer": VERIFIER_DEVELOPER},
+        "ear_verifier_id": {"build": product.BUILD, "developer": product.NAME},
         "dbgstat": appraisal.debug_status,
         **_flat(appraisal, workload, simulated=simulated),
     }

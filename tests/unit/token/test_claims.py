@@ -21,7 +21,6 @@ from verifier.formats.errors import EvidenceRejected
 from verifier.tee.scheme import Matched
 from verifier.token.claims import (
     CLAIM_NAMES,
-    VERIFIER_BUILD,
     claims_digest,
     instance_name,
     measurement_name,
@@ -241,7 +240,7 @@ def test_the_digest_of_the_record_is_that_of_the_rfc_8785_form() -> None:
 
 def test_the_build_is_the_one_that_is_released() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    assert f"{project['name']} {project['version']}" == VERIFIER_BUILD
+    assert f"{project['name']} {project['version']}" == claims_of()["ear_verifier_id"]["build"]
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,6 +15,7 @@ import click
 from verifier.appraise.documents import parse_document
 from verifier.appraise.text import PlainDocument
 from verifier.cli.evidence import read_bytes
+from verifier.core import product
 from verifier.core.console import Answer
 from verifier.core.rules import Scope
 from verifier.formats.errors import ConfigError
@@ -88,7 +88,7 @@ def artifact(label: str, path: str) -> Artifact:
 
 def said_at(moment: int) -> str:
     """Say which program wrote a value, and when."""
-    return f"vault-attestation-bridge {version('vault-attestation-bridge')} at {utc_time(moment)}"
+    return f"{product.BUILD} at {utc_time(moment)}"
 
 
 def utc_time(moment: int) -> str:
