@@ -1,6 +1,6 @@
 """The way of one attestation: ask, bind, collect, send, open. A retry (``patience``) starts at the first step, with new keys.
 
-Source: design.md sections 2 and 4.
+Source: docs/architecture.md (the steps); docs/what-a-token-means.md, "How the evidence is bound".
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def _put_once(table: dict[K, Parsed], key: K, parsed: Parsed, field_name: str, g
 
 
 def _check_audience(audiences: dict[Key, tuple[str, str, str]], parsed: Parsed, model: WorkloadDocument) -> None:
-    """Refuse an audience that names two mounts: a token for one could be redeemed at the other (design.md section 4)."""
+    """Refuse an audience that names two mounts: a token for one could be redeemed at the other (docs/adr/0003-trust-documents.md)."""
     key = (model.tenant, model.audience)
     address, mount, where = audiences.setdefault(key, (model.vault.address, model.vault.mount, parsed.where))
     if (address, mount) != (model.vault.address, model.vault.mount):

@@ -2,7 +2,7 @@
 
 ``parse_document`` takes one plain document (``text.read_documents``) and checks its shape, its names and, where a scheme is
 named, its values against that scheme's own model. What a document refers to is looked at by ``policy.compile_policy``.
-Everything wrong is ``ConfigError`` with place, key, got, want. Source: design.md section 5; docs/trust-documents.md.
+Everything wrong is ``ConfigError`` with place, key, got, want. Source: docs/trust-documents.md.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def read_folder_case(folder: str) -> CaseFiles:
 
 def wrong_case(folder: str, error: CaseError) -> ConfigError:
     """Word a case that is wrong in itself (an unknown policy key, a wrong ``sha256``)."""
-    return ConfigError(folder, "case", str(error), "a case as evidence/README.md lays it out")
+    return ConfigError(folder, "case", str(error), "a case as docs/cases.md lays it out")
 
 
 def read_policy(path: str | None, scheme: str) -> Any:

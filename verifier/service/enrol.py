@@ -1,4 +1,4 @@
-"""TPM enrolment by credential activation: a quote proves a *known* TPM, or nothing (design.md section 4).
+"""TPM enrolment by credential activation: a quote proves a *known* TPM, or nothing (docs/tee/tpm2.md, "Enrolment").
 
 Nothing is stored until the proof comes back: the challenge's secret is an HMAC over ``state``, which the caller carries.
 An AK is enrolled only for an EK on the tenant's list or with a single-use ticket; a vendor chain alone is never enough.

@@ -2,7 +2,7 @@
 
 A JWS that can never log in (its type, its key and its lack of registered claims say so), inside a JWE of exactly
 ECDH-ES + A256GCM. The protected header of the JWS carries the set of answer keys that the offline root signed; the
-attester pins the root (``attester/answer.py``). Pure: randomness is an argument. Source: design.md section 4, "Answer";
+attester pins the root (``attester/answer.py``). Pure: randomness is an argument. Source: docs/adr/0004-keys-and-answers.md;
 RFC 7515, RFC 7516 section 7.1, RFC 7518 section 4.6.
 """
 

@@ -1,6 +1,6 @@
 """The claims of a token: what an appraisal says, in the words of EAT and EAR and in flat strings for Vault. Pure.
 
-Source: design.md section 4, "Token"; RFC 9711 (EAT); draft-ietf-rats-ear-03; RFC 7800 and RFC 9449 (``cnf.jkt``).
+Source: docs/claims.md; RFC 9711 (EAT); draft-ietf-rats-ear-03; RFC 7800 and RFC 9449 (``cnf.jkt``).
 What each claim means and what it does not is in docs/what-a-token-means.md, the page of ``EAT_PROFILE``.
 """
 

@@ -4,7 +4,7 @@ A key's state is a function of the clock alone: it is ``next`` from the moment t
 ``signs_from`` until its successor's ``signs_from``, ``retired`` until its last token is dead. So processes that share a
 key file agree without telling each other, and nothing has to happen at an exact moment. Times are Unix seconds.
 
-Why these times: Vault caches keys without expiry and refetches on an unknown ``kid`` only (vault.md), hence publish
+Why these times: Vault caches keys without expiry and refetches on an unknown ``kid`` only (docs/vault.md), hence publish
 before signing, never reuse a ``kid``, and serve a key until the last token that it signed is refused everywhere.
 """
 

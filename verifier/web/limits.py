@@ -1,4 +1,4 @@
-"""Rate limits, in the memory of each process, before anything else is done for a caller (design.md sections 2 and 6)."""
+"""Rate limits, in the memory of each process, before anything else is done for a caller (docs/operations.md)."""
 
 from __future__ import annotations
 

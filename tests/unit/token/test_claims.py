@@ -1,4 +1,4 @@
-"""Claims: exactly those of design.md section 4, in the forms that Vault can take."""
+"""Claims: exactly those of docs/claims.md, in the forms that Vault can take."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FLAT = (
 REPOSITORY = Path(__file__).parents[3]
 
 
-def test_a_token_says_exactly_what_the_design_lists() -> None:
+def test_a_token_says_exactly_what_the_list_of_claims_has() -> None:
     claims = claims_of()
     assert set(claims) == set(CLAIM_NAMES)
     assert {name: claims[name] for name in ("iss", "sub", "aud", "iat", "nbf", "exp", "jti")} == {

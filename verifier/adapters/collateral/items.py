@@ -2,8 +2,8 @@
 
 A ``Need`` of a scheme names a kind and a key; an ``Item`` is the document behind it. Two needs may be answered by one document (TCB
 info and its issuer chain arrive together). Keys are built from evidence that nobody has verified yet: each kind has one
-form, and whatever does not have it is never looked for, in a cache or at a vendor's. Never a certificate's hash: AMD's KDS makes a new
-certificate on each request (formats.md section 1.3).
+form. Text of another form is never looked for, in a cache or at a vendor's. No key is a certificate's hash: AMD's KDS makes a new
+certificate on each request (docs/collateral.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Never-falling marks: of what an issuer numbers (CRLs, evaluation data), nothing below the highest ever used is used again.
 
 Which documents are genuine, and their numbers, the scheme says (``Scheme.marks``); here they are held to the store's marks
-(design.md section 5: the same quote on the same day is accepted with one genuine TCB info and OutOfDate with another).
+(docs/collateral.md, "Marks": the same quote on the same day is accepted with one genuine TCB info and OutOfDate with another).
 """
 
 from __future__ import annotations

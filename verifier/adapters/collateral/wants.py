@@ -1,7 +1,7 @@
 """What is wanted and not there yet: a bounded queue with lanes, quotas and a memory of what does not exist. Pure: no clock, no I/O.
 
-The caller is nobody (design.md section 2), so nothing here grows with what callers send: lanes have places, memories have sizes,
-and each caller a budget. Three lanes a vendor, served in this order:
+Callers have proved nothing yet (docs/architecture.md), so nothing here grows with what they send: lanes have places,
+memories have sizes, and each caller has a budget. Three lanes a vendor, served in this order:
 
 - ``shared``: CRLs, intermediates, identities: a handful in the world, and every chip needs them; refreshes too;
 - ``listed``: chips that some identity lists (``chip_allow``): their places cannot be taken by others. Anybody can claim a listed

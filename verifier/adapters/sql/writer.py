@@ -286,7 +286,7 @@ class Writer:
         return {bytes(row[0]) for row in cursor.fetchall()}
 
     def _refusal(self, prepared: Prepared, store_ms: int, latest_ms: int, spent: set[bytes]) -> BridgeError | None:
-        """Judge one record by the store's clock and the spent set (design.md section 5, last sentence; section 4, Nonce)."""
+        """Judge one record by the store's clock and the spent set (docs/adr/0002-records-and-group-commit.md)."""
         now_ms = prepared.now_ms
         if abs(now_ms - store_ms) > self._skew_ms:
             return CannotDecide(

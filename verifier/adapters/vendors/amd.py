@@ -1,4 +1,4 @@
-"""AMD's Key Distribution Service (AMD 57230, chapter "KDS Interface"; formats.md section 1.3): what is at which address.
+"""AMD's Key Distribution Service (AMD 57230, chapter "KDS Interface"): what is at which address.
 
 ``/vcek/v1/{product}/{hwID}?blSPL=…`` (DER; Turin: 8 bytes of hwID and ``fmcSPL``), ``/{vcek|vlek}/v1/{product}/cert_chain`` (PEM:
 ASK or ASVK, then ARK), ``/vcek/v1/{product}/crl`` (DER). A VLEK itself is never there: AMD gives it to the provider alone.

@@ -1,4 +1,4 @@
-"""Intel's Provisioning Certification Service, version 4, or a PCCS in its place (formats.md section 3): what is at which address.
+"""Intel's Provisioning Certification Service, version 4, or a PCCS in its place (Intel, PCS API v4): what is at which address.
 
 ``/{sgx|tdx}/certification/v4/tcb?fmspc=…`` and ``…/qe/identity`` (JSON; the bytes are kept as they came, their signature is over a
 part of them), ``/sgx/certification/v4/pckcrl?ca=…&encoding=der``; issuer chains come in headers, as URL-encoded PEM. The root CRL is
