@@ -154,5 +154,5 @@ def _put_in_place(temporary: str, path: Path, folder: int, *, replace: bool) -> 
         # link, unlike rename, refuses a name that is taken.
         os.link(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
-        raise ConfigError(str(path), "path", "exists", "a name that is free: it is removed afterwards") from None
+        raise ConfigError(str(path), "path", "exists", "a new name: the file is removed afterwards") from None
     os.unlink(temporary, dir_fd=folder)

@@ -82,7 +82,7 @@ class Enrolments:
         secret = unb64_field(proof.secret, "secret", check_id=f"{where}.secret")
         # The MAC comes first: before it, `state` is anybody's bytes.
         if not hmac.compare_digest(secret, self._secret(raw)):
-            raise EvidenceRejected(f"{where}.secret", "secret: not what this state's credential holds")
+            raise EvidenceRejected(f"{where}.secret", "secret: got another one than the credential of this state holds")
         state = parse_model(_State, raw, check_id=f"{where}.state")
         now_ms = parts.clock.now_ms()
         if now_ms > int(state.expires_at):

@@ -52,7 +52,9 @@ def require_mintable(appraisal: Appraisal, *, simulated: bool) -> None:
     Raises ``EvidenceRejected`` under ``policy.accepted``, ``policy.bound``, ``policy.root`` or ``policy.debug``.
     """
     if not appraisal.accepted:
-        raise EvidenceRejected("policy.accepted", f"appraisal: refused by {appraisal.check_id or 'nothing it names'}")
+        raise EvidenceRejected(
+            "policy.accepted", f"appraisal: refused by {appraisal.check_id or 'a rule without an id'}"
+        )
     if not appraisal.bound:
         raise EvidenceRejected("policy.bound", "appraisal: evidence was not bound to a challenge, want it bound")
     want = "simulated" if simulated else "vendor or private"

@@ -59,7 +59,7 @@ class Keyring:
         for key in reversed(self.keys):
             if key.signs_from <= now:
                 return key
-        raise CannotDecide("service.keys", "signing key: none signs yet, look at the clock and at `verifier keys list`")
+        raise CannotDecide("service.keys", "signing key: no key signs now; check the clock and `verifier keys list`")
 
     def published(self, now: int) -> tuple[KeyTimes, ...]:
         """Return the keys that the JWKS shows at ``now``: next, active and retired ones."""

@@ -40,12 +40,12 @@ def read_url(url: str) -> URL:
         parsed = make_url(url)
     except ArgumentError:
         raise ConfigError(
-            "settings", "database_url", "something that is no URL", "sqlite:///PATH or postgresql://…"
+            "settings", "database_url", "text that is no URL", "sqlite:///PATH or postgresql://…"
         ) from None
     shown = parsed.render_as_string(hide_password=True)
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
-            raise ConfigError("settings", "database_url", shown, "a file: what is in memory does not survive a restart")
+            raise ConfigError("settings", "database_url", shown, "a file: a store in memory is lost at a restart")
         if parsed.query or parsed.host:
             raise ConfigError("settings", "database_url", shown, "sqlite:///PATH without host and options")
         # Absolute: whoever changes the working folder later still means the same file.

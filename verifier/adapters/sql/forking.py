@@ -63,7 +63,7 @@ class OwnedByProcess:
             return process
         if self._is_unusable:
             raise CannotDecide(
-                STORE_CHECK, "this process was forked while another thread used the store; start it anew"
+                STORE_CHECK, "this process was forked while another thread used the store; start it again"
             )
         with self._lock:
             if self._process is None:

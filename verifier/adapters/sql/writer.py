@@ -297,8 +297,8 @@ class Writer:
                 CLOCK_CHECK, f"time: got {latest_ms - now_ms} ms before the last record, want {self._skew_ms}"
             )
         if prepared.nonce_hash in spent:
-            return EvidenceRejected(SPENT_CHECK, "nonce: was spent before")
+            return EvidenceRejected(SPENT_CHECK, "nonce: it was spent before")
         if store_ms >= prepared.nonce_expires_ms + 2 * self._skew_ms:
             # Its row, had it been spent, may be purged: nothing says any more that it was not.
-            return EvidenceRejected(EXPIRED_CHECK, "nonce: expired by the store's clock")
+            return EvidenceRejected(EXPIRED_CHECK, "nonce: it has expired by the store's clock")
         return None

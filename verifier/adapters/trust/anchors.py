@@ -121,7 +121,12 @@ def _crl_of(certificate: Certificate, crls: Mapping[Path, tuple[bytes, Crl]]) ->
 
 def _crl(path: Path) -> tuple[bytes, Crl]:
     if path.parent.name not in _WITH_CRLS:
-        raise ConfigError(str(path), "crl", path.parent.name, "tpm2, or the list in endorsement_dir")
+        raise ConfigError(
+            str(path),
+            "crl",
+            path.parent.name,
+            "a CRL beside a root of tpm2; lists of other schemes go into endorsement_dir",
+        )
     try:
         data = path.read_bytes()
         blocks = pem_blocks(data, "X509 CRL") or (data,)
