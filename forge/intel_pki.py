@@ -1,6 +1,6 @@
 """A forged Intel's public key infrastructure: root, PCK CAs, TCB signer, PCK certificates with the SGX extension, CRLs.
 
-Every key is derived from its label, so that anybody can make it in any process: it protects nothing.
+Every key is derived from its label, so that any process can make it: it protects nothing.
 Source: Intel *SGX PCK Certificate and CRL Profile Specification*.
 """
 

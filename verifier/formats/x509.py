@@ -382,7 +382,7 @@ def common_name(name: bytes) -> str | None:
 
 def pem_blocks(data: bytes, label: str) -> tuple[bytes, ...]:
     """Return the DER of every PEM block of that label (RFC 7468), in order; ``ValueError`` for one without end or bad base64."""
-    # Linear in the data, which may come from anybody; text around blocks is left alone.
+    # Linear in the data, which any client may send; text around blocks is left alone.
     begin, end = f"-----BEGIN {label}-----".encode("ascii"), f"-----END {label}-----".encode("ascii")
     blocks = []
     position = data.find(begin)

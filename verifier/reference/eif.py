@@ -63,7 +63,7 @@ _ALGORITHMS: Final[Mapping[int, tuple[hashes.HashAlgorithm, int, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Eif:
-    """An image's sections. ``signature`` is the section's CBOR, unread; metadata are measured by nobody."""
+    """An image's sections. ``signature`` is the section's CBOR, unread; no PCR measures metadata."""
 
     version: int
     architecture: str

@@ -80,7 +80,7 @@ class Enrolments:
         parts, where = self._parts, f"{SCHEME}.enrolment"
         raw = unb64_field(proof.state, "state", check_id=f"{where}.state")
         secret = unb64_field(proof.secret, "secret", check_id=f"{where}.secret")
-        # The MAC comes first: before it, `state` is anybody's bytes.
+        # The MAC comes first: before it, any caller can have made `state`.
         if not hmac.compare_digest(secret, self._secret(raw)):
             raise EvidenceRejected(f"{where}.secret", "secret: got another one than the credential of this state holds")
         state = parse_model(_State, raw, check_id=f"{where}.state")

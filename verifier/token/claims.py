@@ -64,7 +64,7 @@ def require_mintable(appraisal: Appraisal, *, simulated: bool) -> None:
         raise ValueError(f"debug_status: got {appraisal.debug_status!r}, want one of {sorted(DEBUG_STATUSES)}")
     if appraisal.debug_status == "enabled" and not simulated:
         raise EvidenceRejected("policy.debug", "dbgstat: got enabled, want a simulated process for it")
-    # Evidence without debugging counts for nothing here: whoever may debug would be let in the next time.
+    # Evidence without debugging does not help here: the same policy would accept the guest under debug the next time.
     if appraisal.debug_allowed and not simulated:
         raise EvidenceRejected(
             "policy.debug", f"policy {appraisal.policy}: got an exception for debug, want a simulated process for it"

@@ -17,7 +17,7 @@ from typing import Final, Literal
 from verifier.core.settings import SKEW_MS, TOKEN_LIFE_MAX_S
 from verifier.formats.errors import CannotDecide
 
-# Makes a key of an algorithm and returns its kid; the key itself stays with whoever handed the function in.
+# Makes a key of an algorithm and returns its kid; the caller that gives the function keeps the key itself.
 NewKid = Callable[[str], str]
 State = Literal["next", "active", "retired", "dead"]
 
@@ -81,7 +81,7 @@ class Keyring:
 
 
 def first_key(ring: Keyring, now: int, rules: RotationRules, new_kid: NewKid) -> Keyring:
-    """Add the first key of a new issuer: nobody has cached anything yet, so it signs at once."""
+    """Add the first key of a new issuer: no Vault has cached a key yet, so it signs at once."""
     if ring.keys:
         raise ValueError("keyring: has keys already")
     alg = _algorithm(ring, rules)

@@ -1,7 +1,7 @@
 """How request workers tell the fetcher what they miss: one line of JSON each way over a Unix socket in the cache folder.
 
-Nothing is stored for a caller who is nobody: the queue is the fetcher's memory, one owner keeps all bounds whatever number of workers
-ask, and a crash loses nothing that an attester's next try does not ask for again. Request: ``{tenant, source, anew, items: [[kind,
+Nothing is stored for a caller that has proved nothing: the queue is in the fetcher's memory. One owner keeps all bounds, whatever the
+number of workers. A crash loses only what an attester's next try asks for again. Request: ``{tenant, source, anew, items: [[kind,
 key]…]}``; answer: ``[[check_id, detail, retry_after, known]…]`` in that order.
 """
 
@@ -48,7 +48,7 @@ class Door:
         self._folder = folder
 
     def ask(self, tenant: str, source: str, wanted: Sequence[Item], *, anew: bool = False) -> Sequence[Reply]:
-        """Ask for items; one reply each. ``CannotDecide('service.collateral.fetcher')`` where nobody answers within a second."""
+        """Ask for items; one reply each. ``CannotDecide('service.collateral.fetcher')`` if no fetcher answers within a second."""
         form = {"tenant": tenant, "source": source, "anew": anew, "items": [[one.kind, one.key] for one in wanted]}
         try:
             with (

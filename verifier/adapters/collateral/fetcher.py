@@ -51,7 +51,7 @@ class Vendor(Protocol):
 
 
 class Observer(Protocol):
-    """Whoever counts: the worker's metrics."""
+    """Counts what happens: the worker's metrics."""
 
     def fetched(self, vendor: str, kind: str, outcome: str) -> None:
         """One document was asked for, with this outcome (a word of a closed set)."""

@@ -1,7 +1,7 @@
 """What can be fetched, and what each thing is known by.
 
 A ``Need`` of a scheme names a kind and a key; an ``Item`` is the document behind it. Two needs may be answered by one document (TCB
-info and its issuer chain arrive together). Keys are built from evidence that nobody has verified yet: each kind has one
+info and its issuer chain arrive together). Keys are built from unverified evidence: each kind has one
 form. Text of another form is never looked for, in a cache or at a vendor's. No key is a certificate's hash: AMD's KDS makes a new
 certificate on each request (docs/collateral.md).
 """
@@ -30,7 +30,7 @@ Part = Literal["body", "chain"]
 _CHAIN_SUFFIX: Final = "-chain"
 _WITH_CHAIN: Final = frozenset({TCB_INFO, QE_IDENTITY})
 
-# Kinds of which there are a handful in the world: many chips need each, so they go first and cost nobody a quota.
+# Kinds of which there are a handful in the world: many chips need each, so they go first and count in no quota.
 SHARED: Final = frozenset({ASK, SNP_CRL, QE_IDENTITY, PCK_CRL, ROOT_CRL})
 # Kinds that verifying anything at all depends on: one that expires stops more than one machine.
 REQUIRED: Final = frozenset({*SHARED, TCB_INFO})

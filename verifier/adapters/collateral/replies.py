@@ -14,7 +14,7 @@ NO_FETCHER: Final = "service.collateral.fetcher"
 class Reply:
     """``check_id``: why it was not even taken down, "" where it is on its way or known not to exist. ``retry_after`` in seconds.
 
-    ``known`` is false where no endpoint is set for such things: then nobody ever fetches it.
+    ``known`` is false where no endpoint is set for such things: then no fetcher ever fetches it.
     """
 
     check_id: str

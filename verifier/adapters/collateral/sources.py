@@ -28,7 +28,7 @@ AK_KIND: Final = "tpm2.ak"
 
 
 class Asker(Protocol):
-    """Whoever is told of a miss."""
+    """Is told of a miss."""
 
     def ask(self, tenant: str, source: str, wanted: Sequence[Item], *, anew: bool = False) -> Sequence[Reply]:
         """Ask for items; one reply each, at once. ``anew``: what is kept will not do (it is below its mark)."""

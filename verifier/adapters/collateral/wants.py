@@ -4,10 +4,10 @@ Callers have proved nothing yet (docs/architecture.md), so nothing here grows wi
 memories have sizes, and each caller has a budget. Three lanes a vendor, served in this order:
 
 - ``shared``: CRLs, intermediates, identities: a handful in the world, and every chip needs them; refreshes too;
-- ``listed``: chips that some identity lists (``chip_allow``): their places cannot be taken by others. Anybody can claim a listed
-  id with a made-up TCB, so each chip has a budget of its own, and source addresses take turns: whoever fills the lane holds it up for
-  himself, and gives way when it is full;
-- ``open``: everybody else, under quotas a tenant and a source address.
+- ``listed``: chips that some identity lists (``chip_allow``): their places cannot be taken by others. Any caller can claim a listed
+  id with a made-up TCB, so each chip has a budget of its own, and source addresses take turns: an address that fills the lane delays
+  itself, and gives way when it is full;
+- ``open``: all other chips, under quotas a tenant and a source address.
 
 Times are seconds of one monotonic clock.
 """
@@ -26,7 +26,7 @@ from verifier.adapters.collateral.replies import QUEUE_FULL, QUOTA, Reply
 Lane = Literal["shared", "listed", "open"]
 LANES: Final[tuple[Lane, ...]] = ("shared", "listed", "open")
 
-ABANDONED_S: Final = 900.0  # whoever wanted it has not asked again: nobody waits for it
+ABANDONED_S: Final = 900.0  # no caller has asked again: none waits for it
 MAX_WAIT_S: Final = 60
 _REMEMBERED: Final = 10_000
 _HOUR: Final = 3600.0
@@ -54,7 +54,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Want:
-    """One document that somebody waits for. ``source`` and ``tenant`` are whoever asked first."""
+    """One document that callers wait for. ``source`` and ``tenant`` are those of the first."""
 
     item: Item
     lane: Lane
@@ -209,7 +209,7 @@ class Wants:
     def _lane(self, item: Item, now: float) -> Lane:
         if item.kind in SHARED:
             return "shared"
-        # Over its budget a listed chip is anybody: somebody makes up TCBs for it.
+        # Over its budget a listed chip counts as unlisted: a caller makes up TCBs for it.
         return "listed" if item.chip in self.listed and self._chips.left(item.chip, now) >= 1 else "open"
 
     def _over_quota(self, tenant: str, source: str, waiting: list[Want], now: float) -> Reply | None:
@@ -232,7 +232,7 @@ class Wants:
         return None
 
     def refresh(self, item: Item, now: float) -> bool:
-        """Take down what is to be renewed ahead of its end; nobody's quota. False where it waits, failed lately or cannot be."""
+        """Take down what is to be renewed ahead of its end; no quota counts it. False where it waits, failed lately or cannot be."""
         failure, absent = self._failed.get(item), self._absent.get(item)
         if (
             item.vendor not in self._vendors

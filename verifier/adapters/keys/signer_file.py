@@ -119,7 +119,7 @@ class KeyFile:
 
     @classmethod
     def for_operator(cls, path: Path, passphrase_file: Path, *, algorithm: str = "", lead_s: int = 600) -> KeyFile:
-        """Open a key file as what it says it is: for the command line, which serves nobody with the keys."""
+        """Open a key file as what it says it is: for the command line, which serves no request."""
         about = SealedFile(path, passphrase_file).peek(KEY_FILE_KIND)
         rules = RotationRules(algorithm, lead_s, _LIFE_S)
         return cls(path, passphrase_file, base_url=about.base_url, simulated=about.simulated, rules=rules)

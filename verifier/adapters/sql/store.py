@@ -158,7 +158,7 @@ class SqlStore(tpm.TpmTables):
         return self._owned.here().writer.expecting()
 
     def commit_verdict(self, record: VerdictRecord) -> CommittedRecord:
-        """Spend the nonce and write the record in one durable transaction, shared with whoever commits at the same time.
+        """Spend the nonce and write the record in one durable transaction, shared with the verdicts that commit at the same time.
 
         Raises ``CannotDecide('service.clock')`` for a time that is off the store's clock, or before the last record, by
         more than the skew; ``EvidenceRejected`` under ``service.nonce.spent`` or ``service.nonce.expired``;

@@ -32,7 +32,7 @@ EXPIRED_CHECK = "service.nonce.expired"
 
 GROUP_MAX = 64
 # How long a group waits for verdicts that are being worked on. A commit costs as much as the cryptography of a request, so
-# that a few milliseconds more for one caller are many requests a second more for all; alone, nobody waits.
+# that a few milliseconds more for one caller are many requests a second more for all; a single caller does not wait.
 GATHER_S = 0.004
 _WAIT_S = 10.0  # a record that is older than the skew would be refused for its time anyway
 _JOIN_S = 10.0
@@ -165,7 +165,7 @@ class Writer:
                 if group:
                     self._write(group)
             finally:
-                # Defensive: whatever ended this thread, nobody is left waiting.
+                # Defensive: whatever ended this thread, no caller is left waiting.
                 for waiter in group:
                     if not waiter.is_settled:
                         waiter.settle(CannotDecide(STORE_CHECK, "the store's writer failed"))
