@@ -4,7 +4,7 @@ What is checked: the JWE is exactly the one that verifiers make; the pinned offl
 with a ``seq`` not below the pinned one; a key of that set signed the answer; the answer and the token in it are for this
 attester's own request. What is not: the token's signature, which Vault checks; and that Vault's address is a good
 one, which is the verified answer's to say. ``exp`` of the set does not bind a host that sets the clock; ``seq`` does.
-Source: design.md section 4, "Answer"; RFC 7515, RFC 7516, RFC 7518.
+Source: docs/adr/0004-keys-and-answers.md, "The answer"; RFC 7515, RFC 7516, RFC 7518.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Enrolment of this machine's TPM: prove to the verifier that AK and EK live in one TPM (design.md section 4).
+"""Enrolment of this machine's TPM: prove to the verifier that AK and EK live in one TPM (docs/tee/tpm2.md).
 
 The secret that the TPM opens is worth nothing but this enrolment and is sent back at once.
 """

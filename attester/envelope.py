@@ -1,4 +1,4 @@
-"""Evidence as it travels: the envelope of design.md section 2, "Wire". Light on purpose: no pydantic on this side."""
+"""Evidence as it travels: the envelope of docs/api.md. Light on purpose: no pydantic on this side."""
 
 from __future__ import annotations
 

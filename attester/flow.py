@@ -1,6 +1,6 @@
 """The way of one attestation: ask, bind, collect, send, open. A retry (``patience``) starts at the first step, with new keys.
 
-Source: design.md sections 2 and 4.
+Source: docs/architecture.md (the steps); docs/what-a-token-means.md, "How the evidence is bound".
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def request_body(trust: Trust, keys: RequestKeys, nonce: bytes, evidence: Envelo
 
 
 def attest_once(client: Client, trust: Trust, provider: Provider, now: Callable[[], int]) -> Opened:
-    """Walk the whole way once, with keys that nobody has seen before."""
+    """Walk the whole way once, with new keys."""
     nonce = challenge(client, trust)
     keys = RequestKeys.fresh()
     body = request_body(trust, keys, nonce, provider.collect(bind(trust, keys, nonce)))

@@ -1,6 +1,6 @@
 """Memory-backed files: where tokens and secrets may stand. Nothing here ever writes to a disk, and no switch allows it.
 
-A folder is taken by its file descriptor, and that descriptor decides: its file system must be tmpfs or ramfs, and nobody
+A folder is taken by its file descriptor, and that descriptor decides: its file system must be tmpfs or ramfs, and no user
 else may move names in it. Files are made 0600 under a random name (O_EXCL, O_NOFOLLOW) and renamed into place, so that a
 reader sees the old file or the new one, and a link planted at the target is replaced and not followed.
 """
@@ -154,5 +154,5 @@ def _put_in_place(temporary: str, path: Path, folder: int, *, replace: bool) -> 
         # link, unlike rename, refuses a name that is taken.
         os.link(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
-        raise ConfigError(str(path), "path", "exists", "a name that is free: it is removed afterwards") from None
+        raise ConfigError(str(path), "path", "exists", "a new name: the file is removed afterwards") from None
     os.unlink(temporary, dir_fd=folder)

@@ -1,7 +1,7 @@
 """What is tried again, and for how long.
 
 Only what may pass: ``CannotDecide``, after the time that the server asked for, and a challenge that was spent or grew old.
-Everything else is an answer. Source: design.md section 2, "Errors".
+Everything else is an answer. Source: docs/attester.md, "What is checked of an answer".
 """
 
 from __future__ import annotations

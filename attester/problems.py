@@ -13,7 +13,7 @@ from typing import NoReturn
 from attester.https import Reply
 from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
 
-# The design's form of check ids; what a server sends in another form is not repeated.
+# The form of check ids. Text of another form is not shown: a server sent it.
 _CHECK_ID = re.compile(r"[a-z0-9-]{1,40}(?:\.[a-z0-9_-]{1,60}){1,5}", re.ASCII)
 _DETAIL_MAX = 400
 _RETRY_MAX_S = 120
@@ -78,18 +78,18 @@ def raise_vault_problem(reply: Reply, check_id: str, what: str, secrets: Iterabl
     raise CannotDecide("attester.vault.unavailable", detail, retry_after=retry_after(reply, 2))
 
 
-# Longest prefix wins. What a person can do next; the check id says what went wrong.
+# What a person can do next, by prefix of the check id; the longest prefix counts.
 _HINTS = {
-    "service.nonce": "the challenge was used up or too old; attesting again gets a new one",
+    "service.nonce": "the challenge was spent or too old; attest again to get a new one",
     "service.rate": "the verifier limits this address; wait and try again",
-    "binding": "the evidence does not carry this request's digest; is another program using the same TPM or report entry?",
-    "policy": "the evidence is genuine but not what the workload's policy wants; the verifier's record names the value",
+    "binding": "the evidence does not carry this request's digest; check whether another program uses the same TPM or report entry",
+    "policy": "the evidence is genuine, and the workload's policy does not accept it; the verifier's record names the value",
     "wire": "verifier and attester may be of different versions",
     "tpm2.ak": "this TPM's attestation key is not enrolled with the tenant: run `attester enrol`",
     "tpm2.enrolment": "ask the operator to list this TPM (`attester enrol --show-identity`) or for a new ticket",
-    "answer": "the answer is not from the verifier whose root this image pins, or was made for somebody else",
+    "answer": "the answer is not from the verifier whose root this image pins, or it was made for another attester",
     "attester.config.measured": (
-        "the configuration is not the one that this boot was measured with; boot anew with it, or make it part of the image "
+        "the configuration is not the one that was measured in this boot; boot again with it, or make it part of the image "
         "(--config-in-image)"
     ),
     "attester.verifier.unreachable": "check verifier.url and the network",
@@ -99,9 +99,9 @@ _HINTS = {
     "attester.vault.untrusted": "Vault's address and CA come from the workload's record; check them there",
     "attester.vault.login": "the role's bound claims or audience do not fit this token; see the workload's record and the role",
     "attester.vault.denied": "the token's Vault policies do not grant this path",
-    "attester.provider": "this machine shows no such source of evidence; name another with --provider",
+    "attester.provider": "this machine has no such source of evidence; name another with --provider",
     "attester.tpm2": "check --tcti, and that no other program holds the TPM",
-    "attester.configfs": "is the tsm driver loaded and configfs mounted, and is this program allowed to use it?",
+    "attester.configfs": "check that the tsm driver is loaded, configfs is mounted, and this program may use it",
 }
 
 

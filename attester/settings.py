@@ -127,7 +127,7 @@ def parse_config(content: bytes, where: str, *, in_image: bool) -> dict[str, dic
         if not isinstance(section, dict):
             raise ConfigError(where, name, section, "a table")
     if "machine" in document and not in_image:
-        raise ConfigError(where, "machine", "set", "nothing: where evidence comes from belongs to the measured image")
+        raise ConfigError(where, "machine", "set", "no table: the measured image says where evidence comes from")
     for key, inline in _FILES.items():
         if key in document.get("verifier", {}) and not in_image:
             want = f"verifier.{inline} inline: a file's content is not covered by the configuration's digest"

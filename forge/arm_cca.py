@@ -48,7 +48,7 @@ _CURVE_LABELS: Final = {name: label for label, (name, _) in layout.CURVES.items(
 
 
 def derived_key(what: str, secret: bytes = b"", curve: Curve = "secp384r1") -> ec.EllipticCurvePrivateKey:
-    """Derive a key; with no secret anybody has it."""
+    """Derive a key; without a secret it is public."""
     seed = hashlib.sha512(b"forged Arm\x00" + what.encode("ascii") + b"\x00" + secret).digest()
     order, made = _CURVES[curve]
     return ec.derive_private_key(int.from_bytes(seed, "big") % (order - 1) + 1, made)

@@ -1,7 +1,7 @@
 """A forged Nitro: root, region, zone, instance, enclaves and TPMs that sign whatever document they are told.
 
 ``ForgedNitro(now=…)`` is one module of one instance: its chain has AWS's shape (P-384 throughout, path lengths 2, 1, 0, a leaf of
-three hours), its keys follow from labels, so they are the same in every process and secret to nobody. Any key of the payload can
+three hours), its keys follow from labels, so they are the same in every process, and public. Any key of the payload can
 be set or left out, the maps written with definite or indefinite lengths.
 """
 

@@ -1,4 +1,4 @@
-"""A forged Azure: paravisor, vTPM and CA. The CPU's report comes from a forged AMD, or from whoever signs the bytes for TDX.
+"""A forged Azure: paravisor, vTPM and CA. The CPU's report comes from a forged AMD, or, for TDX, from the one who signs the bytes.
 
 ``ForgedAzure(amd, now=…)`` is one confidential VM: its AK is an RSA key derived from a label, its runtime claims can say anything, and
 its HCL report holds whatever hardware report it is given. ``parts`` makes the envelope's parts for a binding digest.
@@ -145,7 +145,7 @@ _OF_QUOTE: Final[Mapping[str, str]] = {
 
 
 def make_tdreport(bound: bytes, td: Mapping[str, bytes | int], **changes: bytes) -> bytes:
-    """Write the TDREPORT of a TD whose report has these fields, its hashes right; the MAC is nobody's. ``changes`` come last."""
+    """Write the TDREPORT of a TD whose report has these fields, its hashes right; no machine made the MAC. ``changes`` come last."""
     table = tdreport_layout("azure.decode")
     values: dict[str, bytes | int] = {f.name: bytes(f.size) for f in table.fields if f.kind != "zero"}
     values |= {own: td[quoted] for own, quoted in _OF_QUOTE.items()}

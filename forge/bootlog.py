@@ -1,6 +1,6 @@
 """A builder of event logs: whatever is added is logged and extended, so the log replays to ``registers``.
 
-Every fault is possible: digests of one's own, types that lie, data that nobody hashed.
+Every fault is possible: digests of one's own, types that lie, data without a hash.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A kernel without any kernel: its IMA measurement list, every entry logged and extended, so that the list replays to ``register``.
 
-Every fault is possible: template hashes of one's own, violations, signatures by anybody's key.
+Every fault is possible: template hashes of one's own, violations, signatures by any key.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """CCEL logs of a forged trust domain: SHA-384, CC measurement registers 1 to 4 (RTMR 0 to 3), padded as firmware does.
 
-``BootLog`` does the work: a CC register starts at zero, as the PCRs of those numbers do. Source: UEFI 2.10 section 38, formats.md
-section 9.
+``BootLog`` does the work: a CC register starts at zero, as the PCRs of those numbers do. Source: UEFI 2.10,
+section 38 (confidential computing); ACPI 6.5, "CC Event Log ACPI Table".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A forged Intel's documents: TCB info (version 2 and 3) and QE identity, signed over the exact bytes of the inner object.
 
 A document is a ``dict`` until it is signed, so that every field can be set, left out or spelt wrongly.
-Source: Intel PCS API version 4, ``TcbInfoV3`` and ``EnclaveIdentityV2`` (formats.md section 3).
+Source: Intel PCS API version 4, ``TcbInfoV3`` and ``EnclaveIdentityV2``.
 """
 
 from __future__ import annotations

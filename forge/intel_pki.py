@@ -1,7 +1,7 @@
 """A forged Intel's public key infrastructure: root, PCK CAs, TCB signer, PCK certificates with the SGX extension, CRLs.
 
-Every key is derived from its label, so that anybody can make it in any process: it protects nothing.
-Source: Intel *SGX PCK Certificate and CRL Profile Specification* (formats.md sections 0, 2.5 and 3).
+Every key is derived from its label, so that any process can make it: it protects nothing.
+Source: Intel *SGX PCK Certificate and CRL Profile Specification*.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Writing quotes: versions 3, 4 and 5, every body, every certification data type, and every length that can be wrong.
 
-The tables are ``verifier.tee.dcap.layout``'s; what stands between them is written here from formats.md sections 2.1 and 2.4.
+The tables are ``verifier.tee.dcap.layout``'s; what stands between them follows Intel's *SGX DCAP Quote
+Library API* and *TDX DCAP Quote Generation Library and Quote Verification Library*, appendix "Quote format".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""RSA keys derived from a label: the same in every process, secret to nobody. For forged TPMs only.
+"""RSA keys derived from a label: the same in every process, and public. For forged TPMs only.
 
 Primes are searched for from a hash of the label (FIPS 186-5, A.1.3, without its claim to randomness).
 """

@@ -1,6 +1,6 @@
 """A TPM vendor without any TPM: its root, EK certificates, keys, quotes and ActivateCredential, all in software.
 
-Its root key is a public test key: whoever reads this file can forge whatever it vouches for. That is what it is for.
+Its root key is a public test key: every reader of this file can forge what it vouches for. That is its purpose.
 Every field of every structure can be set, so that a forged quote can have any one fault.
 """
 
@@ -81,7 +81,7 @@ _OID_EK_CERTIFICATE = ObjectIdentifier("2.23.133.8.1")
 
 
 def _derived(label: str, curve: ec.EllipticCurve) -> ec.EllipticCurvePrivateKey:
-    """Derive a key from a label: the same in every process, secret to nobody."""
+    """Derive a key from a label: the same in every process, and public."""
     wide = hashlib.sha512(b"vault-attestation-bridge simulated tpm2\x00" + label.encode()).digest()
     return ec.derive_private_key(int.from_bytes(wide, "big") % (curve.group_order - 1) + 1, curve)
 

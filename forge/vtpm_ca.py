@@ -34,7 +34,7 @@ _DAY = 86_400
 
 @lru_cache(maxsize=32)
 def ca_key(label: str) -> ec.EllipticCurvePrivateKey:
-    """Derive a CA's key from its label: the same in every process, secret to nobody."""
+    """Derive a CA's key from its label: the same in every process, and public."""
     curve = ec.SECP256R1()
     wide = hashlib.sha512(b"vault-attestation-bridge simulated cloud ca\x00" + label.encode()).digest()
     return ec.derive_private_key(int.from_bytes(wide, "big") % (curve.group_order - 1) + 1, curve)

@@ -39,7 +39,7 @@ variable "jwks_url" {
 }
 
 variable "ca_pem" {
-  description = "CA certificates, PEM, that the verifier's TLS certificate has to chain to. Required: whoever can answer in the verifier's place can log in as every workload, so the system's list of CAs is not an answer."
+  description = "CA certificates, PEM, that the verifier's TLS certificate has to chain to. Required: a server in the verifier's place can log in as every workload, so the system's list of CAs is not an answer."
   type        = string
   nullable    = false
 

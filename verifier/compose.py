@@ -76,7 +76,7 @@ def open_cache(settings: Settings) -> Cache | None:
     """Return the cache that the settings name; nothing is opened or made yet."""
     if not settings.collateral_dir:
         return None
-    # Absolute: whoever changes the working folder later still means the same one.
+    # Absolute: the same folder, also after a change of the working folder.
     return Cache(Path(settings.collateral_dir).absolute(), limit=settings.collateral_cache_mib * 1024 * 1024)
 
 

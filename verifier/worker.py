@@ -1,6 +1,6 @@
 """What runs by the clock: key rotation, purge, trust documents re-read. One leader at a time, by a lease in the store.
 
-Beside it, led by nobody: the fetcher of collateral, one a cache folder, so one on each machine (``adapters/collateral``).
+Beside it, without a leader: the fetcher of collateral, one a cache folder, so one on each machine (``adapters/collateral``).
 
 Started by ``verifier serve`` as a process of its own unless ``run_worker = false``; several replicas may run one each.
 """
@@ -161,7 +161,7 @@ def main(argv: list[str] | None = None) -> None:
         fetcher.close()
     store.close()
     if not fetches:
-        sys.exit("the fetcher of collateral broke: see the log")  # whoever started this process starts it again
+        sys.exit("the fetcher of collateral broke: see the log")  # `verifier serve` starts this process again
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Entry of the ``attester`` command: gathers the commands, maps what nobody foresaw to exit 70."""
+"""Entry of the ``attester`` command: gathers the commands, and turns an exception that no command foresaw into exit code 70."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from verifier.core.exits import Exit
 # imports none of them.
 _COMMANDS = {
     "enrol": ("attester.cli.enrol", "Enrol this machine's TPM with the verifier."),
-    "evidence": ("attester.cli.evidence", "Print fresh evidence, to look at or to write an identity from."),
-    "exec": ("attester.cli.execute", "Start a command with secrets in its environment or in files."),
-    "get": ("attester.cli.get", "Attest and read one secret from Vault."),
-    "login": ("attester.cli.login", "Attest, log in to Vault, and write the Vault token to memory."),
-    "token": ("attester.cli.token", "Attest and write the token to memory."),
+    "evidence": ("attester.cli.evidence", "Print new evidence."),
+    "exec": ("attester.cli.execute", "Start a command that gets secrets from Vault."),
+    "get": ("attester.cli.get", "Attest, log in to Vault, read one secret."),
+    "login": ("attester.cli.login", "Attest, log in to Vault, keep the Vault token in memory."),
+    "token": ("attester.cli.token", "Attest, keep the token in memory."),
 }
 
 
@@ -44,8 +44,8 @@ class _Lazy(click.Group):
 def cli() -> None:
     """Prove what this workload is, and get its secrets from Vault.
 
-    Exit codes: 0 done, 1 no, 2 malformed input, 3 cannot decide or not reachable, 64 usage, 70 bug;
-    exec leaves with its command's own.
+    Exit codes: 0 done, 1 no, 2 malformed input, 3 cannot decide or not reachable, 64 usage, 70 bug.
+    exec ends with the exit code of its command.
     """
 
 

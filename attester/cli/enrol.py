@@ -20,15 +20,18 @@ _TICKET_MAX = 128
 
 @click.command()
 @attester_options
-@click.option("--ticket-file", metavar="FILE", help="Single-use enrolment ticket; - for standard input.")
-@click.option("--ek-chain", metavar="FILE", default="", help="EK certificates that the TPM does not hold (PEM).")
-@click.option("--show-identity", is_flag=True, help="Only print what names this TPM, for the tenant's list.")
+@click.option("--ticket-file", metavar="FILE", help="File with a single-use ticket; - for standard input.")
+@click.option(
+    "--ek-chain", metavar="FILE", default="", help="File with EK certificates that the TPM does not hold (PEM)."
+)
+@click.option("--show-identity", is_flag=True, help="Print the names of this TPM for the tenant's list, and stop.")
 def command(
     options: dict[str, Any], ticket_file: str | None, ek_chain: str, *, show_identity: bool, output_format: str
 ) -> None:
-    """Enrol this TPM's attestation key: prove that it lives in the TPM that the endorsement key names.
+    """Enrol this machine's TPM with the verifier.
 
-    The verifier takes it if the operator listed the endorsement key, or with a single-use ticket.
+    The TPM proves that it holds both the attestation key and the endorsement key. The verifier accepts it if the operator
+    listed the endorsement key, or with a single-use ticket.
     """
 
     def body() -> Answer:

@@ -1,4 +1,4 @@
-"""``attester evidence``: fresh evidence to look at, or to write an identity from. It asks nobody and proves nothing."""
+"""``attester evidence``: fresh evidence to look at, or to write an identity from. It asks no server and proves nothing."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ _SIZES = {"whole": 64, "short": 32}
 
 @click.command()
 @attester_options
-@click.option("--report-data", metavar="HEX", help="What the evidence carries: 64 bytes, 32 for a TPM.")
-@click.option(
-    "--nonce", help="A nonce (base64url): bind it and the configured workload with keys that are then forgotten."
-)
-@click.option("--out-dir", type=click.Path(path_type=Path), help="Write each part to PART.bin in this folder instead.")
+@click.option("--report-data", metavar="HEX", help="User data of the evidence: 64 bytes, 32 for a TPM.")
+@click.option("--nonce", help="Bind the evidence to this nonce (base64url), the configured workload and new keys.")
+@click.option("--out-dir", type=click.Path(path_type=Path), help="Write each part to a file PART.bin in this folder.")
 def command(
     options: dict[str, Any], report_data: str | None, nonce: str | None, out_dir: Path | None, output_format: str
 ) -> None:
-    """Print an evidence envelope (JSON). Nothing in it is secret, and it cannot log in."""
+    """Print new evidence.
+
+    The output is an evidence envelope (JSON). It holds no secret, and no login accepts it. Look at it, or write an identity from
+    it.
+    """
 
     def body() -> Answer:
         if (report_data is None) == (nonce is None):

@@ -23,8 +23,14 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 @click.command(context_settings={"ignore_unknown_options": False})
 @attester_options
-@click.option("--env", "variables", multiple=True, metavar="NAME=PATH#KEY", help="A secret as a variable.")
-@click.option("--file", "files", multiple=True, metavar="FILE=PATH#KEY", help="A secret as a memory-backed file.")
+@click.option(
+    "--env",
+    "variables",
+    multiple=True,
+    metavar="NAME=PATH#KEY",
+    help="Put a secret into a variable of the environment.",
+)
+@click.option("--file", "files", multiple=True, metavar="FILE=PATH#KEY", help="Put a secret into a memory-backed file.")
 @click.argument("command_line", metavar="-- COMMAND [ARGUMENT]...", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(
     options: dict[str, Any],
@@ -33,9 +39,12 @@ def command(
     command_line: tuple[str, ...],
     output_format: str,
 ) -> None:
-    """Attest, read secrets, hand the Vault token back, and become COMMAND.
+    """Start COMMAND with secrets from Vault.
 
-    Files are 0600, must not exist before, and are removed when COMMAND ends. Signals reach COMMAND; its exit code is ours.
+    The attester attests, reads the secrets, revokes the Vault token, and becomes COMMAND.
+
+    A file has mode 0600. It must not exist before, and it is removed when COMMAND ends. Signals reach COMMAND. The exit code is
+    that of COMMAND.
     """
 
     def wanted() -> tuple[dict[str, Reference], dict[Path, Reference]]:

@@ -12,12 +12,15 @@ from verifier.core.console import Answer
 
 @click.command()
 @attester_options
-@click.option("--out", default="", help="Memory-backed file; - for standard output.  [default: a folder of our own]")
+@click.option(
+    "--out", default="", help="Memory-backed file; - for standard output.  [default: in a folder of the attester]"
+)
 @click.argument("reference", metavar="PATH#KEY")
 def command(options: dict[str, Any], out: str, reference: str, output_format: str) -> None:
-    """Read one secret, such as secret/data/default/web/db#password, into a memory-backed file, 0600.
+    """Read one secret from Vault.
 
-    The Vault token is handed back at the end. The secret is printed only with --out -.
+    Example of PATH#KEY: secret/data/default/web/db#password. The secret goes to a memory-backed file with mode 0600. It is
+    printed only with --out -. The Vault token is revoked at the end.
     """
 
     def body() -> Answer:

@@ -12,9 +12,14 @@ from verifier.core.console import Answer
 
 @click.command()
 @attester_options
-@click.option("--out", default="", help="Memory-backed file; - for standard output.  [default: a folder of our own]")
+@click.option(
+    "--out", default="", help="Memory-backed file; - for standard output.  [default: in a folder of the attester]"
+)
 def command(options: dict[str, Any], out: str, output_format: str) -> None:
-    """Attest, log in to Vault and write the Vault token to a memory-backed file, 0600. It is not printed."""
+    """Attest and log in to Vault.
+
+    The Vault token goes to a memory-backed file with mode 0600. It is printed only with --out -.
+    """
 
     def body() -> Answer:
         from attester.patience import patiently

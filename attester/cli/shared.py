@@ -70,42 +70,49 @@ def _handle(context: click.Context, parameter: click.Parameter, value: str | Non
 
 _OPTIONS = (
     click.option(
-        "--config", type=click.Path(path_type=Path), help="Configuration (TOML). Measured before it is obeyed."
+        "--config",
+        type=click.Path(path_type=Path),
+        help="File with the configuration (TOML). It is measured before it is obeyed.",
     ),
     click.option(
         "--config-in-image",
         is_flag=True,
-        help="Configuration and options are part of the measured image: nothing outside it can change them.",
+        help="Say that configuration and options are part of the measured image, where the host cannot change them.",
     ),
     click.option("--verifier-url", help="Base URL of the verifier."),
-    click.option("--verifier-ca", metavar="FILE", help="CA of the verifier's certificate (PEM)."),
+    click.option("--verifier-ca", metavar="FILE", help="File with the CA of the verifier's certificate (PEM)."),
     click.option("--issuer", help="Issuer URL of the tenant."),
-    click.option("--root", metavar="FILE", help="Offline root of answer keys (public JWK)."),
-    click.option("--root-lowest-seq", type=int, help="Lowest number of a set of answer keys that is believed."),
-    click.option("--tenant", help="Tenant."),
-    click.option("--workload", help="Workload."),
-    click.option("--audience", help="The workload's audience: the Vault mount that the token is for."),
+    click.option("--root", metavar="FILE", help="File with the offline root of answer keys (public JWK)."),
+    click.option("--root-lowest-seq", type=int, help="Lowest seq of a set of answer keys that is believed."),
+    click.option("--tenant", help="Tenant of the workload."),
+    click.option("--workload", help="Name of the workload."),
+    click.option("--audience", help="Audience of the workload, which names one Vault mount."),
 )
 MACHINE_OPTIONS = (
-    click.option("--provider", help="auto, configfs-tsm, tpm2 or simulated.  [default: auto]"),
-    click.option("--tcti", help="How the TSS reaches the TPM.  [default: device:/dev/tpmrm0]"),
-    click.option("--ak-kind", type=click.Choice(["ecc", "rsa"]), help="Attestation key to make.  [default: ecc]"),
+    click.option("--provider", help="Source of evidence: auto, configfs-tsm, tpm2 or simulated.  [default: auto]"),
+    click.option("--tcti", help="TCTI of the TPM.  [default: device:/dev/tpmrm0]"),
+    click.option("--ak-kind", type=click.Choice(["ecc", "rsa"]), help="Kind of the attestation key.  [default: ecc]"),
     click.option("--ak-handle", callback=_handle, help="Persistent handle of an attestation key to use instead."),
     click.option("--ek-handle", callback=_handle, help="Persistent handle of the endorsement key."),
     click.option("--pcrs", help="PCRs to quote.  [default: 0-9,11-15]"),
-    click.option("--event-log", metavar="FILE", help='Measured boot log, "" for none.'),
-    click.option("--ima-list", metavar="FILE", help="List of measured files, sent with PCR 10.  [default: none]"),
+    click.option("--event-log", metavar="FILE", help='File with the measured boot log; "" for none.'),
+    click.option(
+        "--ima-list", metavar="FILE", help="File with the list of measured files, sent with PCR 10.  [default: none]"
+    ),
     click.option("--config-pcr", type=int, help="PCR that the configuration is measured into.  [default: 15]"),
     click.option("--configfs", metavar="DIR", help="Report folder of configfs-tsm."),
-    click.option("--cc-event-log", metavar="FILE", help='Boot log of a trust domain (TDX), "" for none.'),
+    click.option("--cc-event-log", metavar="FILE", help='File with the boot log of a trust domain (TDX); "" for none.'),
     click.option("--privlevel", type=int, help="VMPL that the SNP report is asked for."),
     click.option(
-        "--simulated-scheme", type=click.Choice(get_args(SimulatedScheme)), help="What to forge.  [default: sev-snp]"
+        "--simulated-scheme",
+        type=click.Choice(get_args(SimulatedScheme)),
+        metavar="SCHEME",
+        help="Scheme to forge, such as tdx. docs/attester.md lists them.  [default: sev-snp]",
     ),
     click.option(
         "--simulated-host-data",
         metavar="HEX",
-        help="What the forged host fixed at launch: HOST_DATA, MRCONFIGID, CONFIGID.",
+        help="Value that the forged host sets at launch: HOST_DATA, MRCONFIGID, CONFIGID.",
     ),
 )
 
@@ -120,7 +127,9 @@ def attester_options(function: Callable[..., None]) -> Callable[..., None]:
         function(options=options, **values)
 
     decorated: Callable[..., None] = gather
-    wait = click.option("--wait", type=float, default=90.0, show_default=True, help="Seconds to go on trying.")
+    wait = click.option(
+        "--wait", type=float, default=90.0, show_default=True, help="Try for at most this many seconds."
+    )
     for option in reversed((*_OPTIONS, *MACHINE_OPTIONS, wait, FORMAT_OPTION)):
         decorated = option(decorated)
     return decorated
@@ -166,8 +175,8 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
     if given and not in_image:
         option = f"--{given[0].replace('_', '-')}"
         want = (
-            "no such option: whom to trust stands in the measured --config; where the command line itself is part of the "
-            "measured image, say --config-in-image"
+            "no such option: the measured --config says whom to trust. If the command line is part of the measured image, "
+            "add --config-in-image"
         )
         raise ConfigError("command line", option, options[given[0]], want)
     if path is None and not in_image:

@@ -16,7 +16,7 @@ from attester.envelope import Envelope
 from verifier.core.binding import BindingDigest
 from verifier.formats.errors import CannotDecide, ConfigError
 
-# The one id under which an outside configuration is refused, whatever the machine (design.md section 4).
+# The one id under which an outside configuration is refused, whatever the machine (docs/attester.md).
 MEASURED_CHECK = "attester.config.measured"
 
 AkKind = Literal["ecc", "rsa"]

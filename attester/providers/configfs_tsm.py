@@ -115,7 +115,7 @@ class ConfigfsTsm:
                 entry.rmdir()
 
     def _report(self, inblob: bytes) -> _Report:
-        """Get a report over exactly these 64 bytes, made after we wrote them and touched by nobody else."""
+        """Get a report over exactly these 64 bytes, made after we wrote them and touched by no other program."""
         if len(inblob) != _INBLOB_SIZE:
             raise ValueError(f"inblob: got {len(inblob)} bytes, want {_INBLOB_SIZE}")
         reason = ""

@@ -34,7 +34,7 @@ from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
 
 BANK = "sha256"
 _TRIES = 5
-_LOG_MAX = 1024 * 1024  # the wire's cap (design.md section 2)
+_LOG_MAX = 1024 * 1024  # the wire's cap (docs/api.md)
 _IMA_PART, _IMA_PCR = "ascii_runtime_measurements", 10
 
 

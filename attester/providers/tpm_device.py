@@ -111,7 +111,7 @@ def tpm_call(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 def ak_template(kind: AkKind) -> Any:
     """Return the template of the attestation key: restricted signing, P-256 ECDSA or RSA-2048 RSASSA, SHA-256.
 
-    The ``unique`` field is ours, so that the primary made from it is nobody else's key.
+    The ``unique`` field is ours, so that no other program's primary is the same key.
     """
     hash_scheme = TPMS_SCHEME_HASH(hashAlg=TPM2_ALG.SHA256)
     none = TPMT_SYM_DEF_OBJECT(algorithm=TPM2_ALG.NULL)

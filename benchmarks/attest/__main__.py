@@ -1,7 +1,7 @@
 """``python -m benchmarks.attest``: a verifier on one core, eight clients on the other, records durable.
 
 Five rounds, alternating with the bare cryptography on the same core and with Vault's own JWT login. CPU time is what the
-target is held to: it says what the core did for us, whoever else was on the machine; wall time is told beside it.
+target is held to: it says what the core did for us, also on a shared machine; wall time is told beside it.
 Also: does a store of 100,000 workloads cost more per request than one of 10?
 """
 
@@ -134,7 +134,7 @@ def _bare(core: int) -> float:
 
 
 def _cpu_s(processes: Processes, name: str) -> float:
-    """Return the CPU seconds that a process and all below it have used: what a core did, whoever else was on it."""
+    """Return the CPU seconds that a process and all below it have used: what a core did, also on a shared machine."""
     parents: dict[int, int] = {}
     ticks: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*"):

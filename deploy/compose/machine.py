@@ -1,7 +1,7 @@
 #!/opt/vab/bin/python
 """The workload's machine: a software TPM, manufactured and booted as in `make demo`, and what it makes known.
 
-It shares its network with the workload alone, so that the TPM answers on a loopback that nobody else reaches.
+It shares its network with the workload alone, so that the TPM answers on a loopback that no other container reaches.
 """
 
 from __future__ import annotations

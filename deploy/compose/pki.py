@@ -18,7 +18,7 @@ from tools.demo.tls import make_server_tls
 
 
 def _place(source: Path, target: Path, mode: int) -> None:
-    """Copy a file for the folder's owner; nobody sees it before it is whole, nor with a wider mode."""
+    """Copy a file for the folder's owner; no process sees it before it is whole, or with a wider mode."""
     fresh = target.with_suffix(".new")
     fresh.touch(mode=0o600)
     shutil.copyfile(source, fresh)

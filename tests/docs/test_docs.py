@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from openapi_spec_validator import validate
 
@@ -68,6 +71,25 @@ def test_commands_of_the_readme_are_understood(line: str) -> None:
     ).stdout
     for option in (word for word in own if word.startswith("--")):
         assert option in shown, f"{' '.join([program, *path])} has no {option}"
+
+
+def _groups(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, click.Group]]:
+    if isinstance(command, click.Group):
+        yield " ".join(words), command
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from _groups(child, (*words, name))
+
+
+@pytest.mark.parametrize("program", ["verifier", "attester"])
+def test_no_line_of_a_groups_help_is_cut_on_a_terminal_of_80_columns(program: str) -> None:
+    """Click cuts the first sentence of a command's help where it does not fit beside the command's name."""
+    program_group = importlib.import_module(f"{program}.cli.__main__").cli
+    for words, group in _groups(program_group, (program,)):
+        text = group.get_help(click.Context(group, info_name=words, terminal_width=80))
+        assert not [line for line in text.partition("\nCommands:\n")[2].splitlines() if line.endswith("...")], words
 
 
 def test_make_targets_of_the_readme_exist() -> None:

@@ -79,7 +79,7 @@ class Case:
         return Case(self.platform, self.name, dict(self.evidence), dict(self.collateral), copy.deepcopy(self.document))
 
     def write(self, folder: Path) -> Path:
-        """Write it out as ``evidence/README.md`` lays it out."""
+        """Write it out as ``docs/cases.md`` lays it out."""
         folder.mkdir(parents=True, exist_ok=True)
         files = {**self.evidence, **self.collateral}
         for name, data in files.items():

@@ -214,7 +214,7 @@ def _lines(case: Case) -> list[bytes]:
 
 
 def _pcr10(lines: list[bytes], bank: str = "sha1") -> str:
-    """Extend a list of ``ima-ng`` and ``ima-sig`` entries, as formats.md section 10 says."""
+    """Extend a list of ``ima-ng`` and ``ima-sig`` entries, as the kernel does (Linux, Documentation/security/IMA-templates.rst)."""
     value = bytes(hashlib.new(bank).digest_size)
     for line in lines:
         _pcr, template_hash, _template, digest, path = line.split(b" ", 4)

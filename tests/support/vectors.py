@@ -40,7 +40,7 @@ class PartForm:
     ``log``: a cut inside an event is malformed, a cut between events is refused later.
     ``signed``: byte ranges of the base vector's part in which every flipped bit must be refused.
     ``decode_id``: the id under which the part is malformed, where an inner scheme of a composite reads it.
-    ``trailing``: bytes that the format allows after it (padding that formats.md names), which are then not tried.
+    ``trailing``: bytes that the format allows after it (padding that docs/tee names for the scheme), which are then not tried.
     """
 
     form: Literal["fixed", "kept", "log"]

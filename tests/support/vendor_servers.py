@@ -282,7 +282,7 @@ def put_intel(
     read: Callable[[str], bytes],
     ca: str = "platform",
 ) -> None:
-    """Serve a recorded case's collateral as Intel's PCS does; ``read`` returns a file of the case by its name (README's)."""
+    """Serve a recorded case's collateral as Intel's PCS does; ``read`` returns a file of the case by its name."""
     chain = {"TCB-Info-Issuer-Chain": _header(read("tcb_signing_chain.pem"))}
     vendor.pages[f"/{tee}/certification/v4/tcb"] = Page(read("tcb_info.json"), "application/json", chain)
     chain = {"SGX-Enclave-Identity-Issuer-Chain": _header(read("qe_identity_signing_chain.pem"))}

@@ -124,5 +124,5 @@ def false_verifier(folder: Path, answer: Handler) -> Iterator[FalseVerifier]:
 
 
 def re_encrypt(jws: bytes, enc: Mapping[str, str], random: Callable[[int], bytes]) -> bytes:
-    """Encrypt somebody else's signed answer to a victim's key, as anybody can."""
+    """Encrypt another attester's signed answer to a victim's key: that takes no secret."""
     return json.dumps({"answer": encrypt_answer(jws, enc, random)}).encode()

@@ -25,7 +25,7 @@ class DemoError(Exception):
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback that nobody listens on now."""
+    """Return a TCP port of the loopback on which no program listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -40,7 +40,7 @@ class Vault:
             raise DemoError(f"vault: writing {path}: {done.status_code}")
 
     def login(self, mount: str, role: str, jwt: str) -> requests.Response:
-        """Log in with a JWT, as anybody on the network could."""
+        """Log in with a JWT, as any host on the network could."""
         return self.call("POST", f"auth/{mount}/login", body={"role": role, "jwt": jwt})
 
     def is_up(self) -> bool:

@@ -1,4 +1,4 @@
-"""The cache: each part is built once, whole or not at all, whoever asks first."""
+"""The cache: each part is built once, whole or not at all, for all processes."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def _one(name: str, part: Part, arguments: argparse.Namespace, prefix: str = "")
 
 def run(arguments: Sequence[str]) -> int:
     """Run as a program of its own, which ends on SIGTERM as on Ctrl-C: the child stopped, half-made folders removed."""
-    # SIGINT too: whoever is started in a shell's background inherits that it is ignored.
+    # SIGINT too: a process that a shell starts in the background inherits that it is ignored.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
     return main(arguments)

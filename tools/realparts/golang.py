@@ -35,7 +35,7 @@ def build_go(part: GoPart, target: Path) -> None:
     go = _go_for(part)
     say(f"{part.title} {part.version}: building from Go modules, about {part.minutes} from nothing on two cores")
     tags = ["-tags", part.tags] if part.tags else []
-    # -s -w: nobody debugs these, and it halves the file. Kind to whoever works on the machine meanwhile: nice.
+    # -s -w: these are not debugged, and it halves the file. nice: other programs go first.
     flags = ["-trimpath", "-buildvcs=false", *tags, "-ldflags", "-s -w"]
     polite: list[str | Path] = ["nice"] if command("nice") else []
     run_long(

@@ -25,7 +25,7 @@ auto_auth {
       path = "/run/attestation/token.jwt"
       role = "confidential"
 
-      # The default, said aloud: the file is gone after it was read, so nobody logs in with it a second time. A shared
+      # The default, said aloud: the file is gone after it was read, so no program logs in with it a second time. A shared
       # file would be gone for everybody, so give the agent one of its own.
       remove_jwt_after_reading = true
       # The agent follows symbolic links: the folder has to belong to the attester and be closed to others (0700).

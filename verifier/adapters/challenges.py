@@ -27,7 +27,7 @@ def _derive(master: bytes, info: bytes) -> bytes:
 
 
 def enrolment_key(master: bytes) -> bytes:
-    """Derive the HMAC key of the TPM enrolment's state (design.md section 4); its states live two minutes."""
+    """Derive the HMAC key of the TPM enrolment's state (docs/tee/tpm2.md); its states live two minutes."""
     return _derive(master, _ENROLMENT_INFO)
 
 

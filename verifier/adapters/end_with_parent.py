@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping
 
-# Set by `verifier serve` for its children; without it a process was started by hand and has nobody to follow.
+# Set by `verifier serve` for its children; without it a process was started by hand and has no parent to follow.
 PARENT_VARIABLE = "_VERIFIER_SERVE_PID"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

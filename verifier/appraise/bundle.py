@@ -91,7 +91,7 @@ def _put_once(table: dict[K, Parsed], key: K, parsed: Parsed, field_name: str, g
 
 
 def _check_audience(audiences: dict[Key, tuple[str, str, str]], parsed: Parsed, model: WorkloadDocument) -> None:
-    """Refuse an audience that names two mounts: a token for one could be redeemed at the other (design.md section 4)."""
+    """Refuse an audience that names two mounts: a token for one could be redeemed at the other (docs/adr/0003-trust-documents.md)."""
     key = (model.tenant, model.audience)
     address, mount, where = audiences.setdefault(key, (model.vault.address, model.vault.mount, parsed.where))
     if (address, mount) != (model.vault.address, model.vault.mount):
@@ -128,7 +128,6 @@ def workload_of(parsed: Parsed) -> Workload:
         vault_mount=model.vault.mount,
         vault_role=model.vault.role,
         labels=model.labels,
-        events_webhook=model.events.webhook if model.events is not None else "",
         enabled=model.state == "enabled",
         document_digest=parsed.digest,
     )

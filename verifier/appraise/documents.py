@@ -2,7 +2,7 @@
 
 ``parse_document`` takes one plain document (``text.read_documents``) and checks its shape, its names and, where a scheme is
 named, its values against that scheme's own model. What a document refers to is looked at by ``policy.compile_policy``.
-Everything wrong is ``ConfigError`` with place, key, got, want. Source: design.md section 5; docs/trust-documents.md.
+Everything wrong is ``ConfigError`` with place, key, got, want. Source: docs/trust-documents.md.
 """
 
 from __future__ import annotations
@@ -132,12 +132,6 @@ class VaultPlace(Closed):
     role: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,125}[A-Za-z0-9_])?$")]
 
 
-class Events(Closed):
-    """Where verdicts about this workload are announced."""
-
-    webhook: HttpsUrl
-
-
 class WorkloadDocument(Document):
     """What an attester names: which policy it must satisfy and where its token may be redeemed."""
 
@@ -147,7 +141,6 @@ class WorkloadDocument(Document):
     audience: Annotated[str, Field(pattern=r"^[!-~]{1,512}$", description="names exactly one Vault mount")]
     vault: VaultPlace
     labels: dict[Label, LabelText] = Field(default_factory=dict)
-    events: Events | None = None
     state: Literal["enabled", "disabled"]
 
 
@@ -205,6 +198,10 @@ def parse_document(plain: PlainDocument, schemes: Schemes) -> Parsed:
     if not isinstance(kind, str) or kind not in MODELS:
         got = "nothing" if kind is None else shorten(kind)
         raise ConfigError(plain.where, "document", got, f"one of {', '.join(MODELS)}")
+    if kind == "workload" and "events" in plain.value:
+        # Its URL may hold a secret, so the message does not show it.
+        want = "no events: this version sends none. Remove `events` from the document"
+        raise ConfigError(plain.where, "events.webhook", "a place for events", want)
     model = validate(MODELS[kind], plain.where, plain.value)
     if isinstance(model, Identity):
         _check_identity(model, plain.where, schemes)
@@ -267,9 +264,11 @@ def _check_window(window: Window, where: str) -> None:
 
 
 def _check_workload(model: WorkloadDocument, where: str) -> None:
-    for key, url in (("vault.address", model.vault.address), ("events.webhook", model.events and model.events.webhook)):
-        if url and not _is_plain_https(url, path_allowed=key != "vault.address"):
-            raise ConfigError(where, key, shorten(url), "https://host[:port] without user, query or fragment")
+    address = model.vault.address
+    if not _is_plain_https(address):
+        raise ConfigError(
+            where, "vault.address", shorten(address), "https://host[:port] without user, query or fragment"
+        )
     if ".." in model.vault.mount or "//" in model.vault.mount:
         raise ConfigError(where, "vault.mount", model.vault.mount, "a path of plain segments")
     if not _holds_certificates(model.vault.ca_pem):
@@ -285,17 +284,16 @@ def _holds_certificates(pem: str) -> bool:
         return False
 
 
-def _is_plain_https(url: str, *, path_allowed: bool) -> bool:
+def _is_plain_https(url: str) -> bool:
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return False
-    path_ok = path_allowed or parts.path == ""
     return (
         bool(parts.hostname)
         and port != 0
-        and path_ok
+        and parts.path == ""
         and "@" not in parts.netloc
         and not parts.query
         and not parts.fragment

@@ -1,4 +1,4 @@
-"""The appraisal engine: runs every rule, keeps every finding. Pure (design.md section 2, step 6).
+"""The appraisal engine: runs every rule, keeps every finding. Pure (step 6 of docs/architecture.md).
 
 Starts contraindicated. Service rules first, then each class of identities: all of ``workload``, any of the others, where the
 first identity for which everything holds is picked and otherwise the findings of every candidate are kept. The AR4SI vector

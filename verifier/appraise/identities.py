@@ -106,7 +106,7 @@ def _require_given(
 ) -> None:
     """Refuse a field, or a key inside it, that no identity of the group gives and the policy does not list.
 
-    ``keys`` are those that a map has to answer for, whether or not anybody gives them.
+    ``keys`` are those that a map has to answer for, given or not.
     """
     if unchecked.covers(path):
         return

@@ -1,9 +1,9 @@
 """The linter of trust documents: what is allowed and all the same worth a second look. Pure; a warning each, with an id.
 
 ``lint.unmeasured``: a policy leaves guest software unmeasured. ``lint.indistinct``: one evidence satisfies several workloads,
-which can then pose as each other (design.md section 4). ``lint.newest``: a reference moves without the policy being touched.
+which can then pose as each other (docs/trust-documents.md). ``lint.newest``: a reference moves without the policy being touched.
 ``lint.window``: a pinned version whose window is closed, not yet open, or about to close. ``lint.debug``: debug is let pass.
-``lint.loose``: an allow-list that lets files pass whose content nobody judges, or violations.
+``lint.loose``: an allow-list that lets files pass whose content no rule judges, or violations.
 """
 
 from __future__ import annotations

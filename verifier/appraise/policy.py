@@ -51,7 +51,7 @@ class CompiledPolicy:
     ``unchecked_classes``: classes left unchecked as a whole, or a software class of which no rule about executables is left.
     ``unclaimed``: trust claims that are not affirmed, since what bears on them is not looked at.
     ``essential``: claims that must be affirmed before the whole is.
-    ``allows_debug``: the policy excepts the debug rule; it may mint in a simulated process only (design.md section 4).
+    ``allows_debug``: the policy excepts the debug rule; it may mint in a simulated process only (docs/operations.md).
     """
 
     tenant: str

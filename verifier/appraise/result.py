@@ -1,4 +1,4 @@
-"""What an appraisal says: every finding, an honest AR4SI vector, accepted or not (design.md section 2, step 6)."""
+"""What an appraisal says: every finding, an honest AR4SI vector, accepted or not (step 6 of docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EarStatus = Literal["none", "affirming", "warning", "contraindicated"]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What an attester names: compiled from a workload document (design.md section 5)."""
+    """What an attester names: compiled from a workload document (docs/trust-documents.md)."""
 
     uuid: str
     name: str
@@ -27,7 +27,6 @@ class Workload:
     vault_mount: str
     vault_role: str
     labels: Mapping[str, str]
-    events_webhook: str
     enabled: bool
     document_digest: bytes
 

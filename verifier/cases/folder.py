@@ -1,4 +1,4 @@
-"""Reads a case folder as ``evidence/README.md`` lays it out, holding every file to the ``sha256`` that ``case.json`` states."""
+"""Reads a case folder as ``docs/cases.md`` lays it out, holding every file to the ``sha256`` that ``case.json`` states."""
 
 from __future__ import annotations
 

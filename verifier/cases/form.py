@@ -1,6 +1,6 @@
-"""Cases: a folder of evidence with a stated expectation, as ``evidence/README.md`` lays it out, judged offline.
+"""Cases: a folder of evidence with a stated expectation, as ``docs/cases.md`` lays it out, judged offline.
 
-A case's ``policy`` is not an appraisal policy: each key sets one rule, absent means the README's default, an unknown key
+A case's ``policy`` is not an appraisal policy: each key sets one rule, an absent one has the page's default, an unknown one
 is a usage error (``CaseError``, exit 64). Nothing judged here can ever mint.
 """
 

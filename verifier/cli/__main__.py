@@ -1,4 +1,4 @@
-"""Entry of the ``verifier`` command: gathers the groups, maps what nobody foresaw to exit 70."""
+"""Entry of the ``verifier`` command: gathers the groups, and turns an exception that no command foresaw into exit code 70."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Lazy(click.Group):
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="vault-attestation-bridge")
 def cli() -> None:
-    """Check hardware evidence and issue attestation-bound JWTs for stock Vault.
+    """Check hardware evidence and issue JWTs that stock Vault trusts.
 
     Exit codes: 0 done, 1 no, 2 malformed input, 3 cannot decide or not reachable, 64 usage, 70 bug.
     """

@@ -92,7 +92,9 @@ def command(
     policy: str | None,
     output_format: str,
 ) -> None:
-    """Judge evidence offline: genuine, and wanted.
+    """Judge evidence offline.
+
+    Print whether the evidence is genuine, and whether the policy accepts it. Nothing judged here leads to a token.
 
     Exit codes: 0 valid, 1 rejected, 2 malformed, 3 cannot decide, 64 usage (an unknown policy key, a wrong sha256).
     """

@@ -38,13 +38,17 @@ _POLL_S: Final = 0.2
 
 @click.group("collateral")
 def command() -> None:
-    """Certificates, CRLs, TCB info of AMD and Intel: show what is kept, fetch, export and import one signed bundle."""
+    """Show, fetch, export and import what vendors publish.
+
+    These are certificates, CRLs, TCB information and QE identities. A signed bundle carries them to a verifier without a
+    network.
+    """
 
 
 def _cache(settings: Settings) -> Cache:
     cache = open_cache(settings)
     if cache is None:
-        raise ConfigError("settings", "collateral_dir", "", "a folder: without one nothing is kept")
+        raise ConfigError("settings", "collateral_dir", "", "a folder: without one no document is kept")
     return cache
 
 
@@ -75,12 +79,19 @@ class _Span(click.ParamType[int]):
 
 @command.command("show")
 @CONFIG_OPTION
-@click.option("--within", type=_Span(), default="0m", help="Count what expires within this time as expired: 7d, 12h.")
+@click.option(
+    "--within",
+    type=_Span(),
+    default="0m",
+    help="Count a document as expired when it expires within this time: 7d, 12h.",
+)
 @FORMAT_OPTION
 def show(config: str | None, within: int, output_format: str) -> None:
-    """List every document: kind, key, issued, expires, source, age, next refresh; what ends first comes first.
+    """List the documents at hand, the first to expire first.
 
-    Leaves with 1 when something that more than one chip needs (CRL, intermediate, TCB info, QE identity) is expired, or will be
+    A line has kind, key, date of issue, age, expiry, source and next refresh.
+
+    Exit code 1: a document that several chips need (CRL, intermediate, TCB information, QE identity) is expired, or expires
     within --within.
     """
 
@@ -89,7 +100,7 @@ def show(config: str | None, within: int, output_format: str) -> None:
         rows = [_row(entry, now, within) for entry in _entries(load_settings(config), now)]
         ending = [row for row in rows if row["state"] != "ok" and row["required"]]
         data = {"outcome": "expiring" if ending else "ok", "now": utc_time(now * 1000), "items": rows}
-        lines = [_line(row) for row in rows] or ["nothing is kept"]
+        lines = [_line(row) for row in rows] or ["no document is at hand"]
         return Answer(data, "\n".join(lines), Exit.NO if ending else Exit.DONE)
 
     run(output_format, body)
@@ -124,20 +135,21 @@ def _line(row: dict[str, Any]) -> str:
 @command.command("export")
 @CONFIG_OPTION
 @click.option("--key", "key_file", type=_PATH, required=True, help="Private key, PEM (PKCS #8): P-256 or Ed25519.")
-@click.option("--signer", required=True, help="The key's name, as the importing side knows it.")
-@click.option("--out", type=_PATH, required=True, help="Where the bundle goes; a file there is replaced whole.")
+@click.option("--signer", required=True, help="Name of the key in the collateral_keys_file of the importing side.")
+@click.option("--out", type=_PATH, required=True, help="File of the bundle. An older file is replaced.")
 @FORMAT_OPTION
 def export(config: str | None, key_file: Path, signer: str, out: Path, output_format: str) -> None:
-    """Write everything that is kept and not expired into one signed, dated bundle, for verifiers without a network.
+    """Write all documents into one signed bundle.
 
-    Prints the public key that they name in collateral_keys_file.
+    Expired documents are left out. The bundle has a date. It is for verifiers without a network, which name the printed
+    public key in collateral_keys_file.
     """
 
     def body() -> Answer:
         now, key = _now(), _private_key(key_file)
         entries = [entry for entry in _entries(load_settings(config), now) if now <= entry.facts.expires]
         if not entries:
-            raise ConfigError("settings", "collateral_dir", "nothing that is not expired", "something to export")
+            raise ConfigError("settings", "collateral_dir", "expired documents only", "a document that is not expired")
         data = make_bundle(entries, issued=now, signer=signer, key=key)
         try:
             write_whole(out, data)
@@ -157,7 +169,9 @@ def export(config: str | None, key_file: Path, signer: str, out: Path, output_fo
 @click.argument("file", type=_PATH)
 @FORMAT_OPTION
 def import_(config: str | None, file: Path, output_format: str) -> None:
-    """Check a bundle's signature, date and digests and put its documents into the cache; newer ones that are there stay.
+    """Import a signed bundle.
+
+    Signature, date and digests are checked. A document that is newer in the cache stays there.
 
     Refused: a signer that collateral_keys_file does not name, and a bundle older than the one imported last.
     """
@@ -182,15 +196,22 @@ def import_(config: str | None, file: Path, output_format: str) -> None:
 @command.command("fetch")
 @CONFIG_OPTION
 @click.option(
-    "--wait", "wait_s", default=120, show_default=True, type=click.IntRange(1, 86_400), help="Seconds at most."
+    "--wait",
+    "wait_s",
+    default=120,
+    show_default=True,
+    type=click.IntRange(1, 86_400),
+    help="Wait at most this many seconds.",
 )
 @click.argument("wanted", nargs=-1, required=True, metavar="KIND=KEY...")
 @FORMAT_OPTION
 def fetch(config: str | None, wait_s: int, wanted: tuple[str, ...], output_format: str) -> None:
-    """Fetch documents into the cache ahead of time, at the fetcher's pace: sev-snp.crl=Milan intel.qe-identity=tdx.
+    """Fetch documents into the cache ahead of time.
 
-    Keys: docs/collateral.md. A running verifier's fetcher does the work; without one this command does. Leaves with 3 when
-    something did not come.
+    Example: sev-snp.crl=Milan intel.qe-identity=tdx. docs/collateral.md lists the keys. The fetcher of a running verifier
+    does the work, and otherwise this command. Both keep to the pace of the settings.
+
+    Exit code 3: a document did not arrive.
     """
 
     def body() -> Answer:

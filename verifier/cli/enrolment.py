@@ -1,4 +1,4 @@
-"""``verifier enrolment``: which TPMs may enrol, by EK on a list or by a single-use ticket, and which did."""
+"""``verifier enrolment``: which TPMs may enrol (by a list of EKs or a single-use ticket), and which are enrolled."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from verifier.tee.tpm2.layout import is_name as is_tpm_name
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _HEX = re.compile(r"([0-9a-f]{2})+", re.ASCII)
 _EK_OPTION = click.option("--ek-sha256", multiple=True, help="SHA-256 of the EK's SubjectPublicKeyInfo, hex.")
-_LISTED_HINT = "a TPM whose EK is still listed may enrol again; --ek-sha256 takes the EK off the list as well"
+_LISTED_HINT = "a TPM may enrol again while its EK is listed; --ek-sha256 takes the EK off the list too"
 
 
 @click.group("enrolment")
 def command() -> None:
-    """Say which TPMs may enrol their attestation keys, and take it back."""
+    """Allow, list and withdraw TPMs."""
 
 
 @command.command("allow")
@@ -40,7 +40,7 @@ def command() -> None:
 def allow(
     config: str | None, tenant: str, ek_sha256: tuple[str, ...], ek_certificate: tuple[str, ...], output_format: str
 ) -> None:
-    """Put EKs on the tenant's list."""
+    """Allow TPMs to enrol: put their EKs on the tenant's list."""
 
     def body() -> Answer:
         digests = [_digest(text) for text in ek_sha256]
@@ -83,10 +83,15 @@ def _digest_of_certificate(path: str) -> bytes:
 @command.command("ticket")
 @CONFIG_OPTION
 @TENANT_OPTION
-@click.option("--life-s", default=3600, show_default=True, type=click.IntRange(60, 30 * 24 * 3600))
+@click.option(
+    "--life-s", default=3600, show_default=True, type=click.IntRange(60, 30 * 24 * 3600), help="Seconds until it ends."
+)
 @FORMAT_OPTION
 def ticket(config: str | None, tenant: str, life_s: int, output_format: str) -> None:
-    """Open a single-use ticket: whoever holds it may enrol one TPM of a trusted vendor. Only its hash is kept."""
+    """Print a single-use ticket for one TPM.
+
+    Its holder may enrol one TPM under a trusted root. The store keeps the ticket's hash alone.
+    """
 
     def body() -> Answer:
         made = secrets.token_urlsafe(32)
@@ -103,7 +108,7 @@ def ticket(config: str | None, tenant: str, life_s: int, output_format: str) -> 
 @TENANT_OPTION
 @FORMAT_OPTION
 def list_enrolled(config: str | None, tenant: str, output_format: str) -> None:
-    """List the tenant's enrolled attestation keys, and the EKs that may enrol."""
+    """List enrolled attestation keys and allowed EKs."""
 
     def body() -> Answer:
         with opened_store(config) as store:
@@ -131,15 +136,18 @@ def list_enrolled(config: str | None, tenant: str, output_format: str) -> None:
 @command.command("withdraw")
 @CONFIG_OPTION
 @TENANT_OPTION
-@click.option("--ak-name", multiple=True, help="An enrolled key's Name, hex.")
+@click.option("--ak-name", multiple=True, help="Name of an enrolled key, hex.")
 @_EK_OPTION
 @FORMAT_OPTION
 def withdraw(
     config: str | None, tenant: str, ak_name: tuple[str, ...], ek_sha256: tuple[str, ...], output_format: str
 ) -> None:
-    """Forget enrolled keys: their next quote is refused. With --ek-sha256, all of that TPM's, and it may not come back.
+    """Withdraw enrolled keys: their next quote is refused.
 
-    Tokens that were issued before live on until they expire. Leaves with 1 where one of the keys was not known.
+    With --ek-sha256, all keys of that TPM are withdrawn and the TPM may not enrol again. Tokens that were issued before are good until
+    they expire.
+
+    Exit code 1: one of the keys is not known.
     """
 
     def body() -> Answer:

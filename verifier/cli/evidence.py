@@ -18,26 +18,36 @@ from verifier.tee.registry import SCHEMES
 F = TypeVar("F", bound=Callable[..., Any])
 
 CASE_OPTION = click.option(
-    "--case", "case", type=click.Path(file_okay=False), help="A folder with case.json, evidence and collateral."
+    "--case",
+    "case",
+    type=click.Path(file_okay=False),
+    help="Folder with case.json, evidence and collateral (docs/cases.md).",
 )
 SCHEME_OPTION = click.option(
-    "--scheme", type=click.Choice(sorted(SCHEMES)), help="Judge parts of this scheme instead of a case."
+    "--scheme",
+    type=click.Choice(sorted(SCHEMES)),
+    metavar="SCHEME",
+    help="Judge parts of this scheme, such as tdx, instead of a case. docs/tee has a page for each scheme.",
 )
 EVIDENCE_OPTION = click.option(
-    "--evidence", "evidence", multiple=True, metavar="FILE|part=FILE", help="Evidence; repeat for several parts."
+    "--evidence",
+    "evidence",
+    multiple=True,
+    metavar="FILE|part=FILE",
+    help="File with evidence. Repeat the option for each part.",
 )
 ENDORSEMENTS_OPTION = click.option(
     "--endorsements",
     type=click.Path(exists=True, file_okay=False),
-    help="Folder: NAME.der or NAME.pem (vcek, ask, crl, ak …).",
+    help="Folder with NAME.der or NAME.pem, such as vcek.der, ask.pem, crl.pem.",
 )
-AT_OPTION = click.option("--at", "at", metavar="TIME", help="Judge at this time (RFC 3339); now if not given.")
+AT_OPTION = click.option("--at", "at", metavar="TIME", help="Judge at this time (RFC 3339). Without it: now.")
 REPORT_DATA_OPTION = click.option("--report-data", metavar="HEX", help="User data that the evidence must carry.")
 POLICY_OPTION = click.option(
     "--policy",
     "policy",
     type=click.Path(exists=True, dir_okay=False),
-    help="Trust documents with one appraisal policy.",
+    help="File of trust documents with one appraisal policy.",
 )
 _JUDGED = (
     CASE_OPTION,
@@ -127,7 +137,7 @@ def read_folder_case(folder: str) -> CaseFiles:
 
 def wrong_case(folder: str, error: CaseError) -> ConfigError:
     """Word a case that is wrong in itself (an unknown policy key, a wrong ``sha256``)."""
-    return ConfigError(folder, "case", str(error), "a case as evidence/README.md lays it out")
+    return ConfigError(folder, "case", str(error), "a case as docs/cases.md lays it out")
 
 
 def read_policy(path: str | None, scheme: str) -> Any:

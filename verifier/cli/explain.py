@@ -47,11 +47,11 @@ def _text(explanation: Explanation) -> str:
         said = one.meaning
         lines.append(f"  {one.name}: {one.shown}")
     if not explanation.told:
-        lines.append("  nothing in it could be read")
+        lines.append("  no field of it can be read")
     lines.append("checks (is it genuine?)")
     lines += [f"  {_MARKS[state]}  {check_id}" for check_id, state in explanation.checks]
     if explanation.own_steps:
-        lines.append("  cases of this platform are judged by steps of their own too; the first no is named below")
+        lines.append("  cases of this platform have further checks of their own; the verdict names the first no")
     lines.append("verdict")
     lines += [f"  {line}" for line in verdict_lines(explanation.verdict)]
     return "\n".join(lines)
@@ -74,9 +74,12 @@ def command(
     policy: str | None,
     output_format: str,
 ) -> None:
-    """Say in words what evidence holds, which checks it passed, and what to change where it did not.
+    """Explain evidence in words.
 
-    Exit codes as of appraise: 0 valid, 1 rejected, 2 malformed, 3 cannot decide, 64 usage.
+    Print every field of the evidence with its meaning, every check in order, every finding, and what to change where
+    the answer is no.
+
+    Exit codes are those of appraise: 0 valid, 1 rejected, 2 malformed, 3 cannot decide, 64 usage.
     """
 
     def body() -> Answer:

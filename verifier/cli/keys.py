@@ -25,17 +25,22 @@ F = TypeVar("F", bound=Callable[..., None])
 _DAY_S: Final = 86_400
 _DEFAULTS: Final[dict[str, Any]] = {name: field.default for name, field in Settings.model_fields.items()}
 _PATH = click.Path(dir_okay=False, path_type=Path)
-_PIN_HINT = "keep the root file and its passphrase offline: whoever has both can pose as the verifier to every workload"
+_PIN_HINT = (
+    "keep the root file and its passphrase offline: with both, an attacker can pose as the verifier to every workload"
+)
 
 
 @click.group("keys")
 def command() -> None:
-    """Make, show and rotate keys. Private keys stay in their files."""
+    """Make, show and rotate keys.
+
+    No command prints a private key.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class _KeyPlace:
-    """Which key file is meant: the options say, else the settings."""
+    """Which key file is meant: the one of the options, else the one of the settings."""
 
     config: str | None
     key_file: Path | None
@@ -74,20 +79,20 @@ def _file_options(*, required: bool) -> Callable[[F], F]:
     """Add the two options that name a key file; their environment is the settings' own."""
 
     def add(function: F) -> F:
-        where = "" if required else "; without it, the settings'"
+        where = "" if required else ". Without it: that of the settings"
         for option in (
             click.option(
                 "--passphrase-file",
                 required=required,
                 type=_PATH,
                 envvar="VAB_KEY_PASSPHRASE_FILE",
-                help=f"Its passphrase{where}.",
+                help=f"File with the passphrase of the key file{where}.",
             ),
             click.option(
                 "--key-file",
                 type=_PATH,
                 envvar="VAB_KEY_FILE",
-                help=f"The key file{where or '; var/keys.json by default'}.",
+                help=f"The key file{where or '. Without it: var/keys.json'}.",
             ),
         ):
             function = option(function)
@@ -109,8 +114,13 @@ def _key_options(function: Callable[..., None]) -> Callable[..., None]:
 def _root_options(function: F) -> F:
     """Add the two options that name the offline root's file."""
     for option in (
-        click.option("--root-passphrase-file", required=True, type=_PATH, help="Its passphrase, not the key file's."),
-        click.option("--root-file", required=True, type=_PATH, help="The offline root."),
+        click.option(
+            "--root-passphrase-file",
+            required=True,
+            type=_PATH,
+            help="File with the passphrase of the root file; not that of the key file.",
+        ),
+        click.option("--root-file", required=True, type=_PATH, help="File of the offline root."),
     ):
         function = option(function)
     return function
@@ -120,15 +130,33 @@ _ALGORITHM = click.Choice(ALGORITHMS)
 
 
 @command.command("init")
-@click.option("--base-url", required=True, envvar="VAB_BASE_URL", help="Issuers are {base_url}/t/{tenant}.")
-@click.option("--tenants", default="default", show_default=True, envvar="VAB_TENANTS", help="Names, by commas.")
+@click.option(
+    "--base-url", required=True, envvar="VAB_BASE_URL", help="Base of the issuer URLs: {base_url}/t/{tenant}."
+)
+@click.option(
+    "--tenants",
+    default="default",
+    show_default=True,
+    envvar="VAB_TENANTS",
+    help="Names of the tenants, with commas between them.",
+)
 @_file_options(required=True)
 @_root_options
-@click.option("--algorithm", default="ES256", show_default=True, type=_ALGORITHM, envvar="VAB_SIGNING_ALGORITHM")
 @click.option(
-    "--simulated", is_flag=True, envvar="VAB_SIMULATED", help="Keys for forged TEEs; no other process takes them."
+    "--algorithm",
+    default="ES256",
+    show_default=True,
+    type=_ALGORITHM,
+    envvar="VAB_SIGNING_ALGORITHM",
+    help="Algorithm of token keys.",
 )
-@click.option("--existing-root", is_flag=True, help="Use the root that images pin already; the key file was lost.")
+@click.option(
+    "--simulated",
+    is_flag=True,
+    envvar="VAB_SIMULATED",
+    help="Make keys for forged TEEs. Only a simulated process takes them.",
+)
+@click.option("--existing-root", is_flag=True, help="Use an existing root, for a key file that was lost.")
 @FORMAT_OPTION
 def init(
     base_url: str,
@@ -142,7 +170,10 @@ def init(
     existing_root: bool,
     output_format: str,
 ) -> None:
-    """Make the key file and its offline root, and print what images pin. Existing files are never overwritten."""
+    """Make the key file and its offline root.
+
+    Print what images pin. Existing files are never overwritten.
+    """
 
     def body() -> Answer:
         names, keys = tuple(tenants.split(",")), SealedPaths(key_file or Path(_DEFAULTS["key_file"]), passphrase_file)
@@ -178,7 +209,10 @@ def init(
 @_key_options
 @FORMAT_OPTION
 def list_keys(place: _KeyPlace, output_format: str) -> None:
-    """Show every key with its state: next, active, retired; answer keys: active, expired."""
+    """List every key with its state.
+
+    A token key is next, active or retired. An answer key is active or expired.
+    """
 
     def body() -> Answer:
         keys = place.open()
@@ -192,14 +226,20 @@ def list_keys(place: _KeyPlace, output_format: str) -> None:
 
 @command.command("rotate")
 @_key_options
-@click.option("--tenant", help="One tenant; without it, all.")
-@click.option("--algorithm", type=_ALGORITHM, help="Of the new key; without it, that of the newest.")
+@click.option("--tenant", help="Rotate the keys of this tenant. Without it: of all.")
+@click.option("--algorithm", type=_ALGORITHM, help="Algorithm of the new key. Without it: that of the newest key.")
 @click.option(
-    "--lead", "lead_s", type=click.IntRange(60), help="Seconds before it signs; by default the settings', or 600."
+    "--lead",
+    "lead_s",
+    type=click.IntRange(60),
+    help="Seconds until the new key signs. Without it: those of the settings, or 600.",
 )
 @FORMAT_OPTION
 def rotate(place: _KeyPlace, tenant: str | None, algorithm: str | None, lead_s: int | None, output_format: str) -> None:
-    """Publish a successor now; it signs when the lead is over. A rotation under way is left as it is."""
+    """Publish a new token key now.
+
+    It signs when the lead is over. A rotation under way is not changed.
+    """
 
     def body() -> Answer:
         keys = place.open(algorithm=algorithm or "", lead_s=place.lead_s() if lead_s is None else lead_s)
@@ -208,7 +248,7 @@ def rotate(place: _KeyPlace, tenant: str | None, algorithm: str | None, lead_s: 
         before = {key.kid for key in keys.describe(_now())}
         keys.rotate_now(_now(), tenant)
         published = [key for key in keys.describe(_now()) if key.kid not in before]
-        lines = [_line(key) for key in published] or ["nothing to do: a successor is published already"]
+        lines = [_line(key) for key in published] or ["no change: a new key is published already"]
         return Answer({"outcome": "rotated", "published": [asdict(key) for key in published]}, "\n".join(lines))
 
     run(output_format, body)
@@ -218,7 +258,7 @@ def rotate(place: _KeyPlace, tenant: str | None, algorithm: str | None, lead_s: 
 @_key_options
 @_root_options
 @click.option(
-    "--life-days", default=180, show_default=True, type=click.IntRange(1, 3650), help="Until the set expires."
+    "--life-days", default=180, show_default=True, type=click.IntRange(1, 3650), help="Days until the set expires."
 )
 @FORMAT_OPTION
 def sign_answer_keys(
@@ -228,7 +268,10 @@ def sign_answer_keys(
     life_days: int,
     output_format: str,
 ) -> None:
-    """Make fresh answer keys for every tenant and let the offline root sign them, with a higher seq."""
+    """Make answer keys and sign them with the root.
+
+    Every tenant gets a new answer key. The set gets a higher seq.
+    """
 
     def body() -> Answer:
         keys = place.open()
@@ -244,7 +287,14 @@ def sign_answer_keys(
 @click.argument("tenant")
 @_key_options
 @_root_options
-@click.option("--algorithm", default="ES256", show_default=True, type=_ALGORITHM, envvar="VAB_SIGNING_ALGORITHM")
+@click.option(
+    "--algorithm",
+    default="ES256",
+    show_default=True,
+    type=_ALGORITHM,
+    envvar="VAB_SIGNING_ALGORITHM",
+    help="Algorithm of token keys.",
+)
 @FORMAT_OPTION
 def add(
     tenant: str,
@@ -270,7 +320,7 @@ def add(
 @_key_options
 @FORMAT_OPTION
 def show_root(place: _KeyPlace, output_format: str) -> None:
-    """Print the public root key and the current seq: what a measured image pins."""
+    """Print what images pin: public root key and seq."""
 
     def body() -> Answer:
         keys = place.open()

@@ -11,5 +11,8 @@ from verifier.web.openapi import document, document_bytes
 @click.command("openapi")
 @FORMAT_OPTION
 def command(output_format: str) -> None:
-    """Print the OpenAPI 3.1 document, made from the models that validate requests."""
+    """Print the OpenAPI 3.1 document of the API.
+
+    It is made from the models that validate requests.
+    """
     run(output_format, lambda: Answer(document(), document_bytes().decode()))

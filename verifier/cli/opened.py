@@ -14,8 +14,10 @@ from verifier.compose import compose_store
 from verifier.formats.encoding import is_name
 from verifier.formats.errors import ConfigError
 
-CONFIG_OPTION = click.option("--config", type=click.Path(dir_okay=False), envvar="VAB_CONFIG", help="Settings (TOML).")
-TENANT_OPTION = click.option("--tenant", default="default", show_default=True, help="Whose.")
+CONFIG_OPTION = click.option(
+    "--config", type=click.Path(dir_okay=False), envvar="VAB_CONFIG", help="File with the settings (TOML)."
+)
+TENANT_OPTION = click.option("--tenant", default="default", show_default=True, help="The tenant.")
 
 
 @contextmanager
@@ -29,7 +31,7 @@ def opened_store(config: str | None) -> Iterator[SqlStore]:
 
 
 def tenant_name(name: str) -> str:
-    """Refuse what is no tenant's name."""
+    """Refuse text that is no name of a tenant."""
     if not is_name(name):
         raise ConfigError("--tenant", "tenant", name, "a name of a-z, 0-9 and inner hyphens")
     return name

@@ -29,23 +29,29 @@ FOLDER = click.argument("folder", type=click.Path())
 KEYS_OPTION = click.option(
     "--keys",
     type=click.Path(),
-    help="JSON: tenants that demand signatures, with their keys: {tenant: {name: public JWK}}.",
+    help="JSON file of the tenants that demand signatures: {tenant: {key name: public JWK}}.",
 )
 
 
 @click.group("policy")
 def command() -> None:
-    """Trust documents: identities, appraisal policies, workloads."""
+    """Check, show and sign trust documents.
+
+    Trust documents are identities, appraisal policies and workloads.
+    """
 
 
 @command.command("check")
 @FOLDER
 @KEYS_OPTION
-@click.option("--at", help="Judge windows as of this moment (2026-01-31T00:00:00Z); now by default.")
-@click.option("--strict", is_flag=True, help="Leave with 1 where there is a warning.")
+@click.option("--at", help="Judge windows at this moment (2026-01-31T00:00:00Z). Without it: now.")
+@click.option("--strict", is_flag=True, help="Exit code 1 when there is a warning.")
 @FORMAT_OPTION
 def check(folder: str, keys: str | None, at: str | None, strict: bool, output_format: str) -> None:
-    """Validate every document of FOLDER, compile every policy, and lint."""
+    """Check the documents of FOLDER.
+
+    Validate every document, compile every policy, and print the linter's warnings.
+    """
 
     def body() -> Answer:
         now = int(time.time()) if at is None else _moment(at)
@@ -73,10 +79,17 @@ def _moment(text: str) -> int:
 
 
 @command.command("schema")
-@click.option("--document", type=click.Choice(["identity", "policy", "workload"]), help="One of them; all by default.")
-@click.option("--write", type=click.Path(), help="Write {document}.json into this folder instead of printing.")
+@click.option(
+    "--document",
+    type=click.Choice(["identity", "policy", "workload"]),
+    help="Print this schema alone. Without it: all.",
+)
+@click.option("--write", type=click.Path(), help="Write files {document}.json into this folder. Print nothing else.")
 def schema(document: str | None, write: str | None) -> None:
-    """Print the JSON Schema of the documents, composed from the registered schemes."""
+    """Print the JSON Schema of the documents.
+
+    It is made from the registered schemes.
+    """
 
     def body() -> Answer:
         chosen = {name: one for name, one in schemas(SCHEMES).items() if document in (None, name)}
@@ -97,10 +110,13 @@ def schema(document: str | None, write: str | None) -> None:
 @command.command("show")
 @FOLDER
 @click.argument("name", required=False)
-@click.option("--tenant", help="Only this tenant's.")
+@click.option("--tenant", help="Show policies of this tenant alone.")
 @FORMAT_OPTION
 def show(folder: str, name: str | None, tenant: str | None, output_format: str) -> None:
-    """Show policies as they compile: every rule with what it expects, and the digest that tokens name."""
+    """Show compiled policies.
+
+    Print every rule with the value that it expects, and the policy's digest, which tokens name.
+    """
 
     def body() -> Answer:
         documents = load_documents(folder)
@@ -170,9 +186,12 @@ def _json(value: Any) -> str:
 @click.option(
     "--key", "key_file", type=click.Path(), required=True, help="Private key, PEM (PKCS #8): Ed25519 or P-256."
 )
-@click.option("--signer", required=True, help="The key's name, as the verifier knows it.")
+@click.option("--signer", required=True, help="Name of the key in the verifier's keys file.")
 def sign(file: str, key_file: str, signer: str) -> None:
-    """Sign every document of FILE; prints them as JSON, one array, fit to be written to a .json file."""
+    """Sign the documents of FILE.
+
+    Print them as one JSON array, which is the content of a .json file of trust documents.
+    """
 
     def body() -> Answer:
         key = _private_key(key_file)

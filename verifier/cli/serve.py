@@ -78,13 +78,16 @@ class _Children:
 
 
 @click.command("serve")
-@click.option("--config", type=click.Path(dir_okay=False), envvar="VAB_CONFIG", help="Settings (TOML).")
-@click.option("--check", is_flag=True, help="Check settings, keys, store and trust documents, then leave.")
+@click.option("--config", type=click.Path(dir_okay=False), envvar="VAB_CONFIG", help="File with the settings (TOML).")
+@click.option("--check", is_flag=True, help="Check settings, keys, store and trust documents, and stop.")
 @FORMAT_OPTION
 def command(config: str | None, check: bool, output_format: str) -> None:
-    """Serve the API: gunicorn and the clock-driven worker, until SIGTERM.
+    """Serve the API until SIGTERM.
 
-    Settings come from the TOML file and from VAB_… environment variables, which win. Unsafe combinations are refused by name.
+    Start gunicorn, which answers requests, and the worker, which does what the clock demands.
+
+    Settings come from the TOML file and from VAB_… environment variables; a variable wins. Unsafe combinations are refused by
+    name.
     """
 
     def body() -> Answer:

@@ -17,16 +17,17 @@ from verifier.core.ports import StoredRecord
 
 @click.group("store")
 def command() -> None:
-    """Look into the store: records of verdicts and their chain; void all challenges."""
+    """Read records of verdicts, and void challenges."""
 
 
 @command.command("raise-epoch")
 @CONFIG_OPTION
 @FORMAT_OPTION
 def raise_epoch(config: str | None, output_format: str) -> None:
-    """Void every outstanding challenge: after a backup was restored, or a failover that may have lost spent nonces.
+    """Void every challenge that was issued.
 
-    Attesters ask for a new challenge by themselves; no token and no enrolment is touched.
+    Do this after a backup was restored, and after a failover that may have lost spent nonces. Attesters ask for a new challenge
+    by themselves. Tokens and enrolments stay as they are.
     """
 
     def body() -> Answer:
@@ -44,9 +45,12 @@ def raise_epoch(config: str | None, output_format: str) -> None:
 @CONFIG_OPTION
 @FORMAT_OPTION
 def verify(config: str | None, output_format: str) -> None:
-    """Walk the chain of records from the first one; leaves with 1 where a link is broken, and names the record.
+    """Check the chain of records.
 
-    Not seen: that the last records were cut off together with the chain's end. Keep what this prints elsewhere, and compare.
+    The walk starts at the first record. Exit code 1: a link is broken; the message names the record.
+
+    One change stays unseen: the last records were removed together with the chain's end. Keep what this command prints in
+    another place, and compare.
     """
 
     def body() -> Answer:
@@ -60,14 +64,15 @@ def verify(config: str | None, output_format: str) -> None:
 
 @command.command("records")
 @CONFIG_OPTION
-@click.option("--after", type=click.IntRange(0), help="List from the one after this number; without it, the newest.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000), help="How many at most.")
-@click.option("--seq", type=click.IntRange(1), help="Show this one, with every finding.")
+@click.option("--after", type=click.IntRange(0), help="List the records after this number. Without it: the newest.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000), help="List at most this many.")
+@click.option("--seq", type=click.IntRange(1), help="Show the record of this number with every finding.")
 @FORMAT_OPTION
 def records(config: str | None, after: int | None, limit: int, seq: int | None, output_format: str) -> None:
-    """List verdicts: number, time, tenant, workload, outcome, check id. With --seq, say why one was what it was.
+    """List records of verdicts, or show one.
 
-    This is where an operator sees what a caller is not told: what is behind `policy.refused`.
+    A line has number, time, tenant, workload, outcome and check id. With --seq, print every finding of one record. A caller hears
+    `policy.refused` alone; the record says which rule failed.
     """
 
     def body() -> Answer:

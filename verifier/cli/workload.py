@@ -1,4 +1,4 @@
-"""``verifier workload``: what attesters name."""
+"""``verifier workload``: the documents that attesters name."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from verifier.tee.registry import SCHEMES
 
 @click.group("workload")
 def command() -> None:
-    """Workloads: a policy to satisfy, and the Vault where the token may be redeemed."""
+    """List and make workload documents.
+
+    A workload names the policy that it must satisfy, and the Vault that takes its token.
+    """
 
 
 @command.command("list")
 @click.argument("folder", type=click.Path())
-@click.option("--tenant", help="Only this tenant's.")
+@click.option("--tenant", help="List workloads of this tenant alone.")
 @FORMAT_OPTION
 def list_command(folder: str, tenant: str | None, output_format: str) -> None:
     """List the workloads of FOLDER."""
@@ -46,12 +49,12 @@ def list_command(folder: str, tenant: str | None, output_format: str) -> None:
 
 @command.command("new")
 @click.argument("name")
-@click.option("--tenant", required=True, help="Whose it is.")
-@click.option("--policy", required=True, help="The appraisal policy that it must satisfy.")
-@click.option("--audience", required=True, help="What its tokens are for: exactly one Vault mount.")
-@click.option("--vault", "address", required=True, help="Vault's address, https://host[:port].")
-@click.option("--vault-ca", type=click.Path(), required=True, help="PEM file: what Vault's TLS must chain to.")
-@click.option("--mount", required=True, help="Path of Vault's JWT auth mount.")
+@click.option("--tenant", required=True, help="The tenant.")
+@click.option("--policy", required=True, help="Name of the appraisal policy.")
+@click.option("--audience", required=True, help="Audience of its tokens, which names one Vault mount.")
+@click.option("--vault", "address", required=True, help="Address of Vault, https://host[:port].")
+@click.option("--vault-ca", type=click.Path(), required=True, help="PEM file with the CA of Vault's TLS certificate.")
+@click.option("--mount", required=True, help="Path of the JWT auth mount.")
 @click.option("--role", required=True, help="Role on that mount.")
 @FORMAT_OPTION
 def new(
@@ -65,7 +68,10 @@ def new(
     role: str,
     output_format: str,
 ) -> None:
-    """Print a workload document with a fresh uuid, which is its subject in Vault for good."""
+    """Print a workload document with a new uuid.
+
+    The uuid is the workload's subject in Vault for good.
+    """
 
     def body() -> Answer:
         try:

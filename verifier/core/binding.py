@@ -1,7 +1,8 @@
-"""Binding: why relayed evidence and relayed answers are of no use. Pure; design.md section 4, "Digest" and "Nonce".
+"""Binding: evidence and answers count for one request, so that relayed ones are of no use. Pure.
 
 The evidence carries ``SHA-512(label | 00 | nonce | thumbprint(sig) | thumbprint(enc) | H(components) | H(context))``
 whole where the field has 64 bytes, the SHA-256 of the same input where it has 32. Never cut, never padded.
+Source: docs/what-a-token-means.md, "How the evidence is bound"; the nonce: docs/adr/0004-keys-and-answers.md.
 """
 
 from __future__ import annotations

@@ -17,7 +17,12 @@ from verifier.core.exits import Exit, exit_for
 from verifier.formats.errors import BridgeError, ConfigError
 
 FORMAT_OPTION = click.option(
-    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output."
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Output format.",
 )
 
 

@@ -102,7 +102,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledAk:
-    """An attestation key whose TPM is known (design.md section 4, "TPM enrolment"). ``public`` is TPMT_PUBLIC."""
+    """An attestation key whose TPM is known (docs/tee/tpm2.md, "Enrolment"). ``public`` is TPMT_PUBLIC."""
 
     tenant: str
     ak_name: bytes

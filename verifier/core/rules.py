@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 V = TypeVar("V")
 
-# Which document says what is expected. "service" rules are the defaults of design.md section 5: they hold unless the
+# Which document says what is expected. "service" rules are defaults of the scheme (docs/tee): they hold unless the
 # appraisal policy names the exception; the others compare with a field of an identity of that class.
 Scope = Literal["service", "platform", "firmware", "workload", "config"]
 IDENTITY_CLASSES: tuple[Scope, ...] = ("platform", "firmware", "workload", "config")

@@ -1,4 +1,4 @@
-"""The wire: requests and answers of the public API, validated once at the edge (design.md section 2, "Wire").
+"""The wire: requests and answers of the public API, validated once at the edge (docs/api.md).
 
 Everything here is unverified until the service says otherwise. Malformed input is ``MalformedEvidence('wire.…')``.
 """

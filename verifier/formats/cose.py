@@ -2,7 +2,7 @@
 
 ``decode_sign1`` reads and proves nothing; ``verify_sign1`` checks the signature over the bytes as they were received: neither the
 protected header nor the payload is ever written anew. The algorithm counts in the protected header alone and has to fit the key's
-curve (ES256 P-256, ES384 P-384, ES512 P-521), so nobody outside the signature can choose it.
+curve (ES256 P-256, ES384 P-384, ES512 P-521), so nothing outside the signature can choose it.
 Not read: detached payloads, counter signatures, ``crit`` headers (refused), keys or certificates in headers (never used).
 """
 

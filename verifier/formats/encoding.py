@@ -12,7 +12,7 @@ from typing import Any
 import rfc8785
 
 # Names of tenants, workloads, identities and policies. Vault folds case and expands `+` and `*` in templated paths
-# (design.md section 4), so this pattern is a security check wherever a name enters: load, API, mint.
+# (docs/claims.md), so this pattern is a security check wherever a name enters: load, API, mint.
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
 # binascii is called directly: a request has some thirty such fields, and the standard module's wrappers cost more than the work.

@@ -5,7 +5,7 @@
 ``ConfigError``: the operator's own documents or settings are wrong; start-up only.
 
 Every no carries a ``check_id`` (``<scheme>.<noun>[.<noun>]``, ``wire.*``, ``service.*``, ``binding.*``, ``policy.*``);
-ids are never renamed. Source: design.md section 2, "Errors".
+ids are never renamed. What each means to a caller: docs/api.md.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Layout:
         self.size = size
         self.fields = fields
         self.check_id = check_id
-        # One struct call for the whole structure keeps decoding in the microseconds (parts.md); it reads the common
+        # One struct call for the whole structure keeps decoding in the microseconds; it reads the common
         # integers itself, what is left to do stands in ``_zeros`` and ``_integers``.
         self._struct = struct.Struct("<" + "".join(_code(field) for field in fields))
         self._names = tuple(field.name for field in fields)

@@ -175,7 +175,7 @@ def _find(chain: tuple[bytes, ...], anchors: tuple[Anchor, ...]) -> Path | None:
                 return _path(anchor, certificates[:place])
     top = certificates[-1]
     if top.self_issued:
-        return None  # a root of its own that nobody pinned, whatever its name
+        return None  # a root that is not pinned, whatever its name
     for anchor in anchors:
         pinned = anchor.certificate
         if pinned.subject == top.issuer and _names_issuer(top, pinned):

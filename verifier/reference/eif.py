@@ -53,7 +53,7 @@ _ONCE: Final = (_KERNEL, _COMMAND_LINE, _SIGNATURE, _METADATA)
 
 @dataclass(frozen=True, slots=True)
 class Eif:
-    """An image's sections. ``signature`` is the section's CBOR, unread; metadata are measured by nobody."""
+    """An image's sections. ``signature`` is the section's CBOR, unread; no PCR measures metadata."""
 
     version: int
     architecture: str

@@ -1,4 +1,4 @@
-"""The staircase of design.md section 2, on one screen (``attest``), and TPM enrolment beside it (``enrol``)."""
+"""The steps of docs/architecture.md on one screen (``attest``), and TPM enrolment beside it (``enrol``)."""
 
 from __future__ import annotations
 

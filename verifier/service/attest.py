@@ -1,7 +1,7 @@
 """Attestation: challenge → evidence → decode → verify → appraise → one transaction → token → answer.
 
-The steps are numbered as in design.md section 2. The caller is nobody until step 5, so nothing before it writes, queues
-or fetches for free. One nonce yields at most one token: refusals up to step 5 spend nothing, from step 6 on they do.
+The steps are numbered as in docs/architecture.md. The caller has proved nothing until step 5, so nothing before it writes,
+queues or fetches for free. One nonce yields at most one token: refusals up to step 5 spend nothing, from step 6 on they do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""TPM enrolment by credential activation: a quote proves a *known* TPM, or nothing (design.md section 4).
+"""TPM enrolment by credential activation: a quote proves a *known* TPM, or nothing (docs/tee/tpm2.md, "Enrolment").
 
 Nothing is stored until the proof comes back: the challenge's secret is an HMAC over ``state``, which the caller carries.
 An AK is enrolled only for an EK on the tenant's list or with a single-use ticket; a vendor chain alone is never enough.
@@ -80,9 +80,9 @@ class Enrolments:
         parts, where = self._parts, f"{SCHEME}.enrolment"
         raw = unb64_field(proof.state, "state", check_id=f"{where}.state")
         secret = unb64_field(proof.secret, "secret", check_id=f"{where}.secret")
-        # The MAC comes first: before it, `state` is anybody's bytes.
+        # The MAC comes first: before it, any caller can have made `state`.
         if not hmac.compare_digest(secret, self._secret(raw)):
-            raise EvidenceRejected(f"{where}.secret", "secret: not what this state's credential holds")
+            raise EvidenceRejected(f"{where}.secret", "secret: got another one than the credential of this state holds")
         state = parse_model(_State, raw, check_id=f"{where}.state")
         now_ms = parts.clock.now_ms()
         if now_ms > int(state.expires_at):

@@ -1,6 +1,6 @@
 """The claims of a token: what an appraisal says, in the words of EAT and EAR and in flat strings for Vault. Pure.
 
-Source: design.md section 4, "Token"; RFC 9711 (EAT); draft-ietf-rats-ear-03; RFC 7800 and RFC 9449 (``cnf.jkt``).
+Source: docs/claims.md; RFC 9711 (EAT); draft-ietf-rats-ear-03; RFC 7800 and RFC 9449 (``cnf.jkt``).
 What each claim means and what it does not is in docs/what-a-token-means.md, the page of ``EAT_PROFILE``.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from verifier.appraise.result import Appraisal, Workload
+from verifier.core import product
 from verifier.core.binding import NONCE_SIZE
 from verifier.core.settings import TOKEN_LIFE_MAX_S
 from verifier.formats.encoding import b64url, encode_json, is_name, sha256
@@ -18,8 +19,6 @@ from verifier.formats.errors import EvidenceRejected
 from verifier.tee.scheme import Matched
 
 EAT_PROFILE: Final = "tag:github.com,2026:vault-attestation-bridge/token/v1"
-VERIFIER_DEVELOPER: Final = "vault-attestation-bridge"
-VERIFIER_BUILD: Final = "vault-attestation-bridge 0.1.0"
 
 # EAT dbgstat (RFC 9711 section 4.2.9). Anything but "enabled" says that debugging is off.
 DEBUG_STATUSES: Final = frozenset(
@@ -53,7 +52,9 @@ def require_mintable(appraisal: Appraisal, *, simulated: bool) -> None:
     Raises ``EvidenceRejected`` under ``policy.accepted``, ``policy.bound``, ``policy.root`` or ``policy.debug``.
     """
     if not appraisal.accepted:
-        raise EvidenceRejected("policy.accepted", f"appraisal: refused by {appraisal.check_id or 'nothing it names'}")
+        raise EvidenceRejected(
+            "policy.accepted", f"appraisal: refused by {appraisal.check_id or 'a rule without an id'}"
+        )
     if not appraisal.bound:
         raise EvidenceRejected("policy.bound", "appraisal: evidence was not bound to a challenge, want it bound")
     want = "simulated" if simulated else "vendor or private"
@@ -63,7 +64,7 @@ def require_mintable(appraisal: Appraisal, *, simulated: bool) -> None:
         raise ValueError(f"debug_status: got {appraisal.debug_status!r}, want one of {sorted(DEBUG_STATUSES)}")
     if appraisal.debug_status == "enabled" and not simulated:
         raise EvidenceRejected("policy.debug", "dbgstat: got enabled, want a simulated process for it")
-    # Evidence without debugging counts for nothing here: whoever may debug would be let in the next time.
+    # Evidence without debugging does not help here: the same policy would accept the guest under debug the next time.
     if appraisal.debug_allowed and not simulated:
         raise EvidenceRejected(
             "policy.debug", f"policy {appraisal.policy}: got an exception for debug, want a simulated process for it"
@@ -139,7 +140,7 @@ def build_claims(
         "eat_nonce": b64url(nonce),
         "cnf": {"jkt": b64url(sig_thumbprint)},
         "submods": {appraisal.scheme: _submodule(appraisal)},
-        "ear_verifier_id": {"build": VERIFIER_BUILD, "developer": VERIFIER_DEVELOPER},
+        "ear_verifier_id": {"build": product.BUILD, "developer": product.NAME},
         "dbgstat": appraisal.debug_status,
         **_flat(appraisal, workload, simulated=simulated),
     }

@@ -95,7 +95,7 @@ def jwks_document(keys: Iterable[PublicKey]) -> Document:
 
 
 def discovery_document(issuer: str, algorithms: Iterable[str]) -> Document:
-    """Return the OIDC discovery document. There are no authorization or token endpoints: nobody logs in *here*."""
+    """Return the OIDC discovery document. There are no authorization or token endpoints: no user logs in *here*."""
     return _document(
         {
             "issuer": issuer,

@@ -4,7 +4,7 @@ A key's state is a function of the clock alone: it is ``next`` from the moment t
 ``signs_from`` until its successor's ``signs_from``, ``retired`` until its last token is dead. So processes that share a
 key file agree without telling each other, and nothing has to happen at an exact moment. Times are Unix seconds.
 
-Why these times: Vault caches keys without expiry and refetches on an unknown ``kid`` only (vault.md), hence publish
+Why these times: Vault caches keys without expiry and refetches on an unknown ``kid`` only (docs/vault.md), hence publish
 before signing, never reuse a ``kid``, and serve a key until the last token that it signed is refused everywhere.
 """
 
@@ -17,7 +17,7 @@ from typing import Final, Literal
 from verifier.core.settings import SKEW_MS, TOKEN_LIFE_MAX_S
 from verifier.formats.errors import CannotDecide
 
-# Makes a key of an algorithm and returns its kid; the key itself stays with whoever handed the function in.
+# Makes a key of an algorithm and returns its kid; the caller that gives the function keeps the key itself.
 NewKid = Callable[[str], str]
 State = Literal["next", "active", "retired", "dead"]
 
@@ -59,7 +59,7 @@ class Keyring:
         for key in reversed(self.keys):
             if key.signs_from <= now:
                 return key
-        raise CannotDecide("service.keys", "signing key: none signs yet, look at the clock and at `verifier keys list`")
+        raise CannotDecide("service.keys", "signing key: no key signs now; check the clock and `verifier keys list`")
 
     def published(self, now: int) -> tuple[KeyTimes, ...]:
         """Return the keys that the JWKS shows at ``now``: next, active and retired ones."""
@@ -81,7 +81,7 @@ class Keyring:
 
 
 def first_key(ring: Keyring, now: int, rules: RotationRules, new_kid: NewKid) -> Keyring:
-    """Add the first key of a new issuer: nobody has cached anything yet, so it signs at once."""
+    """Add the first key of a new issuer: no Vault has cached a key yet, so it signs at once."""
     if ring.keys:
         raise ValueError("keyring: has keys already")
     alg = _algorithm(ring, rules)

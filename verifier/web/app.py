@@ -172,7 +172,7 @@ def _cached(document: tuple[bytes, str], max_age: int) -> Response:
 
 
 def _add_discovery(app: Flask, parts: Parts) -> None:
-    # Anybody can make Vault refetch (vault.md), so these are static bytes, made anew only when the keys change.
+    # Any client can make Vault refetch (docs/vault.md), so these are static bytes, made anew only when the keys change.
     def public(find: Callable[[str, int], tuple[bytes, str]]) -> Callable[..., Response]:
         def serve(tenant: str) -> Response:
             if tenant not in parts.settings.tenants:

@@ -106,7 +106,7 @@ class Sampler:
 
 
 class Readiness:
-    """Asks a probe that writes at most once a second, however many callers ask: they are nobody and need no account for it."""
+    """Asks a probe that writes at most once a second, however many callers ask: a probe needs no account."""
 
     def __init__(self, probe: Callable[[], None], period_ms: int = 1000) -> None:
         self._probe = probe

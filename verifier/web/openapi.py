@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from importlib.metadata import version
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from verifier.core import wire
+from verifier.core import product, wire
 
 _REF = "#/components/schemas/{model}"
 _PROBLEM = {
@@ -157,7 +156,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "vault-attestation-bridge verifier",
-            "version": version("vault-attestation-bridge"),
+            "version": product.VERSION,
             "description": "Evidence in, attestation-bound JWT out, encrypted to a key that the evidence names.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

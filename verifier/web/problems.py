@@ -71,7 +71,7 @@ def _known(error: BridgeError, clock: Clock, sampler: Sampler) -> Response:
     count_refusal(error.outcome, error.check_id, request.endpoint or "")
     held_back = sampler.admit(error.check_id, clock.now_ms())
     if held_back is not None:
-        # Anybody can cause refusals: the log gets one a second per check, the metrics get all of them.
+        # Any client can cause refusals: the log gets one a second per check, the metrics get all of them.
         _log.warning(
             "refused",
             outcome=error.outcome,
@@ -123,7 +123,7 @@ def _unforeseen(error: Exception) -> Response:
     # The traceback goes to the log, never to the caller; its frames hold no secrets by construction (no locals are dumped).
     _log.error("bug", endpoint=request.endpoint, exc_info=error)
     count_refusal("bug", "service.bug", request.endpoint or "")
-    return problem(500, "bug", check_id="service.bug", detail="an error that nobody foresaw; the log has it")
+    return problem(500, "bug", check_id="service.bug", detail="an unexpected error; the log has it")
 
 
 def install(app: Flask, clock: Clock) -> None:

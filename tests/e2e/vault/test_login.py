@@ -1,4 +1,4 @@
-"""Who gets in: the module's mounts and roles, asked by a real Vault with tokens that carry design.md's claims."""
+"""Who gets in: the module's mounts and roles, asked by a real Vault with tokens that carry the claims of docs/claims.md."""
 
 from __future__ import annotations
 

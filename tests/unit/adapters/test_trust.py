@@ -146,10 +146,10 @@ def test_one_wrong_document_leaves_the_store_as_it_was(
 
 def test_uuid_keeps_its_tenant_and_name(store: Store, folder: Path) -> None:
     _compile(store, folder, ALL)
-    with pytest.raises(ConfigError, match="a new one"):
+    with pytest.raises(ConfigError, match="a new uuid"):
         _compile(store, folder, [*ALL[:-1], trust.workload(name="renamed")])
     moved = [{**one, "tenant": "other"} for one in ALL]
-    with pytest.raises(ConfigError, match="a new one"):
+    with pytest.raises(ConfigError, match="a new uuid"):
         _compile(store, folder, moved)
     _compile(store, folder, [*ALL[:-1], trust.workload(uuid=str(uuid.uuid4()))])
 
@@ -158,7 +158,7 @@ def test_uuid_of_a_workload_that_is_gone_is_not_used_again(store: Store, folder:
     """It is the subject in Vault: whoever got it later would be the one that is gone."""
     _compile(store, folder, ALL)
     _compile(store, folder, ALL[:-1])
-    with pytest.raises(ConfigError, match="a new one"):
+    with pytest.raises(ConfigError, match="a new uuid"):
         _compile(store, folder, [*ALL[:-1], trust.workload(name="heir")])
     _compile(store, folder, ALL)
 

@@ -62,7 +62,7 @@ def test_evidence_that_cannot_be_read_is_malformed_here_too(tmp_path: Path) -> N
     (tmp_path / "report.bin").write_bytes(bytes(7))
     done = _typed("--scheme", "sev-snp", "--evidence", str(tmp_path / "report.bin"))
     assert done.exit_code == 2
-    assert "nothing in it could be read" in done.output
+    assert "no field of it can be read" in done.output
     assert "sev-snp.decode.report" in done.output
     assert "change  send the report as the firmware gave it" in done.output
 

@@ -1,4 +1,4 @@
-"""Binding: the digest's input byte by byte, and the nonce (design.md section 4)."""
+"""Binding: the digest's input byte by byte, and the nonce (docs/what-a-token-means.md, docs/adr/0004-keys-and-answers.md)."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def _root_hand(
             store = RootStore.model_validate_json(opened)
             key = unpack(store.private, ANSWER_ALG)
         except (ValidationError, ValueError):
-            raise ConfigError(path, "body", "something else", "a root that `verifier keys init` made") from None
+            raise ConfigError(path, "body", "other content", "a root that `verifier keys init` made") from None
         if public is not None and dict(key.public_jwk) != public:
             raise ConfigError(path, "root", key.kid, "the root of this key file")
         seq = max(store.last_seq, highest) + 1

@@ -117,7 +117,7 @@ class SealedFile:
                 nonce, body, _associated(sealed.about, sealed.kdf, sealed.nonce)
             )
         except (InvalidTag, ValueError):
-            want = "the passphrase that sealed it, and a file that nobody changed"
+            want = "the passphrase that sealed it, and an unchanged file"
             raise self._wrong("body", "a seal that does not open", want) from None
         return sealed.about, opened
 
@@ -156,7 +156,7 @@ class SealedFile:
         except OSError as error:
             raise self._wrong("file", error.strerror, "a readable file (`verifier keys init` makes it)") from None
         if mode & 0o077:
-            raise self._wrong("mode", oct(mode), "0o600: nobody else reads or writes it")
+            raise self._wrong("mode", oct(mode), "0o600: no other user reads or writes it")
         try:
             sealed = _Sealed.model_validate_json(raw)
         except ValidationError as error:

@@ -119,7 +119,7 @@ class KeyFile:
 
     @classmethod
     def for_operator(cls, path: Path, passphrase_file: Path, *, algorithm: str = "", lead_s: int = 600) -> KeyFile:
-        """Open a key file as what it says it is: for the command line, which serves nobody with the keys."""
+        """Open a key file as what it says it is: for the command line, which serves no request."""
         about = SealedFile(path, passphrase_file).peek(KEY_FILE_KIND)
         rules = RotationRules(algorithm, lead_s, _LIFE_S)
         return cls(path, passphrase_file, base_url=about.base_url, simulated=about.simulated, rules=rules)
@@ -131,7 +131,9 @@ class KeyFile:
         keys = self._tenant(tenant)
         kid = keys.ring.signing(now).kid
         if kid not in keys.signers:
-            raise CannotDecide("service.keys", "signing key: its private half is gone, has the clock gone back?")
+            raise CannotDecide(
+                "service.keys", "signing key: its private half was removed when it retired; check the clock"
+            )
         return keys.signers[kid]
 
     def answer_key(self, tenant: str, now: int) -> tuple[SigningKey, str]:
@@ -139,7 +141,7 @@ class KeyFile:
         keys = self._tenant(tenant)
         if not keys.answers_from <= now < keys.answers_until:
             raise CannotDecide(
-                "service.keys.answer", "answer keys: set not valid now, `verifier keys sign-answer-keys`"
+                "service.keys.answer", "answer keys: the set is not valid now; run `verifier keys sign-answer-keys`"
             )
         return keys.answer_key, keys.key_set
 
@@ -221,7 +223,9 @@ class KeyFile:
         try:
             return self._rotate(lambda _tenant, ring, pantry: plan(ring, now, self._rules, pantry.new_kid), now)
         except (ConfigError, OSError) as error:
-            raise CannotDecide("service.keys", f"key file: rotation is due and cannot be written: {error}") from None
+            raise CannotDecide(
+                "service.keys", f"key file: a rotation is due and the file cannot be written: {error}"
+            ) from None
 
     def _is_due(self, now: int) -> bool:
         for keys in self._current().store.tenants.values():
@@ -293,7 +297,7 @@ class KeyFile:
             self._look()
         snapshot = self._snapshot
         if snapshot is None:
-            raise CannotDecide("service.keys", "key file: gone, or it does not open any more")
+            raise CannotDecide("service.keys", "key file: it is missing, or it cannot be opened")
         return snapshot
 
     def _look(self) -> None:
@@ -324,7 +328,7 @@ class KeyFile:
             master = unb64url(store.master)
             return _Snapshot(store, master, enrolment_key(master), tenants)
         except ValueError as error:
-            raise ConfigError(str(self._file.path), "body", str(error), "the keys that its entries say") from None
+            raise ConfigError(str(self._file.path), "body", str(error), "keys that match their entries") from None
 
     def _read(self) -> KeyStore:
         self._require_ours(self._file.peek(KEY_FILE_KIND))

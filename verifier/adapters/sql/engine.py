@@ -40,15 +40,15 @@ def read_url(url: str) -> URL:
         parsed = make_url(url)
     except ArgumentError:
         raise ConfigError(
-            "settings", "database_url", "something that is no URL", "sqlite:///PATH or postgresql://…"
+            "settings", "database_url", "text that is no URL", "sqlite:///PATH or postgresql://…"
         ) from None
     shown = parsed.render_as_string(hide_password=True)
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
-            raise ConfigError("settings", "database_url", shown, "a file: what is in memory does not survive a restart")
+            raise ConfigError("settings", "database_url", shown, "a file: a store in memory is lost at a restart")
         if parsed.query or parsed.host:
             raise ConfigError("settings", "database_url", shown, "sqlite:///PATH without host and options")
-        # Absolute: whoever changes the working folder later still means the same file.
+        # Absolute: the same file, also after a change of the working folder.
         return parsed.set(drivername="sqlite+pysqlite", database=str(Path(parsed.database).absolute()))
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         if importlib.util.find_spec("psycopg") is None:
@@ -89,7 +89,7 @@ class Turn:
 
 
 class Gate:
-    """Counts who uses connections, so that a fork can wait until nobody does, and keep everybody out meanwhile.
+    """Counts the threads that use connections, so that a fork can wait until none does, and keep all out meanwhile.
 
     A child that inherits an open SQLite connection inherits the library's idea of locks that the child does not hold; its
     own new connections then believe in them. [Tried: a record that was answered was written over, within one commit each.]
@@ -113,7 +113,7 @@ class Gate:
                 self._changed.notify_all()
 
     def shut(self, timeout_s: float) -> bool:
-        """Let nobody in any more and wait until all are out; tells whether they are."""
+        """Let no thread in any more and wait until all are out; tells whether they are."""
         with self._changed:
             self._is_shut = True
             return self._changed.wait_for(lambda: self._users == 0, timeout_s)

@@ -1,6 +1,6 @@
 """What belongs to one process: connections and the writer's thread; and what a fork does to them.
 
-A store may be made and used before a fork (gunicorn's preload). A fork waits until nobody uses a connection and closes them
+A store may be made and used before a fork (gunicorn's preload). A fork waits until no thread uses a connection and closes them
 all; parent and child open their own at their next use (``engine.Gate`` says what happens otherwise).
 """
 
@@ -33,7 +33,7 @@ class Process:
         self.database.close()
 
     def release_idle(self) -> None:
-        """Close connections that nobody uses right now."""
+        """Close connections that no thread uses right now."""
         self.writer.release_idle()
         self.database.close()
 
@@ -47,7 +47,7 @@ class OwnedByProcess:
         self._keep_evidence = keep_evidence
         self._lock = threading.Lock()
         self._process: Process | None = None
-        self._is_still = True  # at the last fork, nobody used a connection
+        self._is_still = True  # at the last fork, no thread used a connection
         self._is_unusable = False
         _ALL.add(self)
 
@@ -63,7 +63,7 @@ class OwnedByProcess:
             return process
         if self._is_unusable:
             raise CannotDecide(
-                STORE_CHECK, "this process was forked while another thread used the store; start it anew"
+                STORE_CHECK, "this process was forked while another thread used the store; start it again"
             )
         with self._lock:
             if self._process is None:
@@ -80,8 +80,8 @@ class OwnedByProcess:
             process.close()
 
     def prepare_fork(self) -> None:
-        """Wait until nobody uses a connection, keep everybody out, and close them all."""
-        self._lock.acquire()  # nor may anybody begin to use it now
+        """Wait until no thread uses a connection, keep all out, and close the connections."""
+        self._lock.acquire()  # and no thread may begin to use it now
         if self._process is not None:
             self._is_still = self._process.database.gate.shut(_FORK_WAIT_S)
             self._process.release_idle()

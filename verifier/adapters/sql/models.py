@@ -48,7 +48,7 @@ records = Table(
     ),
 )
 
-# One row: where the chain ends. It is locked by whoever appends, and keeps the newest time any record had.
+# One row: where the chain ends. An appending transaction locks it. It keeps the newest time any record had.
 chain_head = Table(
     "chain_head",
     metadata,

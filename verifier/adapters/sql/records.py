@@ -28,8 +28,8 @@ GENESIS = CommittedRecord(seq=0, digest=bytes(32))
 
 COLUMNS = tuple(field.name for field in fields(StoredRecord))
 _DIGEST_SIZE = 32
-# Bytes of the envelope as JSON. Whoever has any genuine machine is refused as often as he likes, a record each: what he can make
-# us keep beside it is bounded. An SNP report with its certificates is below 10 KB, an event log mostly below 100 KB in base64.
+# Bytes of the envelope as JSON. The owner of any genuine machine can be refused any number of times, a record each. What
+# we keep beside a record is bounded. An SNP report with its certificates is below 10 KB, an event log mostly below 100 KB in base64.
 MAX_REFUSED_EVIDENCE = 128 * 1024
 _BIGINT = 1 << 63
 

@@ -106,9 +106,9 @@ class SqlStore(tpm.TpmTables):
         self._owned = OwnedByProcess(url, skew_ms=skew_ms, keep_evidence=keep_evidence)
 
     def reserve(self, *, simulated: bool) -> None:
-        """Keep this database for one kind of process; whichever came first has it. ``ConfigError`` for the other kind.
+        """Keep this database for one kind of process; the first process that opens it decides. ``ConfigError`` for the other kind.
 
-        Forged TEEs have a store of their own (design.md section 4): in a shared one each would enrol and compile for the other.
+        Forged TEEs have a store of their own (docs/operations.md): in a shared one each would enrol and compile for the other.
         """
         wanted = "simulated" if simulated else "production"
         with self._database.read() as connection:
@@ -158,7 +158,7 @@ class SqlStore(tpm.TpmTables):
         return self._owned.here().writer.expecting()
 
     def commit_verdict(self, record: VerdictRecord) -> CommittedRecord:
-        """Spend the nonce and write the record in one durable transaction, shared with whoever commits at the same time.
+        """Spend the nonce and write the record in one durable transaction, shared with the verdicts that commit at the same time.
 
         Raises ``CannotDecide('service.clock')`` for a time that is off the store's clock, or before the last record, by
         more than the skew; ``EvidenceRejected`` under ``service.nonce.spent`` or ``service.nonce.expired``;

@@ -32,7 +32,7 @@ EXPIRED_CHECK = "service.nonce.expired"
 
 GROUP_MAX = 64
 # How long a group waits for verdicts that are being worked on. A commit costs as much as the cryptography of a request, so
-# that a few milliseconds more for one caller are many requests a second more for all; alone, nobody waits.
+# that a few milliseconds more for one caller are many requests a second more for all; a single caller does not wait.
 GATHER_S = 0.004
 _WAIT_S = 10.0  # a record that is older than the skew would be refused for its time anyway
 _JOIN_S = 10.0
@@ -165,7 +165,7 @@ class Writer:
                 if group:
                     self._write(group)
             finally:
-                # Defensive: whatever ended this thread, nobody is left waiting.
+                # Defensive: whatever ended this thread, no caller is left waiting.
                 for waiter in group:
                     if not waiter.is_settled:
                         waiter.settle(CannotDecide(STORE_CHECK, "the store's writer failed"))
@@ -286,7 +286,7 @@ class Writer:
         return {bytes(row[0]) for row in cursor.fetchall()}
 
     def _refusal(self, prepared: Prepared, store_ms: int, latest_ms: int, spent: set[bytes]) -> BridgeError | None:
-        """Judge one record by the store's clock and the spent set (design.md section 5, last sentence; section 4, Nonce)."""
+        """Judge one record by the store's clock and the spent set (docs/adr/0002-records-and-group-commit.md)."""
         now_ms = prepared.now_ms
         if abs(now_ms - store_ms) > self._skew_ms:
             return CannotDecide(
@@ -297,8 +297,8 @@ class Writer:
                 CLOCK_CHECK, f"time: got {latest_ms - now_ms} ms before the last record, want {self._skew_ms}"
             )
         if prepared.nonce_hash in spent:
-            return EvidenceRejected(SPENT_CHECK, "nonce: was spent before")
+            return EvidenceRejected(SPENT_CHECK, "nonce: it was spent before")
         if store_ms >= prepared.nonce_expires_ms + 2 * self._skew_ms:
             # Its row, had it been spent, may be purged: nothing says any more that it was not.
-            return EvidenceRejected(EXPIRED_CHECK, "nonce: expired by the store's clock")
+            return EvidenceRejected(EXPIRED_CHECK, "nonce: it has expired by the store's clock")
         return None

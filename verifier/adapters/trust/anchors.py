@@ -23,7 +23,7 @@ _CRL_SUFFIX = ".crl"  # before the other one
 # Whose anchors name their CRLs. Those of sev-snp lie in endorsement_dir, where they are read anew.
 _WITH_CRLS = frozenset(("tpm2",))
 # The forged vendors' keys are public: no process but a simulated one may trust them. What they write into their names says so,
-# but a name can be changed by anybody who has the key, so the keys themselves are known too.
+# but every holder of a key can change the name, so the keys themselves are known too.
 FORGED_MARK = b"(simulated)"
 # SHA-256 of the SubjectPublicKeyInfo of every CA key that ``forge`` derives or carries (a test holds them together).
 FORGED_KEYS = frozenset(
@@ -65,7 +65,7 @@ def load_anchors(
 ) -> dict[str, tuple[Anchor, ...]]:
     """Return the anchors by scheme. A forged vendor's root in a process that is not simulated stops the start.
 
-    So does a folder that is named and not there: it would otherwise trust nobody, and say so at the first login only.
+    So does a folder that is named and not there: it would otherwise trust no root, and say so at the first login only.
     """
     if folder and not Path(folder).is_dir():
         raise ConfigError("settings", "private_anchor_dir", folder, "a folder with one subfolder a scheme")
@@ -122,7 +122,12 @@ def _crl_of(certificate: Certificate, crls: Mapping[Path, tuple[bytes, Crl]]) ->
 
 def _crl(path: Path) -> tuple[bytes, Crl]:
     if path.parent.name not in _WITH_CRLS:
-        raise ConfigError(str(path), "crl", path.parent.name, "tpm2, or the list in endorsement_dir")
+        raise ConfigError(
+            str(path),
+            "crl",
+            path.parent.name,
+            "a CRL beside a root of tpm2; lists of other schemes go into endorsement_dir",
+        )
     try:
         data = path.read_bytes()
         blocks = pem_blocks(data, "X509 CRL") or (data,)

@@ -191,7 +191,7 @@ def _check_history(store: Store, documents: Documents, demands: Demands) -> dict
         if isinstance(model, WorkloadDocument):
             owner = store.trust_document("workload", _UUIDS, model.uuid)
             if owner is not None and json.loads(owner) != {"tenant": model.tenant, "name": model.name}:
-                raise ConfigError(parsed.where, "uuid", model.uuid, f"a new one: this is and stays that of {owner}")
+                raise ConfigError(parsed.where, "uuid", model.uuid, f"a new uuid: this one belongs to {owner} for good")
     newest: dict[str, Parsed] = {}
     for parsed in documents.all():
         model = parsed.model
@@ -323,7 +323,9 @@ class TrustCatalogue:
                     generation.workloads[key] = found[0]
                     generation.policies[key[0], found[0].policy] = found[1]
             return found
-        raise CannotDecide("service.trust", "trust documents: replaced again and again while being read", retry_after=1)
+        raise CannotDecide(
+            "service.trust", "trust documents: they were replaced at each try to read them", retry_after=1
+        )
 
     def _read_once(self, generation: _Generation, key: Key) -> tuple[tuple[Workload, CompiledPolicy] | None, int]:
         """Return what was found, and how many documents were read (one, or more)."""

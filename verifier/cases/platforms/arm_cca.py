@@ -1,4 +1,4 @@
-"""Published cases of Arm CCA, judged offline (``evidence/README.md``). Nothing judged here can mint.
+"""Published cases of Arm CCA, judged offline (docs/cases.md). Nothing judged here can mint.
 
 ``cpak_pub.pem`` is the platform's key, and in a case alone it is the anchor: no vendor stands behind any public token. All of
 them are signed by the published test key, so the checks for test keys do not apply here.

@@ -1,4 +1,4 @@
-"""Published cases of Nitro enclaves, judged offline (``evidence/README.md``). Nothing judged here can mint.
+"""Published cases of Nitro enclaves, judged offline (docs/cases.md). Nothing judged here can mint.
 
 ``aws_nitro_root_g1.pem`` beside a case is not read: the root is pinned here.
 """

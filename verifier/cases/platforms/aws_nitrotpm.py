@@ -1,4 +1,4 @@
-"""Published cases of NitroTPM, judged offline (``evidence/README.md``). Nothing judged here can mint.
+"""Published cases of NitroTPM, judged offline (docs/cases.md). Nothing judged here can mint.
 
 The root is pinned here and never taken from the case. A document has no debug mode, so ``allow_debug`` switches nothing.
 """

@@ -1,4 +1,4 @@
-"""Published cases of ``sgx`` and ``tdx``, judged offline (``evidence/README.md``). Nothing judged here can mint.
+"""Published cases of ``sgx`` and ``tdx``, judged offline (docs/cases.md). Nothing judged here can mint.
 
 For the quote inside a composite's own cases: ``judge_quote`` and ``quote_claims`` do it all; ``quote_bytes``, ``given_of``,
 ``expected_of`` and ``subject_of`` are its steps. ``intel_sgx_root_ca.pem`` is not read: the root is pinned.
@@ -33,7 +33,7 @@ POLICY_KEYS: Final = frozenset({"allow_debug", "accept_tcb_status"})
 DEFAULT_STATUSES: Final = ("UpToDate", "SWHardeningNeeded")
 
 _SUFFIX: Final = r"(?:\.(?:der|pem|crt|cer|hex|b64|base64|txt|bin))*"
-# File kinds of the README by name, in whatever encoding the source had them.
+# File kinds of docs/cases.md by name, in whatever encoding the source had them.
 _FILES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(r"tcb_?info\.json"), "tcb_info"),
     (re.compile(r"(?:td_?)?qe_?identity\.json"), "qe_identity"),
@@ -79,7 +79,7 @@ def _from_text(data: bytes) -> bytes:
 
 
 def given_of(files: CaseFiles) -> dict[str, bytes]:
-    """Return what a case brings beside its quote, by need name, found by the README's names."""
+    """Return what a case brings beside its quote, by need name, found by the names of docs/cases.md."""
     found: dict[str, bytes] = {}
     for name, data in {**files.evidence, **files.collateral}.items():
         kind = next((kind for pattern, kind in _FILES if pattern.fullmatch(name.lower())), None)
@@ -108,7 +108,7 @@ def _pem_of(data: bytes) -> bytes:
 
 
 def expected_of(scheme: str, policy: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a case's policy: rule id -> expected value, with the README's defaults. ``CaseError`` for another key or value."""
+    """Read a case's policy: rule id -> expected value, with the defaults of its page. ``CaseError`` for another key or value."""
     require_known(policy, POLICY_KEYS)
     allow_debug = switch(policy, "allow_debug")
     statuses = policy.get("accept_tcb_status", list(DEFAULT_STATUSES))

@@ -97,7 +97,7 @@ def _judge(files: CaseFiles) -> CaseVerdict:
     stated = file_of(files, "ak_pub.pem")
     if leaf is None:
         if stated is not None:
-            # Nobody vouches for the key, so this cannot end well; but what is wrong even so is said first.
+            # No certificate vouches for the key, so the case is refused. What else is wrong is said first.
             judge_quotes(files, load_pem_key(stated, AK_PUB), NAME, schemes=SCHEMES)
         raise CannotDecide(AK_CERT, "ak_cert: got nothing, want the certificate of this vTPM's AK")
     path = verified_ak_path(files, ak_chain(files, NAME, leaf), NAME, ANCHORS)

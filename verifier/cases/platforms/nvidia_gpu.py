@@ -1,4 +1,4 @@
-"""Published cases of NVIDIA devices, judged offline (``evidence/README.md``). Nothing judged here can mint.
+"""Published cases of NVIDIA devices, judged offline (docs/cases.md). Nothing judged here can mint.
 
 Evidence comes as binary, as hex text, or as JSON with base64 (NVIDIA's own tools write all three); PEM with any line ends.
 ``nvidia_device_identity_ca.pem`` is never an anchor: the root is pinned.

@@ -1,4 +1,4 @@
-"""Published cases of SEV-SNP, judged offline (``evidence/README.md``). Nothing judged here can mint.
+"""Published cases of SEV-SNP, judged offline (docs/cases.md). Nothing judged here can mint.
 
 A case without ``crl.pem`` is judged without revocation unless it says ``crl_required: true``; with it the list is used.
 ``ark.pem`` comes with the evidence and is never an anchor.
@@ -24,7 +24,7 @@ from verifier.tee.sev_snp.scheme import SCHEME
 from verifier.tee.sev_snp.verify import CRL, collate, needs
 from verifier.tee.verified import UnsafeUnbound, run_checks
 
-# The README's names, with whatever suffix the source had: DER and PEM are told apart by what is in the file.
+# The names of docs/cases.md, with whatever suffix the source had: DER and PEM are told apart by what is in the file.
 _FILES: Final = re.compile(r"(vcek|vlek|ask|asvk|ark|crl)\.(?:der|pem|crt|cer|crl|bin)", re.ASCII)
 _NAMES: Final[Mapping[str, str]] = {"asvk": "ask"}
 # Policy key -> (rule, where the key stands for an expected value of that rule).

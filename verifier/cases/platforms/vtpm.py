@@ -1,4 +1,4 @@
-"""Cases with a vTPM: quotes under a key that something else vouches for, judged offline (``evidence/README.md``).
+"""Cases with a vTPM: quotes under a key that something else vouches for, judged offline (docs/cases.md).
 
 Checked: every quote's signature, PCR values against its digest, the nonce, the log against the quoted PCRs. The service's demands
 that a case does not make (one strong bank, PCR 0 to 7 not zero, exactly the quoted values) are not checked here.

@@ -9,7 +9,7 @@ from verifier.cli.identity import compute, listing, observed
 
 @click.group("identity")
 def command() -> None:
-    """Identities: reference values with their origin."""
+    """List and make identities (reference values)."""
 
 
 for _one in (listing.command, compute.command, observed.command):

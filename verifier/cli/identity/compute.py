@@ -216,43 +216,71 @@ def _require_options(scheme: str, given: Given) -> None:
 
 
 @click.command("compute")
-@click.option("--scheme", required=True, type=click.Choice(sorted(_OPTIONS)), help="Whose values.")
+@click.option("--scheme", required=True, type=click.Choice(sorted(_OPTIONS)), help="The scheme of the identity.")
 @click.option("--ovmf", type=click.Path(), metavar="FILE", help="Firmware image (sev-snp, tdx).")
 @click.option("--kernel", type=click.Path(), metavar="FILE", help="Kernel of a direct boot (sev-snp).")
 @click.option("--initrd", type=click.Path(), metavar="FILE", help="Initial RAM disk of a direct boot (sev-snp).")
 @click.option("--append", "--cmdline", "append", metavar="TEXT", help="Command line of a direct boot (sev-snp).")
 @click.option("--vcpus", type=click.IntRange(1, snp_launch.MAX_VCPUS), help="Number of vCPUs (sev-snp).")
 @click.option("--vcpu-type", metavar="MODEL", help="QEMU's CPU model, or 0x and CPUID 1 EAX (sev-snp).")
-@click.option("--guest-features", metavar="HEX", help="SEV_FEATURES of the vCPUs, 0x1 if not given (sev-snp).")
-@click.option("--vmm", type=click.Choice(snp_launch.VMMS), help="Who launches, qemu if not given (sev-snp).")
+@click.option("--guest-features", metavar="HEX", help="SEV_FEATURES of the vCPUs; 0x1 if not given (sev-snp).")
+@click.option(
+    "--vmm", type=click.Choice(snp_launch.VMMS), help="Program that launches the guest; qemu if not given (sev-snp)."
+)
 @click.option("--snp-ovmf-hash", metavar="HEX", help="Digest of the firmware's pages, in place of its bytes (sev-snp).")
 @click.option("--id-block", type=click.Path(), metavar="FILE", help="ID block, raw or base64 (sev-snp).")
 @click.option("--id-auth", type=click.Path(), metavar="FILE", help="ID authentication information (sev-snp).")
-@click.option("--no-id-block", is_flag=True, help="The guest is launched without one: its fields are zero (sev-snp).")
+@click.option(
+    "--no-id-block", is_flag=True, help="The guest is launched without an ID block: its fields are zero (sev-snp)."
+)
 @click.option("--guest-policy", metavar="HEX", help="Guest policy of the launch (sev-snp).")
-@click.option("--vmpl", type=click.IntRange(0, 3), help="Level from which the attester asks (sev-snp).")
+@click.option("--vmpl", type=click.IntRange(0, 3), help="Privilege level of the attester (sev-snp).")
 @click.option("--eif", type=click.Path(), metavar="FILE", help="Enclave image file (aws-nitro).")
 @click.option("--signing-cert", type=click.Path(), metavar="FILE", help="Certificate of PCR 8 (aws-nitro).")
-@click.option("--page-order", type=click.Choice(["page", "section"]), help="How the host measures (tdx).")
+@click.option(
+    "--page-order",
+    type=click.Choice(["page", "section"]),
+    help="Order in which the host adds and measures pages (tdx).",
+)
 @click.option("--uki", type=click.Path(), metavar="FILE", help="Unified kernel image (tpm2, tdx).")
 @click.option(
-    "--stub-version", type=click.IntRange(1, 10_000), help="systemd-stub's, if the image does not say (tpm2, tdx)."
-)
-@click.option("--then", multiple=True, metavar="HEX", help="Digest that is extended behind the image's; repeat (tdx).")
-@click.option("--phase", metavar="PATH", help="Boot phases behind PCR 11, joined by colons (tpm2).")
-@click.option("--pcr4", is_flag=True, help="Predict PCR 4 too: the firmware's own events, loaders, image (tpm2).")
-@click.option(
-    "--loader", multiple=True, type=click.Path(), metavar="FILE", help="Started before the image; repeat (tpm2)."
+    "--stub-version",
+    type=click.IntRange(1, 10_000),
+    help="Version of systemd-stub, if the image does not state it (tpm2, tdx).",
 )
 @click.option(
-    "--kernel-measured", is_flag=True, help="The stub starts its kernel through LoadImage: PCR 4 has it too (tpm2)."
+    "--then",
+    multiple=True,
+    metavar="HEX",
+    help="Digest that is extended after those of the image. Repeat the option for each (tdx).",
+)
+@click.option("--phase", metavar="PATH", help="Boot phases that extend PCR 11, joined by colons (tpm2).")
+@click.option("--pcr4", is_flag=True, help="Predict PCR 4 too: events of the firmware, boot loaders, image (tpm2).")
+@click.option(
+    "--loader",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Boot loader that is started before the image. Repeat the option for each (tpm2).",
 )
 @click.option(
-    "--command-line", multiple=True, metavar="TEXT", help="From outside the image: predicts PCR 12; repeat (tpm2)."
+    "--kernel-measured",
+    is_flag=True,
+    help="The stub starts its kernel through LoadImage, so that PCR 4 has the kernel too (tpm2).",
 )
-@click.option("--config-file", type=click.Path(), metavar="FILE", help="The attester's configuration: class config.")
-@click.option("--config-place", type=click.Choice(["mrconfigid", "rtmr3"]), help="Where its digest stands (tdx).")
-@click.option("--at", metavar="TIME", help="Time of the origin (RFC 3339); now if not given.")
+@click.option(
+    "--command-line",
+    multiple=True,
+    metavar="TEXT",
+    help="Command line from outside the image, for PCR 12. Repeat the option for each (tpm2).",
+)
+@click.option(
+    "--config-file", type=click.Path(), metavar="FILE", help="Configuration of the attester, for the class config."
+)
+@click.option(
+    "--config-place", type=click.Choice(["mrconfigid", "rtmr3"]), help="Place of the configuration's digest (tdx)."
+)
+@click.option("--at", metavar="TIME", help="Time in the origin (RFC 3339). Without it: now.")
 @written_options
 @FORMAT_OPTION
 def command(
@@ -267,7 +295,9 @@ def command(
     output_format: str,
     **given: Any,
 ) -> None:
-    """Compute reference values from artifacts and write an identity with their origin.
+    """Compute an identity from artifacts.
+
+    Each value has its origin: the artifacts with their SHA-256, and the options.
 
     Exit codes: 0 written, 1 artifacts contradict each other, 2 an artifact cannot be read, 64 usage.
     """

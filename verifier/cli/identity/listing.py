@@ -11,10 +11,10 @@ from verifier.core.console import FORMAT_OPTION, Answer, run
 
 @click.command("list")
 @click.argument("folder", type=click.Path())
-@click.option("--tenant", help="Only this tenant's.")
+@click.option("--tenant", help="List identities of this tenant alone.")
 @FORMAT_OPTION
 def command(folder: str, tenant: str | None, output_format: str) -> None:
-    """List the identities of FOLDER, every version."""
+    """List the identities of FOLDER in every version."""
 
     def body() -> Answer:
         documents = load_documents(folder)

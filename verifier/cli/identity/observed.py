@@ -125,10 +125,16 @@ def _require_classes(scheme: Scheme[Any, Any], classes: tuple[str, ...]) -> None
 @ENDORSEMENTS_OPTION
 @AT_OPTION
 @REPORT_DATA_OPTION
-@click.option("--class", "classes", multiple=True, type=click.Choice(IDENTITY_CLASSES), help="Only this class; repeat.")
-@click.option("--config-file", type=click.Path(), metavar="FILE", help="The attester's configuration on that machine.")
 @click.option(
-    "--unverified", is_flag=True, help="Read values off evidence that nothing vouches for; the origin says so."
+    "--class",
+    "classes",
+    multiple=True,
+    type=click.Choice(IDENTITY_CLASSES),
+    help="Write this class alone. Repeat the option for each.",
+)
+@click.option("--config-file", type=click.Path(), metavar="FILE", help="Configuration of the attester on that machine.")
+@click.option(
+    "--unverified", is_flag=True, help="Take values from evidence that no check has passed. The origin says so."
 )
 @written_options
 @FORMAT_OPTION
@@ -150,9 +156,12 @@ def command(
     output: str | None,
     output_format: str,
 ) -> None:
-    """Write the identity of a machine that is already trusted, from its evidence, which has to be genuine.
+    """Write the identity of a trusted machine.
 
-    A value that was observed says what ran, not what should run: compute it where you can. Exit codes as of appraise.
+    The values come from its evidence, which has to be genuine. Such a value says what ran, not what should run. Compute values
+    from artifacts where you can.
+
+    Exit codes are those of appraise.
     """
 
     def body() -> Answer:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,6 +15,7 @@ import click
 from verifier.appraise.documents import parse_document
 from verifier.appraise.text import PlainDocument
 from verifier.cli.evidence import read_bytes
+from verifier.core import product
 from verifier.core.console import Answer
 from verifier.core.rules import Scope
 from verifier.formats.errors import ConfigError
@@ -25,18 +25,36 @@ from verifier.tee.registry import SCHEMES
 F = TypeVar("F", bound=Callable[..., Any])
 _LONGEST_ORIGIN: Final = 4096
 _WRITTEN = (
-    click.option("--name", required=True, help="Name of the identity; of several, each class is put behind it."),
-    click.option("--tenant", default="default", show_default=True, help="Whose."),
     click.option(
-        "--version", "number", type=click.IntRange(1, 2**31 - 1), default=1, show_default=True, help="Version."
+        "--name", required=True, help="Name of the identity. With several classes, each name ends with its class."
+    ),
+    click.option("--tenant", default="default", show_default=True, help="The tenant."),
+    click.option(
+        "--version",
+        "number",
+        type=click.IntRange(1, 2**31 - 1),
+        default=1,
+        show_default=True,
+        help="Version of the identity.",
     ),
     click.option(
-        "--policy", "policy", metavar="NAME", help="Write a policy of this name too, that pins what is written."
+        "--policy",
+        "policy",
+        metavar="NAME",
+        help="Write a policy of this name too. It pins the identities that are written.",
     ),
     click.option(
-        "--without", multiple=True, metavar="CLASS.FIELD", help="Leave this value out (platform.chip_allow); repeat."
+        "--without",
+        multiple=True,
+        metavar="CLASS.FIELD",
+        help="Leave this value out, such as platform.chip_allow. Repeat the option for each.",
     ),
-    click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to FILE (.yaml or .json)."),
+    click.option(
+        "--output",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="Write to FILE (.yaml or .json) instead of standard output.",
+    ),
 )
 
 
@@ -88,7 +106,7 @@ def artifact(label: str, path: str) -> Artifact:
 
 def said_at(moment: int) -> str:
     """Say which program wrote a value, and when."""
-    return f"vault-attestation-bridge {version('vault-attestation-bridge')} at {utc_time(moment)}"
+    return f"{product.BUILD} at {utc_time(moment)}"
 
 
 def utc_time(moment: int) -> str:
@@ -106,7 +124,7 @@ def answer(scheme: str, written: Sequence[Written], place: Place) -> Answer:
     kept = [one for one in (_without(one, place.without) for one in written) if one.values]
     _require_known(written, place.without)
     if not kept:
-        raise ConfigError("identity", "values", "none", "at least one: there is nothing to write")
+        raise ConfigError("identity", "values", "none", "at least one value to write")
     documents = [
         draft_identity(
             scheme=scheme,
@@ -130,7 +148,7 @@ def answer(scheme: str, written: Sequence[Written], place: Place) -> Answer:
         parse_document(PlainDocument(f"draft#{index}", document), SCHEMES)
     hints = list(place.hints)
     if open_fields:
-        hints.append(f"give these in another way, or list them in the policy's unchecked: {', '.join(open_fields)}")
+        hints.append(f"add values for these, or list them in the policy's unchecked: {', '.join(open_fields)}")
     text = as_yaml(documents)
     if place.output is not None:
         text = _write(place.output, documents, text)

@@ -1,4 +1,4 @@
-"""The evaluation of a TCB: Intel's algorithm, case by case (formats.md section 3.1)."""
+"""The evaluation of a TCB: Intel's algorithm, case by case (its Quote Verification Library, ``TcbLevelCheck`` and ``EvaluateTcb``)."""
 
 from __future__ import annotations
 

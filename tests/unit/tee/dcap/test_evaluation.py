@@ -1,4 +1,4 @@
-"""The TCB evaluation against a second reading of the same algorithm (formats.md section 3.1), written the slow way."""
+"""The TCB evaluation against a second reading of the same algorithm (Intel's Quote Verification Library), written the slow way."""
 
 from __future__ import annotations
 

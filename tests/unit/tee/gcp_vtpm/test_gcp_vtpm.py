@@ -20,7 +20,7 @@ from verifier.tee.gcp_vtpm.scheme import SCHEME
 from verifier.tee.gcp_vtpm.verify import ANCHORS
 from verifier.tee.tpm2.keys import spki
 
-# SHA-256 of certificate and of public key (formats.md section 0).
+# SHA-256 of certificate and of public key of the roots that Google publishes (docs/tee/gcp-vtpm.md).
 PINNED = {
     (
         "594759594b9b61524f6c8ef668f7177f7b9066bc0674f2f49fe9e052be78beb2",
