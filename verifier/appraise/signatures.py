@@ -11,8 +11,6 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-
 from verifier.appraise.documents import Parsed
 from verifier.formats import jwk as jwks
 from verifier.formats import jws

@@ -239,18 +239,3 @@ def test_the_digest_of_the_record_is_that_of_the_rfc_8785_form() -> None:
 def test_the_build_is_the_one_that_is_released() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert f"{project['name']} {project['version']}" == claims_of()["ear_verifier_id"]["build"]
-
-
-_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-_KEYS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=8)
-_VALUES = st.recursive(
-    _TEXT | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(st.dictionaries(_KEYS, _VALUES, max_size=5))
-@settings(max_examples=200, deadline=None)
-def test_the_fast_json_form_is_rfc_8785s(value: dict[str, Any]) -> None:
-    assert encode_json(value) == canonical(value)

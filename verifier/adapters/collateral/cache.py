@@ -163,13 +163,8 @@ class Cache:
     def trim(self, now: int, spared: frozenset[str] = frozenset()) -> int:
         """Remove what is broken or left by a writer that died, expired chips, and, over the limit, what the fewest need.
 
-<<<<<<< HEAD
         Order over the limit: certificates of chips that nobody lists, the oldest fetch first, then of listed ones (``spared``).
         What many chips need (``Kind.required``) stays, expired too: it is not used, and ``show`` says so. Returns how many went.
-=======
-        Order over the limit: certificates of chips that no identity lists, the oldest fetch first, then of listed ones (``spared``).
-        What every chip needs (``REQUIRED``) stays, expired too: it is not used, and ``show`` says so. Returns how many went.
->>>>>>> prose
         """
         gone, sizes = 0, []
         with self._writing():
@@ -210,7 +205,7 @@ def make_folder(path: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file in one step: a reader sees the old or the new one, also after a kill or power loss."""
+    """Replace a file in one step: a reader, and whoever starts after a kill or power loss, sees the old or the new one."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

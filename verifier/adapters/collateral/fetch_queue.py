@@ -1,6 +1,5 @@
 """What is wanted and not there yet: a bounded queue with lanes, quotas and a memory of what does not exist. Pure: no clock, no I/O.
 
-<<<<<<< HEAD:verifier/adapters/collateral/fetch_queue.py
 A caller is not verified yet, so nothing here grows with what callers send: lanes have places, memories have sizes, and each caller
 has a budget. Each vendor has three lanes, served in this order:
 
@@ -9,16 +8,6 @@ has a budget. Each vendor has three lanes, served in this order:
   made-up TCB, so each chip has a budget of its own and source addresses take turns: an address that fills the lane delays its own
   wants, and gives way when the lane is full;
 - ``open``: all others, under quotas for each tenant and each source address.
-=======
-Callers have proved nothing yet (docs/architecture.md), so nothing here grows with what they send: lanes have places,
-memories have sizes, and each caller has a budget. Three lanes a vendor, served in this order:
-
-- ``shared``: CRLs, intermediates, identities: a handful in the world, and every chip needs them; refreshes too;
-- ``listed``: chips that some identity lists (``chip_allow``): their places cannot be taken by others. Any caller can claim a listed
-  id with a made-up TCB, so each chip has a budget of its own, and source addresses take turns: an address that fills the lane delays
-  itself, and gives way when it is full;
-- ``open``: all other chips, under quotas a tenant and a source address.
->>>>>>> prose:verifier/adapters/collateral/wants.py
 
 Times are seconds of one monotonic clock.
 """
@@ -43,11 +32,7 @@ NO_FETCHER: Final = "service.collateral.fetcher"
 Lane = Literal["shared", "listed", "open"]
 LANES: Final[tuple[Lane, ...]] = ("shared", "listed", "open")
 
-<<<<<<< HEAD:verifier/adapters/collateral/fetch_queue.py
 ABANDONED_S: Final = 900.0  # not asked for again for so long: nobody waits for it
-=======
-ABANDONED_S: Final = 900.0  # no caller has asked again: none waits for it
->>>>>>> prose:verifier/adapters/collateral/wants.py
 MAX_WAIT_S: Final = 60
 _REMEMBERED: Final = 10_000
 _HOUR: Final = 3600.0
@@ -85,13 +70,8 @@ class Limits:
 
 
 @dataclass(slots=True)
-<<<<<<< HEAD:verifier/adapters/collateral/fetch_queue.py
 class QueuedFetch:
     """One document that somebody waits for. ``source`` and ``tenant`` are those of the first who asked."""
-=======
-class Want:
-    """One document that callers wait for. ``source`` and ``tenant`` are those of the first."""
->>>>>>> prose:verifier/adapters/collateral/wants.py
 
     item: Item
     lane: Lane
@@ -220,11 +200,7 @@ class FetchQueue:
     def _lane(self, item: Item, now: float) -> Lane:
         if item.row.reach == "all":
             return "shared"
-<<<<<<< HEAD:verifier/adapters/collateral/fetch_queue.py
         # Over its budget a listed chip is like all others: somebody makes up TCBs for it.
-=======
-        # Over its budget a listed chip counts as unlisted: a caller makes up TCBs for it.
->>>>>>> prose:verifier/adapters/collateral/wants.py
         return "listed" if item.chip in self.listed and self._chips.left(item.chip, now) >= 1 else "open"
 
     def _over_quota(self, tenant: str, source: str, waiting: list[QueuedFetch], now: float) -> Reply | None:
@@ -242,19 +218,8 @@ class FetchQueue:
         return None
 
     def refresh(self, item: Item, now: float) -> bool:
-<<<<<<< HEAD:verifier/adapters/collateral/fetch_queue.py
         """Take down what is to be renewed ahead of its end, under no quota. False where it waits or cannot be fetched."""
         if item in self._waiting or self._refusal(item, now) is not None:
-=======
-        """Take down what is to be renewed ahead of its end; no quota counts it. False where it waits, failed lately or cannot be."""
-        failure, absent = self._failed.get(item), self._absent.get(item)
-        if (
-            item.vendor not in self._vendors
-            or item in self._waiting
-            or (failure is not None and now < failure.until)
-            or (absent is not None and now < absent[0])
-        ):
->>>>>>> prose:verifier/adapters/collateral/wants.py
             return False
         self._waiting[item] = QueuedFetch(item, "shared" if item.row.required else "open", "", "", now)
         return True

@@ -37,23 +37,8 @@ _MOST_PAUSE_S: Final = 600.0
 _FIRST_PAUSE_S: Final = 5.0
 
 
-<<<<<<< HEAD
 class Observer:
     """Counts nothing. The worker's metrics say what happens instead."""
-=======
-class Vendor(Protocol):
-    """Knows what is at which address."""
-
-    name: str
-
-    def fetch(self, item: Item, get: Get) -> tuple[bytes, bytes]:
-        """Return a document and the chain that came with it."""
-        ...
-
-
-class Observer(Protocol):
-    """Counts what happens: the worker's metrics."""
->>>>>>> prose
 
     def fetched(self, vendor: str, kind: str, outcome: str) -> None:
         """One document was asked for, with this outcome (a word of a closed set)."""

@@ -1,14 +1,8 @@
 """How request workers tell the fetcher what they miss: one line of JSON each way over a Unix socket in the cache folder.
 
-<<<<<<< HEAD:verifier/adapters/collateral/fetcher_socket.py
 Nothing is stored for a caller that is not verified yet. The queue is the fetcher's memory: one owner keeps all bounds, whatever
 number of workers ask, and a crash loses nothing that an attester's next try does not ask for again.
 Request: ``{tenant, source, anew, items: [[kind, key]…]}``; answer: ``[[check_id, detail, retry_after, known]…]`` in that order.
-=======
-Nothing is stored for a caller that has proved nothing: the queue is in the fetcher's memory. One owner keeps all bounds, whatever the
-number of workers. A crash loses only what an attester's next try asks for again. Request: ``{tenant, source, anew, items: [[kind,
-key]…]}``; answer: ``[[check_id, detail, retry_after, known]…]`` in that order.
->>>>>>> prose:verifier/adapters/collateral/door.py
 """
 
 from __future__ import annotations
@@ -54,14 +48,10 @@ class FetcherClient:
         self._folder = folder
 
     def ask(self, tenant: str, source: str, wanted: Sequence[Item], *, anew: bool = False) -> Sequence[Reply]:
-<<<<<<< HEAD:verifier/adapters/collateral/fetcher_socket.py
         """Ask for items; one reply each, at once. ``anew``: what is kept will not do (it is below its mark, or grows old).
 
         ``CannotDecide('service.collateral.fetcher')`` where no answer comes within a second.
         """
-=======
-        """Ask for items; one reply each. ``CannotDecide('service.collateral.fetcher')`` if no fetcher answers within a second."""
->>>>>>> prose:verifier/adapters/collateral/door.py
         form = {"tenant": tenant, "source": source, "anew": anew, "items": [[one.kind, one.key] for one in wanted]}
         try:
             with (

@@ -1,14 +1,7 @@
 """A document that can be fetched, as an ``Item``: its kind and its key.
 
-<<<<<<< HEAD
 A scheme's ``Need`` names a kind and a key too; two needs may be answered by one document (one that its issuer chain comes along
 with). A key that has not its kind's form is never looked for, in a cache or at a vendor's.
-=======
-A ``Need`` of a scheme names a kind and a key; an ``Item`` is the document behind it. Two needs may be answered by one document (TCB
-info and its issuer chain arrive together). Keys are built from unverified evidence: each kind has one
-form. Text of another form is never looked for, in a cache or at a vendor's. No key is a certificate's hash: AMD's KDS makes a new
-certificate on each request (docs/collateral.md).
->>>>>>> prose
 """
 
 from __future__ import annotations
@@ -22,37 +15,7 @@ from verifier.adapters.vendors.registry import KINDS, VENDOR_OF
 from verifier.tee.scheme import Need
 
 Part = Literal["body", "chain"]
-<<<<<<< HEAD
 CHAIN_SUFFIX: Final = "-chain"
-=======
-_CHAIN_SUFFIX: Final = "-chain"
-_WITH_CHAIN: Final = frozenset({TCB_INFO, QE_IDENTITY})
-
-# Kinds of which there are a handful in the world: many chips need each, so they go first and count in no quota.
-SHARED: Final = frozenset({ASK, SNP_CRL, QE_IDENTITY, PCK_CRL, ROOT_CRL})
-# Kinds that verifying anything at all depends on: one that expires stops more than one machine.
-REQUIRED: Final = frozenset({*SHARED, TCB_INFO})
-# Kinds whose issuers number them: an older one may be genuine and still not be used.
-NUMBERED: Final = REQUIRED - {ASK}
-
-_FORMS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
-    {
-        # Product, hwID (8 bytes on Turin), TCB_VERSION as it stands in the report.
-        VCEK: re.compile(r"(?:(?:Milan|Genoa|unknown)-[0-9a-f]{128}|Turin-[0-9a-f]{16})-[0-9a-f]{16}", re.ASCII),
-        ASK: re.compile(r"(?:Milan|Genoa|Turin)-(?:vcek|vlek)", re.ASCII),
-        SNP_CRL: re.compile(r"Milan|Genoa|Turin", re.ASCII),
-        TCB_INFO: re.compile(r"(?:sgx|tdx)-[0-9A-F]{12}", re.ASCII),
-        QE_IDENTITY: re.compile(r"sgx|tdx", re.ASCII),
-        PCK_CRL: re.compile(r"platform|processor", re.ASCII),
-        ROOT_CRL: re.compile(r"sgx-root", re.ASCII),
-        PCK_CHAIN: re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}-[0-9a-f]{4}-[0-9a-f]{4}", re.ASCII),
-        # SHA-1 of the issuer's name and key, serial number: what a request says.
-        NVIDIA_OCSP: re.compile(r"[0-9a-f]{40}-[0-9a-f]{40}-(?:0|[1-9a-f][0-9a-f]{0,39})", re.ASCII),
-    }
-)
-KINDS: Final = frozenset(_FORMS)
-_TURIN_HWID = 16  # hex digits
->>>>>>> prose
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,12 +1,7 @@
 """Never-falling marks: of what an issuer numbers (CRLs, evaluation data), nothing below the highest ever used is used again.
 
-<<<<<<< HEAD
 Which documents are genuine, and their numbers, their rows say (``Kind.marks``); here they are held to the store's marks. Without
 them the same quote would be accepted on one day with one genuine TCB info and refused with another.
-=======
-Which documents are genuine, and their numbers, the scheme says (``Scheme.marks``); here they are held to the store's marks
-(docs/collateral.md, "Marks": the same quote on the same day is accepted with one genuine TCB info and OutOfDate with another).
->>>>>>> prose
 """
 
 from __future__ import annotations
@@ -26,7 +21,7 @@ from verifier.formats.x509chain import Anchor
 from verifier.tee.scheme import Mark
 
 _REMEMBERED: Final = 512
-_TRUSTED_S: Final = 5.0  # how long this process believes that no other process raised a mark that it met itself
+_TRUSTED_S: Final = 5.0  # how long this process believes that nobody else raised a mark that it met itself
 
 Found = tuple[tuple[Item, Part, bytes], ...]
 

@@ -21,20 +21,8 @@ from verifier.formats.errors import CannotDecide
 from verifier.formats.x509chain import Anchor
 from verifier.tee.scheme import Need
 
-<<<<<<< HEAD
 # The document that answers a need, and which part of it, by the need's name; needs that no vendor could answer are left out.
 _Places = Mapping[str, tuple[Item, Part]]
-=======
-AK_KIND: Final = "tpm2.ak"
-
-
-class Asker(Protocol):
-    """Is told of a miss."""
-
-    def ask(self, tenant: str, source: str, wanted: Sequence[Item], *, anew: bool = False) -> Sequence[Reply]:
-        """Ask for items; one reply each, at once. ``anew``: what is kept will not do (it is below its mark)."""
-        ...
->>>>>>> prose
 
 
 class Collateral:

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """AMD: what its Key Distribution Service publishes.
-=======
-"""AMD's Key Distribution Service (AMD 57230, chapter "KDS Interface"): what is at which address.
->>>>>>> prose
 
 Source: AMD 57230, *Versioned Chip Endorsement Key (VCEK) Certificate and KDS Interface Specification*, "KDS Interface". A VLEK is
 never there: AMD gives it to the provider alone. The KDS makes a new certificate on each request, so nothing is known by a

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Intel: what its Provisioning Certification Service publishes, or a PCCS in its place.
-=======
-"""Intel's Provisioning Certification Service, version 4, or a PCCS in its place (Intel, PCS API v4): what is at which address.
->>>>>>> prose
 
 Source: Intel *Provisioning Certification Service API*, version 4; *Design Guide for Intel SGX Provisioning Certificate Caching
 Service*. Issuer chains come in headers, as URL-encoded PEM. A PCK certificate by QE id is a PCCS's alone: Intel's own service wants
