@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from types import MappingProxyType, ModuleType
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from verifier.core.binding import BINDING_CHECK, Component
-from verifier.core.rules import Rule, Scope
+from verifier.core.rules import IDENTITY_CLASSES, Rule, Scope
 from verifier.formats.x509chain import Anchor, ChainCache, Root
 
 E = TypeVar("E")
@@ -204,6 +204,44 @@ class AppraisalOf(Generic[E, C]):
     fields: tuple[str, ...]
     bins: Mapping[str, Bin]
     observe: Callable[[Verified[E, C]], Mapping[Scope, Mapping[str, Any]]] = field(default=lambda _verified: {})
+
+
+class RulesModule(Protocol):
+    """What a scheme's ``rules`` module has."""
+
+    @property
+    def RULES(self) -> tuple[Rule[Any], ...]:  # noqa: N802 - a module's constant
+        """The table of rules, in the order in which they are judged."""
+
+    @property
+    def BINS(self) -> Mapping[str, Bin]:  # noqa: N802 - a module's constant
+        """Every layout field in exactly one bin."""
+
+    @property
+    def observe(self) -> Callable[[Any], Mapping[Scope, Mapping[str, Any]]]:
+        """What says what an identity of this very machine says; see ``AppraisalOf``."""
+
+
+def appraisal_of(
+    identity: ModuleType, rules: RulesModule, fields: tuple[str, ...], *software: Scope, **more: Any
+) -> AppraisalOf[Any, Any]:
+    """Put a scheme's ``identity`` and ``rules`` modules together.
+
+    An identity class is the model of its name (``PlatformValues`` or ``Platform``); ``identity`` has ``Exceptions`` too.
+    ``software`` and ``more`` as in ``AppraisalOf``.
+    """
+    names = {scope: (f"{scope.title()}Values", scope.title()) for scope in IDENTITY_CLASSES}
+    models = {s: getattr(identity, n) for s, both in names.items() for n in both if hasattr(identity, n)}
+    return AppraisalOf(
+        rules=rules.RULES,
+        models=MappingProxyType(models),
+        exceptions=identity.Exceptions,
+        software=frozenset(software),
+        fields=fields,
+        bins=rules.BINS,
+        observe=rules.observe,
+        **more,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import Final
 
 from verifier.tee.arm_cca import identity, layout, rules, verify
 from verifier.tee.arm_cca.decode import CcaToken, decode, encode, evidence_claims
 from verifier.tee.arm_cca.verify import CcaCollateral
-from verifier.tee.scheme import AppraisalOf, Binding, CollateralOf, Form, Scheme, TokenOf, Verification
+from verifier.tee.scheme import Binding, CollateralOf, Form, Scheme, TokenOf, Verification, appraisal_of
 
 SCHEME: Final[Scheme[CcaToken, CcaCollateral]] = Scheme(
     name=verify.NAME,
@@ -24,22 +23,8 @@ SCHEME: Final[Scheme[CcaToken, CcaCollateral]] = Scheme(
     collateral=CollateralOf(needs=verify.needs, collate=verify.collate),
     # Arm has no root: the operator names who endorses platforms.
     verification=Verification(checks=verify.CHECKS, root=verify.root_of),
-    appraisal=AppraisalOf(
-        rules=rules.RULES,
-        models=MappingProxyType(
-            {
-                "platform": identity.PlatformValues,
-                "firmware": identity.FirmwareValues,
-                "workload": identity.WorkloadValues,
-                "config": identity.ConfigValues,
-            }
-        ),
-        exceptions=identity.Exceptions,
-        debug_exceptions=frozenset({"allow_unsecured_lifecycle"}),
-        software=frozenset({"firmware"}),
-        fields=layout.FIELDS,
-        bins=rules.BINS,
-        observe=rules.observe,
+    appraisal=appraisal_of(
+        identity, rules, layout.FIELDS, "firmware", debug_exceptions=frozenset({"allow_unsecured_lifecycle"})
     ),
     token=TokenOf(
         measurement=lambda verified, _matched: verified.evidence.realm.initial_measurement.hex(),

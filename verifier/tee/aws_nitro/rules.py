@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from verifier.core.rules import Judgement, Rule
+from verifier.core.rules import Judgement, Rule, Scope
 from verifier.tee.aws_nitro import layout
 from verifier.tee.aws_nitro.decode import Document
 from verifier.tee.aws_nitro.verify import Collateral
@@ -97,3 +97,13 @@ _BINS: Final[Mapping[str, Bin]] = {
     layout.NONCE: "bound",
 }
 BINS: Final[Mapping[str, Bin]] = MappingProxyType({name: _BINS[name] for name in layout.FIELDS})
+
+
+def observe(verified: NitroVerified) -> Mapping[Scope, Mapping[str, Any]]:
+    """Say what an identity of this enclave says: its image's PCRs, its root and its instance."""
+    document = verified.evidence
+    used = {str(i): v.hex() for i, v in document.pcrs.items() if i in layout.IMAGE_PCRS}
+    return {
+        "platform": {"root": verified.root, "instances": [instance_of(document)], "max_age": None},
+        "workload": {"pcrs": used},
+    }

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 from cryptography import x509
 
-from verifier.core.rules import Scope
 from verifier.formats.x509 import Certificate
 from verifier.tee.aws_nitro import identity, layout, rules, verify
 from verifier.tee.aws_nitro.decode import Document, decode, encode
 from verifier.tee.aws_nitro.rules import NitroVerified
 from verifier.tee.aws_nitro.verify import Collateral
 from verifier.tee.chain import pinned
-from verifier.tee.scheme import AppraisalOf, Binding, Carried, CollateralOf, Form, Scheme, TokenOf, Verification
+from verifier.tee.scheme import Binding, Carried, CollateralOf, Form, Scheme, TokenOf, Verification, appraisal_of
 
 ANCHORS: Final = (pinned(__package__, "AWS Nitro Enclaves root G1", "root_g1.der"),)
 
@@ -71,15 +68,6 @@ def _measurement(verified: NitroVerified, _matched: object) -> str:
     return verified.evidence.pcrs.get(0, b"").hex()
 
 
-def _observe(verified: NitroVerified) -> Mapping[Scope, Mapping[str, Any]]:
-    document = verified.evidence
-    used = {str(i): v.hex() for i, v in document.pcrs.items() if i in layout.IMAGE_PCRS}
-    return {
-        "platform": {"root": verified.root, "instances": [rules.instance_of(document)], "max_age": None},
-        "workload": {"pcrs": used},
-    }
-
-
 SCHEME: Final[Scheme[Document, Collateral]] = Scheme(
     name=layout.NAME,
     host_excluded=False,
@@ -89,21 +77,7 @@ SCHEME: Final[Scheme[Document, Collateral]] = Scheme(
     verification=Verification(
         checks=verify.CHECKS, anchors=ANCHORS, root=verify.document_chain(lambda document: document).root_of
     ),
-    appraisal=AppraisalOf(
-        rules=rules.RULES,
-        models=MappingProxyType(
-            {
-                "platform": identity.PlatformValues,
-                "workload": identity.WorkloadValues,
-                "config": identity.ConfigValues,
-            }
-        ),
-        exceptions=identity.Exceptions,
-        software=frozenset({"workload"}),
-        fields=layout.FIELDS,
-        bins=rules.BINS,
-        observe=_observe,
-    ),
+    appraisal=appraisal_of(identity, rules, layout.FIELDS, "workload"),
     token=TokenOf(
         measurement=_measurement,
         instance=lambda verified: ("aws-nitro.module", verified.evidence.module_id),

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 
 from verifier.formats.fields import Sha384Hex
 from verifier.tee.aws_nitro.identity import PlatformValues
-from verifier.tee.aws_nitrotpm.layout import CONFIG_PCR
 from verifier.tee.scheme import Values
+from verifier.tee.tpm2 import identity as tpm2
 from verifier.tee.tpm2.identity import FIRMWARE_PCRS, FirmwareIndex, WorkloadIndex, measured
 
 __all__ = ["Config", "Exceptions", "Extended", "Firmware", "PlatformValues", "Workload"]
@@ -31,15 +31,13 @@ class Workload(Values):
     pcrs: Annotated[dict[WorkloadIndex, Sha384Hex], Field(min_length=1), AfterValidator(measured)] | None = None
 
 
-class Extended(Values):
-    """A PCR extended once, from zero, with the SHA-384 of the attester's configuration (design.md section 4).
+class Extended(tpm2.Extended):
+    """A PCR extended once, from zero, with the SHA-384 of the attester's configuration (docs/attester.md).
 
     ``digest: none`` is for an attester that takes no configuration from outside its measured image: the PCR is still zero.
     """
 
     digest: Sha384Hex | Literal["none"]
-    # Not resettable, and none that firmware extends: 8 to 15.
-    pcr: Annotated[int, Field(ge=8, le=15)] = CONFIG_PCR
 
 
 class Config(Values):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from verifier.core.rules import Rule
+from verifier.core.rules import Rule, Scope
 from verifier.tee.aws_nitro import layout as nitro
 from verifier.tee.aws_nitro.rules import BINS as NITRO_BINS
-from verifier.tee.aws_nitro.rules import document_rules
+from verifier.tee.aws_nitro.rules import document_rules, instance_of
 from verifier.tee.aws_nitrotpm import layout
 from verifier.tee.aws_nitrotpm.decode import Evidence
 from verifier.tee.aws_nitrotpm.verify import Collateral
-from verifier.tee.judges import Rows, extended_once, over_registers, registers
+from verifier.tee.judges import Rows, extended_once, observed_software, over_registers, registers
 from verifier.tee.scheme import Bin, Matched, Verified
 from verifier.tee.tcg.judges import secure_boot
 from verifier.tee.tcg.layout import SHA384
@@ -66,3 +66,14 @@ BINS: Final[Mapping[str, Bin]] = MappingProxyType(
 def measurement(verified: NitroTpmVerified, matched: tuple[Matched, ...]) -> str:
     """SHA-256 over the PCRs that matched identities select; "" where they select none that is quoted."""
     return over_registers(_quoted(verified), matched)
+
+
+def observe(verified: NitroTpmVerified) -> Mapping[Scope, Mapping[str, Any]]:
+    """Say what an identity of this instance says: PCRs of firmware and software, root and instance."""
+    evidence = verified.evidence
+    firmware = {str(i): v.hex() for i, v in evidence.quoted.items() if i <= layout.FIRMWARE_LAST}
+    return {
+        "platform": {"root": verified.root, "instances": [instance_of(evidence.document)], "max_age": None},
+        "firmware": {"pcrs": firmware or None},
+        "workload": {"pcrs": observed_software(evidence.quoted)},
+    }

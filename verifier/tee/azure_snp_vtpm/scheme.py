@@ -6,23 +6,18 @@ from typing import Any, Final
 
 from verifier.tee.azure.scheme import azure_scheme
 from verifier.tee.azure.verify import ENDORSEMENTS
-from verifier.tee.azure_snp_vtpm import identity, rules, verify
-from verifier.tee.azure_snp_vtpm.decode import HCL_REPORT, NAME, decode, encode, evidence_claims
+from verifier.tee.azure_snp_vtpm import decode, identity, rules, verify
 from verifier.tee.scheme import Scheme
 from verifier.tee.sev_snp.scheme import SCHEME as SNP
 from verifier.tee.vtpm.scheme import vtpm_form
 
 SCHEME: Final[Scheme[Any, Any]] = azure_scheme(
-    NAME,
+    decode.NAME,
     SNP,
     lambda evidence: evidence.report,
+    # Azure's hosts sign with VCEKs; the ARK is pinned and need not come.
     form=vtpm_form(
-        required=frozenset({HCL_REPORT}),
-        # Azure's hosts sign with VCEKs; the ARK is pinned and need not come.
-        endorsements=frozenset({"vcek", "ask"}) | ENDORSEMENTS,
-        decode=decode,
-        encode=encode,
-        claims=evidence_claims,
+        decode, required=frozenset({decode.HCL_REPORT}), endorsements=frozenset({"vcek", "ask"}) | ENDORSEMENTS
     ),
     verify=verify,
     rules=rules,

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from verifier.formats import strict_json
 from verifier.formats.errors import MalformedEvidence
@@ -25,18 +25,18 @@ MAX_IDENTITIES: Final = 64
 MAX_ADVISORIES: Final = 256
 TCB_INFO_VERSIONS: Final = (2, 3)
 
-# What Intel calls the state of one level. Convergence adds those of ``evaluate.STATUSES``.
-LEVEL_STATUSES: Final = frozenset(
-    {
-        "UpToDate",
-        "SWHardeningNeeded",
-        "ConfigurationNeeded",
-        "ConfigurationAndSWHardeningNeeded",
-        "OutOfDate",
-        "OutOfDateConfigurationNeeded",
-        "Revoked",
-    }
-)
+# What Intel calls the state of one level. Convergence adds two for a TD that has to be launched anew.
+LevelStatus = Literal[
+    "UpToDate",
+    "SWHardeningNeeded",
+    "ConfigurationNeeded",
+    "ConfigurationAndSWHardeningNeeded",
+    "OutOfDate",
+    "OutOfDateConfigurationNeeded",
+]
+RelaunchStatus = Literal["TDRelaunchAdvised", "TDRelaunchAdvisedConfigurationNeeded"]
+REVOKED: Final = "Revoked"
+LEVEL_STATUSES: Final = frozenset({*get_args(LevelStatus), REVOKED})
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", re.ASCII)
 _ADVISORY = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _MODULE = re.compile(r"TDX_[0-9A-F]{2}", re.ASCII | re.IGNORECASE)

@@ -9,24 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, get_args
 
-from verifier.tee.dcap.collateral import Date, EnclaveLevel, Module, QeIdentity, TcbInfo, TcbLevel
+from verifier.tee.dcap.collateral import (
+    REVOKED,
+    Date,
+    EnclaveLevel,
+    LevelStatus,
+    Module,
+    QeIdentity,
+    RelaunchStatus,
+    TcbInfo,
+    TcbLevel,
+)
 from verifier.tee.dcap.decode import TdReport
 from verifier.tee.dcap.pck import Pck
 
 # Every word that an evaluation can end with. The last two can never be accepted by an identity.
-ACCEPTABLE: Final = (
-    "UpToDate",
-    "SWHardeningNeeded",
-    "ConfigurationNeeded",
-    "ConfigurationAndSWHardeningNeeded",
-    "OutOfDate",
-    "OutOfDateConfigurationNeeded",
-    "TDRelaunchAdvised",
-    "TDRelaunchAdvisedConfigurationNeeded",
-)
-NEVER: Final = ("Revoked", "NotSupported")
+ACCEPTABLE: Final[tuple[str, ...]] = (*get_args(LevelStatus), *get_args(RelaunchStatus))
+NEVER: Final = (REVOKED, "NotSupported")
 STATUSES: Final = (*ACCEPTABLE, *NEVER)
 
 _OLD: Final = frozenset({"OutOfDate", "OutOfDateConfigurationNeeded"})

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from verifier.tee.dcap.collateral import LevelStatus, RelaunchStatus
 from verifier.tee.scheme import Values
 from verifier.tee.tcg.identity import RegisterRule
 
@@ -13,17 +14,8 @@ from verifier.tee.tcg.identity import RegisterRule
 Chip = Annotated[str, StringConstraints(pattern=r"^(?:ppid|piid):[0-9a-f]{32}$")]
 Advisory = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Day = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])$")]
-# Revoked and NotSupported are no statuses that anybody can accept.
-Status = Literal[
-    "UpToDate",
-    "SWHardeningNeeded",
-    "ConfigurationNeeded",
-    "ConfigurationAndSWHardeningNeeded",
-    "OutOfDate",
-    "OutOfDateConfigurationNeeded",
-    "TDRelaunchAdvised",
-    "TDRelaunchAdvisedConfigurationNeeded",
-]
+# Revoked and NotSupported cannot be accepted.
+Status = Literal[LevelStatus, RelaunchStatus]
 
 
 class PlatformValues(Values):

@@ -7,7 +7,7 @@ with the scheme's name before it. Faults of the evidence are ``EvidenceRejected`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -145,45 +145,55 @@ _AS_TOLD: Final = (
 )
 
 
-def _document_checks(steps: DocumentSteps, *, redundant_with: str = "") -> tuple[DcapCheck, ...]:
-    noun = steps.noun
-    return (
-        Check(f"{noun}.chain", _cannot(steps.chain)),
-        Check(f"{noun}.signer-validity", _cannot(steps.signer.validity)),
-        Check(f"{noun}.signature", _cannot(steps.signature)),
-        Check(f"{noun}.id", _cannot(steps.identity), redundant_with, _AS_TOLD if redundant_with else ""),
-        Check(f"{noun}.not-yet-issued", _cannot(steps.issued)),
-        Check(f"{noun}.expired", _cannot(steps.expired)),
-    )
+def _document_checks(steps: DocumentSteps, *, redundant_with: str = "") -> Iterator[DcapCheck]:
+    """Make the checks of one of Intel's documents: it is the verifier's own, so a no of theirs is "cannot decide"."""
+    for noun, run in (
+        ("chain", steps.chain),
+        ("signer-validity", steps.signer.validity),
+        ("signature", steps.signature),
+        ("id", steps.identity),
+        ("not-yet-issued", steps.issued),
+        ("expired", steps.expired),
+    ):
+        also = redundant_with if noun == "id" else ""
+        yield Check(f"{steps.noun}.{noun}", _cannot(run), also, _AS_TOLD if also else "")
 
 
 def checks_of(scheme: str, *, has_module: bool) -> tuple[DcapCheck, ...]:
     """Make the checks of ``sgx`` or ``tdx`` in order; ``has_module``: a TDX module is tied to its identity too."""
     steps, info, identity = QuoteSteps(scheme), tcb_info_steps(scheme), qe_identity_steps(scheme)
     ties = _Ties(scheme, steps)
-    modules: tuple[DcapCheck, ...] = (
-        Check(f"{scheme}.module.mrsigner", ties.module_mrsigner),
-        Check(f"{scheme}.module.attributes", ties.module_attributes),
-    )
+
+    def named(*rows: tuple[str, Callable[[Dcap], None]]) -> Iterator[DcapCheck]:
+        return (Check(f"{scheme}.{noun}", run) for noun, run in rows)
+
     return (
         *steps.chain.checks(f"{scheme}.chain"),
-        Check(f"{scheme}.qe.signature", steps.qe_signature),
-        Check(f"{scheme}.qe.binding", steps.qe_binding),
-        Check(f"{scheme}.quote.signature", steps.quote_signature),
-        Check(f"{scheme}.quote.qe-vendor", steps.vendor),
+        *named(
+            ("qe.signature", steps.qe_signature),
+            ("qe.binding", steps.qe_binding),
+            ("quote.signature", steps.quote_signature),
+            ("quote.qe-vendor", steps.vendor),
+        ),
         *_document_checks(info, redundant_with=f"{scheme}.tcb.supported" if has_module else ""),
-        Check(f"{scheme}.tcb-info.fmspc", ties.fmspc),
-        Check(f"{scheme}.tcb-info.pceid", ties.pceid),
+        *named(("tcb-info.fmspc", ties.fmspc), ("tcb-info.pceid", ties.pceid)),
         *_document_checks(identity),
-        Check(f"{scheme}.endorsement.root_crl", ties.root_crl),
-        Check(f"{scheme}.endorsement.pck_crl", ties.pck_crl),
-        Check(f"{scheme}.chain.revoked", ties.revoked),
-        *(Check(f"{one.noun}.signer-revoked", _cannot(one.signer_revoked)) for one in (info, identity)),
-        Check(f"{scheme}.qe-identity.mrsigner", ties.qe_mrsigner),
-        Check(f"{scheme}.qe-identity.isvprodid", ties.qe_isvprodid),
-        Check(f"{scheme}.qe-identity.miscselect", ties.qe_miscselect),
-        Check(f"{scheme}.qe-identity.attributes", ties.qe_attributes),
-        *(modules if has_module else ()),
+        *named(
+            ("endorsement.root_crl", ties.root_crl),
+            ("endorsement.pck_crl", ties.pck_crl),
+            ("chain.revoked", ties.revoked),
+            ("tcb-info.signer-revoked", _cannot(info.signer_revoked)),
+            ("qe-identity.signer-revoked", _cannot(identity.signer_revoked)),
+            ("qe-identity.mrsigner", ties.qe_mrsigner),
+            ("qe-identity.isvprodid", ties.qe_isvprodid),
+            ("qe-identity.miscselect", ties.qe_miscselect),
+            ("qe-identity.attributes", ties.qe_attributes),
+        ),
+        *(
+            named(("module.mrsigner", ties.module_mrsigner), ("module.attributes", ties.module_attributes))
+            if has_module
+            else ()
+        ),
     )
 
 

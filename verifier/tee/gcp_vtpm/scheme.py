@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from verifier.tee.gcp_vtpm import identity, rules, verify
-from verifier.tee.gcp_vtpm.decode import CPU_PARTS, CPUS, NAME, Evidence, decode, encode, evidence_claims
+from verifier.tee.gcp_vtpm import decode, identity, rules, verify
+from verifier.tee.gcp_vtpm.decode import CPU_PARTS, CPUS, NAME, Evidence
 from verifier.tee.scheme import CollateralOf, Scheme
 from verifier.tee.vtpm.scheme import vtpm_form, vtpm_scheme
 
@@ -18,9 +18,7 @@ def _debug_status(evidence: Evidence) -> str:
 SCHEME: Final[Scheme[Any, Any]] = vtpm_scheme(
     NAME,
     host_excluded=False,
-    form=vtpm_form(
-        optional=CPU_PARTS, endorsements=verify.ENDORSEMENTS, decode=decode, encode=encode, claims=evidence_claims
-    ),
+    form=vtpm_form(decode, optional=CPU_PARTS, endorsements=verify.ENDORSEMENTS),
     cpus=CPUS,
     own=verify.ANCHORS,
     collateral=CollateralOf(needs=verify.needs, collate=verify.collate),

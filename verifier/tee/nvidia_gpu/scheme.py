@@ -6,14 +6,13 @@ CPU report's to say, so only a composite (``sev-snp-gpu``, ``tdx-gpu``) excludes
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import Final
 
 from verifier.tee.chain import pinned
 from verifier.tee.nvidia_gpu import identity, layout, rules, verify
 from verifier.tee.nvidia_gpu.decode import GpuEvidence, decode, encode, evidence_claims
 from verifier.tee.nvidia_gpu.verify import GpuCollateral
-from verifier.tee.scheme import AppraisalOf, Binding, CollateralOf, Form, Scheme, TokenOf, Verification
+from verifier.tee.scheme import Binding, CollateralOf, Form, Scheme, TokenOf, Verification, appraisal_of
 
 ANCHORS: Final = (pinned(__package__, "NVIDIA Device Identity CA", "nvidia_device_identity_ca.der"),)
 
@@ -24,15 +23,7 @@ SCHEME: Final[Scheme[GpuEvidence, GpuCollateral]] = Scheme(
     binding=Binding(size="short", value=lambda evidence: evidence.nonce),
     collateral=CollateralOf(needs=verify.needs, collate=verify.collate),
     verification=Verification(checks=verify.CHECKS, anchors=ANCHORS, root=verify.CHAIN.root_of),
-    appraisal=AppraisalOf(
-        rules=rules.RULES,
-        models=MappingProxyType({"platform": identity.PlatformValues, "firmware": identity.FirmwareValues}),
-        exceptions=identity.Exceptions,
-        software=frozenset({"firmware"}),
-        fields=layout.FIELDS,
-        bins=rules.BINS,
-        observe=rules.observe,
-    ),
+    appraisal=appraisal_of(identity, rules, layout.FIELDS, "firmware"),
     token=TokenOf(
         measurement=rules.measurement,
         instance=rules.instance,

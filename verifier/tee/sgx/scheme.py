@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import Any, Final
 
 from verifier.tee.dcap.claims import evidence_claims
 from verifier.tee.dcap.endorse import ENDORSEMENTS, DcapCollateral
 from verifier.tee.dcap.scheme import dcap_scheme
 from verifier.tee.dcap.verify import checks_of
-from verifier.tee.scheme import AppraisalOf, Form, Scheme
+from verifier.tee.scheme import Form, Scheme, appraisal_of
 from verifier.tee.sgx import identity, rules
 from verifier.tee.sgx.decode import decode, encode
 from verifier.tee.sgx.layout import FIELDS, NAME
@@ -24,20 +23,6 @@ SCHEME: Final[Scheme[Any, DcapCollateral]] = dcap_scheme(
         claims=lambda evidence: evidence_claims(evidence.quote),
     ),
     checks=checks_of(NAME, has_module=False),
-    appraisal=AppraisalOf(
-        rules=rules.RULES,
-        models=MappingProxyType(
-            {
-                "platform": identity.PlatformValues,
-                "workload": identity.WorkloadValues,
-                "config": identity.ConfigValues,
-            }
-        ),
-        exceptions=identity.Exceptions,
-        software=frozenset({"workload"}),
-        fields=FIELDS,
-        bins=rules.BINS,
-        observe=rules.observe,
-    ),
+    appraisal=appraisal_of(identity, rules, FIELDS, "workload"),
     measurement=lambda report: report.mrenclave.hex(),
 )

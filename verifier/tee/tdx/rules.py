@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from verifier.core.rules import Judgement, Rule, TrustClaim
+from verifier.core.rules import Judgement, Rule, Scope, TrustClaim
 from verifier.tee.dcap import layout as dcap
 from verifier.tee.dcap.endorse import DcapCollateral
 from verifier.tee.dcap.rules import platform_rules, quote_bins
@@ -117,3 +117,8 @@ RULES: Final[tuple[TdxRule, ...]] = (
 )
 # fmt: on
 BINS: Final[Mapping[str, Bin]] = quote_bins(FIELDS, RULES)
+
+
+def observe(_verified: TdxVerified) -> Mapping[Scope, Mapping[str, Any]]:
+    """Say nothing more: what the rules saw is what an identity of this TD says."""
+    return {}

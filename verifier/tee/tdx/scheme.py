@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from types import MappingProxyType
 from typing import Any, Final
 
 from verifier.tee.dcap.claims import evidence_claims
 from verifier.tee.dcap.decode import TdReport
 from verifier.tee.dcap.endorse import ENDORSEMENTS, DcapCollateral
 from verifier.tee.dcap.scheme import dcap_scheme
-from verifier.tee.scheme import AppraisalOf, Form, Scheme
+from verifier.tee.scheme import Form, Scheme, appraisal_of
 from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.layout import SHA384
@@ -46,20 +45,6 @@ SCHEME: Final[Scheme[Any, DcapCollateral]] = dcap_scheme(
         claims=_evidence_claims,
     ),
     checks=verify.CHECKS,
-    appraisal=AppraisalOf(
-        rules=rules.RULES,
-        models=MappingProxyType(
-            {
-                "platform": identity.PlatformValues,
-                "firmware": identity.FirmwareValues,
-                "workload": identity.WorkloadValues,
-                "config": identity.ConfigValues,
-            }
-        ),
-        exceptions=identity.Exceptions,
-        software=frozenset({"firmware", "workload"}),
-        fields=FIELDS,
-        bins=rules.BINS,
-    ),
+    appraisal=appraisal_of(identity, rules, FIELDS, "firmware", "workload"),
     measurement=_measurement,
 )

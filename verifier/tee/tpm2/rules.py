@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from verifier.core.rules import Judgement, Rule
+from verifier.core.rules import Judgement, Rule, Scope
 from verifier.formats.encoding import sha256
 from verifier.tee.ima.explain import explain
-from verifier.tee.judges import Rows, at_least, extended_once, one_of, over_registers, registers, same
+from verifier.tee.judges import (
+    Rows,
+    at_least,
+    extended_once,
+    observed_software,
+    one_of,
+    over_registers,
+    registers,
+    same,
+)
 from verifier.tee.scheme import Bin, Matched, Verified
 from verifier.tee.tcg.bootrules import PCR_SECURE_BOOT, judge_secure_boot_keys, judge_uki
 from verifier.tee.tcg.judges import event_log, secure_boot
@@ -122,3 +131,8 @@ def _of_uki(values: Mapping[str, Any]) -> set[int]:
 def measurement(verified: Tpm2Verified, matched: tuple[Matched, ...]) -> str:
     """SHA-256 over the PCRs that matched identities select; "" where they select none of the quote's SHA-256 bank."""
     return over_registers(quoted(verified), matched, _of_uki)
+
+
+def observe(verified: Tpm2Verified) -> Mapping[Scope, Mapping[str, Any]]:
+    """Say what an identity of this machine says of its software; PCR 0 to 7 are worked out from the rules."""
+    return {"workload": {"pcrs": observed_software(quoted(verified))}}

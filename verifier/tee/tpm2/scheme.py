@@ -7,17 +7,16 @@ from typing import Any
 
 from verifier.formats.x509chain import Root
 from verifier.tee.ima.decode import MeasurementList
-from verifier.tee.judges import observed_software
-from verifier.tee.scheme import AppraisalOf, Binding, CollateralOf, Form, Need, Scheme, TokenOf, Verification
+from verifier.tee.scheme import Binding, CollateralOf, Form, Need, Scheme, TokenOf, Verification, appraisal_of
 from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.layout import SHA256
+from verifier.tee.tpm2 import identity, rules
 from verifier.tee.tpm2.collateral import AK_KIND, AK_NEED, Collateral, decode_enrolled_ak
 from verifier.tee.tpm2.decode import OPTIONAL_PARTS, REQUIRED_PARTS, Evidence, decode, encode
-from verifier.tee.tpm2.identity import Config, Exceptions, Firmware, Platform, Workload
 from verifier.tee.tpm2.layout import FIELDS
 from verifier.tee.tpm2.quote import quote_claims
-from verifier.tee.tpm2.rules import BINS, RULES, Tpm2Verified, measurement, quoted
+from verifier.tee.tpm2.rules import Tpm2Verified, measurement
 from verifier.tee.tpm2.verify import CHECKS, Tpm2Subject
 
 
@@ -68,16 +67,7 @@ SCHEME: Scheme[Evidence, Collateral] = Scheme(
     binding=Binding(size="short", value=lambda evidence: evidence.quote.extra_data),
     collateral=CollateralOf(needs=_needs, collate=_collate),
     verification=Verification(checks=CHECKS, root=_root),
-    appraisal=AppraisalOf(
-        rules=RULES,
-        models={"platform": Platform, "firmware": Firmware, "workload": Workload, "config": Config},
-        exceptions=Exceptions,
-        software=frozenset({"firmware", "workload"}),
-        fields=FIELDS,
-        bins=BINS,
-        # PCR 0 to 7 are worked out from the rules.
-        observe=lambda verified: {"workload": {"pcrs": observed_software(quoted(verified))}},
-    ),
+    appraisal=appraisal_of(identity, rules, FIELDS, "firmware", "workload"),
     token=TokenOf(
         measurement=measurement,
         instance=_instance,

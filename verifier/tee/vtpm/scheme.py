@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
-from verifier.core.rules import Rule
 from verifier.formats.x509chain import Anchor, Root
 from verifier.tee.scheme import (
-    AppraisalOf,
-    Bin,
     Binding,
     Carried,
     CollateralOf,
@@ -21,28 +17,30 @@ from verifier.tee.scheme import (
     TokenOf,
     Verification,
     Verified,
+    appraisal_of,
 )
 from verifier.tee.vtpm.quote import OPTIONAL_PARTS, REQUIRED_PARTS
 from verifier.tee.vtpm.rules import measurement
 
 
 def vtpm_form(
+    decode: Any,
     *,
     required: frozenset[str] = frozenset(),
     optional: frozenset[str] = frozenset(),
     endorsements: frozenset[str],
-    decode: Callable[[Mapping[str, bytes]], Any],
-    encode: Callable[[Any], dict[str, bytes]],
-    claims: Callable[[Any], dict[str, Any]],
 ) -> Form[Any]:
-    """Return the form of evidence with a vTPM's parts; ``required`` and ``optional`` are the composite's own beside them."""
+    """Return the form of evidence with a vTPM's parts; ``required`` and ``optional`` are the composite's own beside them.
+
+    ``decode``: the module that has ``decode``, ``encode`` and ``evidence_claims``.
+    """
     return Form(
         required=REQUIRED_PARTS | required,
         optional=OPTIONAL_PARTS | optional,
         endorsements=endorsements,
-        decode=decode,
-        encode=encode,
-        claims=claims,
+        decode=decode.decode,
+        encode=decode.encode,
+        claims=decode.evidence_claims,
     )
 
 
@@ -69,8 +67,6 @@ def vtpm_scheme(
     ``cpus``: the schemes that may stand inside; ``own``: the anchors of AK certificates. ``verify`` has CHECKS; ``rules`` has RULES,
     FIELDS, BINS, ``instance`` and ``observe``; ``identity`` has the models of all four classes and the exceptions.
     """
-    bins: Mapping[str, Bin] = rules.BINS
-    table: tuple[Rule[Any], ...] = rules.RULES
     return Scheme(
         name=name,
         host_excluded=host_excluded,
@@ -84,22 +80,7 @@ def vtpm_scheme(
             inner=inner,
             root=root,
         ),
-        appraisal=AppraisalOf(
-            rules=table,
-            models=MappingProxyType(
-                {
-                    "platform": identity.Platform,
-                    "firmware": identity.Firmware,
-                    "workload": identity.Workload,
-                    "config": identity.Config,
-                }
-            ),
-            exceptions=identity.Exceptions,
-            software=frozenset({"firmware", "workload"}),
-            fields=rules.FIELDS,
-            bins=bins,
-            observe=rules.observe,
-        ),
+        appraisal=appraisal_of(identity, rules, rules.FIELDS, "firmware", "workload"),
         token=TokenOf(
             measurement=measurement, instance=rules.instance, debug_status=debug_status, tcb_status=tcb_status
         ),
