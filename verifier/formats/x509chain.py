@@ -28,12 +28,13 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from cachetools import LRUCache
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from verifier.formats.ecdsa import verifies
 from verifier.formats.errors import Failed, Undecided, named
 from verifier.formats.x509 import (
     OID_AUTHORITY_KEY_ID,
@@ -142,18 +143,13 @@ def _public_key(spki: bytes) -> PublicKeyTypes | None:
 
 def _is_signed_by(key: PublicKeyTypes, algorithm: SignatureAlgorithm, signature: bytes, data: bytes) -> bool:
     digest = _HASHES[algorithm.hash]
-    try:
-        if isinstance(key, rsa.RSAPublicKey) and algorithm.kind == "rsa-pss":
-            key.verify(signature, data, padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
-        elif isinstance(key, rsa.RSAPublicKey) and algorithm.kind == "rsa-pkcs1":
-            key.verify(signature, data, padding.PKCS1v15(), digest)
-        elif isinstance(key, ec.EllipticCurvePublicKey) and algorithm.kind == "ecdsa":
-            key.verify(signature, data, ec.ECDSA(digest))
-        else:
-            return False
-    except InvalidSignature:
-        return False
-    return True
+    if isinstance(key, rsa.RSAPublicKey) and algorithm.kind == "rsa-pss":
+        return verifies(key, signature, data, padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
+    if isinstance(key, rsa.RSAPublicKey) and algorithm.kind == "rsa-pkcs1":
+        return verifies(key, signature, data, padding.PKCS1v15(), digest)
+    if isinstance(key, ec.EllipticCurvePublicKey) and algorithm.kind == "ecdsa":
+        return verifies(key, signature, data, ec.ECDSA(digest))
+    return False
 
 
 def _names_issuer(child: Certificate, issuer: Certificate) -> bool:

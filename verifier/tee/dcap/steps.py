@@ -12,11 +12,9 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from verifier.formats import ecdsa
 from verifier.formats.errors import CannotDecide, Failed, mismatch
 from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE, Certificate, SignatureAlgorithm, common_name
 from verifier.formats.x509chain import Path, Profile, check_revocation, check_signatures, require_usage
@@ -33,7 +31,6 @@ DcapCheck: TypeAlias = Check[Any, DcapCollateral]
 
 TCB_SIGNING: Final = "Intel SGX TCB Signing"
 PROFILE: Final = Profile(algorithms=frozenset({SignatureAlgorithm("ecdsa", "sha256")}), max_length=3)
-_ECDSA: Final = ec.ECDSA(hashes.SHA256())
 _PCK_LENGTH: Final = 3  # root, Platform or Processor CA, PCK
 _SIGNER_LENGTH: Final = 2  # root, TCB Signing
 _QE_IDS: Final = {layout.TEE_SGX: "QE", layout.TEE_TDX: "TD_QE"}
@@ -95,16 +92,9 @@ def _point(key: bytes) -> ec.EllipticCurvePublicKey | None:
         return None
 
 
-def is_signed(key: Any, signature: bytes, data: bytes) -> bool:
+def is_signed(key: object, signature: bytes, data: bytes) -> bool:
     """Tell whether ``signature`` (r and s, big-endian) is ECDSA P-256 with SHA-256 over ``data``. The key is trusted already."""
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
-        return False
-    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
-    try:
-        key.verify(encode_dss_signature(r, s), data, _ECDSA)
-    except InvalidSignature:
-        return False
-    return True
+    return ecdsa.is_signed(key, ecdsa.ES256, signature, data)
 
 
 class QuoteSteps:

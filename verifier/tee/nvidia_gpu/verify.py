@@ -12,23 +12,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-
+from verifier.formats import ecdsa
 from verifier.formats.errors import Failed, mismatch
 from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE, SignatureAlgorithm
 from verifier.formats.x509chain import Path, Profile, require_usage
 from verifier.tee.chain import ChainSteps, find
-from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.decode import GpuEvidence, read_fwid
 from verifier.tee.nvidia_gpu.ocsp import KIND, Answer, check_answer, key_of, read_answer
 from verifier.tee.scheme import Check, Need, Subject, Verified
 
 NAME: Final = "nvidia-gpu"
 PROFILE: Final = Profile(algorithms=frozenset({SignatureAlgorithm("ecdsa", "sha384")}))
-_ECDSA = ec.ECDSA(hashes.SHA384())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +65,10 @@ CHAIN: Final = ChainSteps(lambda subject: subject.evidence.chain, PROFILE, _shap
 def _check_report_signature(subject: Gpu) -> None:
     evidence = subject.evidence
     key = CHAIN.path(subject).leaf_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
+    if not ecdsa.is_key_of(key, ecdsa.ES384):
         raise Failed(mismatch("leaf key", type(key).__name__, "P-384"))
-    half = layout.SIGNATURE_SIZE // 2
-    r, s = (int.from_bytes(part, "big") for part in (evidence.signature[:half], evidence.signature[half:]))
-    try:
-        key.verify(encode_dss_signature(r, s), evidence.signed, _ECDSA)
-    except InvalidSignature:
-        raise Failed("spdm_report.signature: does not verify with the leaf's key") from None
+    if not ecdsa.is_signed(key, ecdsa.ES384, evidence.signature, evidence.signed):
+        raise Failed("spdm_report.signature: does not verify with the leaf's key")
 
 
 def _check_fwid(subject: Gpu) -> None:

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-
+from verifier.formats import ecdsa
 from verifier.formats.encoding import sha256
-from verifier.formats.errors import CannotDecide, Failed, MalformedEvidence, mismatch
+from verifier.formats.errors import CannotDecide, Failed, mismatch
+from verifier.formats.pem import pem_or_der
 from verifier.formats.x509 import (
     Certificate,
     Crl,
@@ -25,7 +22,6 @@ from verifier.formats.x509 import (
     common_name,
     parse_certificate,
     parse_crl,
-    pem_blocks,
 )
 from verifier.formats.x509chain import Anchor, Path, Profile, check_crls, check_revocation, is_crl_of
 from verifier.tee.chain import WHY_ROOT, ChainSteps
@@ -39,7 +35,6 @@ ENDORSEMENTS: Final = frozenset({"vcek", "vlek", "ask", "ark"})
 CRL: Final = "sev-snp.endorsement.crl"
 # VCEK, ASK or ASVK, ARK: each signed by RSASSA-PSS with SHA-384 and a salt of 48 bytes (57230).
 PROFILE: Final = Profile(algorithms=frozenset({SignatureAlgorithm("rsa-pss", "sha384")}), max_length=3)
-_ECDSA = ec.ECDSA(hashes.SHA384())
 
 
 _MAX_PEM: Final = 128 * 1024
@@ -95,21 +90,6 @@ def needs(report: Report, have: Mapping[str, bytes]) -> tuple[Need, ...]:
     return tuple(asked)
 
 
-def _der(data: bytes, label: str, check_id: str, what: str) -> bytes:
-    """Accept DER, or PEM with exactly one block of that label."""
-    if data[:1] == b"\x30" or b"-----BEGIN" not in data:
-        return data
-    if len(data) > _MAX_PEM:
-        raise MalformedEvidence(check_id, f"{what}: got {len(data)} bytes of PEM, want at most {_MAX_PEM}")
-    try:
-        blocks = pem_blocks(data, label)
-    except ValueError as error:
-        raise MalformedEvidence(check_id, f"{what}: {error}") from None
-    if len(blocks) != 1:
-        raise MalformedEvidence(check_id, f"{what}: got {len(blocks)} PEM blocks {label}, want 1")
-    return blocks[0]
-
-
 def collate(report: Report, given: Mapping[str, bytes]) -> SnpCollateral:
     """Read certificates and CRLs, DER or PEM; ``MalformedEvidence('sev-snp.endorsement.<name>')``. Cached by their DER."""
     # What stands around a PEM block comes from anybody and is not kept.
@@ -120,8 +100,8 @@ def _given_der(name: str, raw: bytes | None) -> bytes | None:
     if raw is None:
         return None
     if name in _CRLS:
-        return _der(raw, "X509 CRL", CRL, name)
-    return _der(raw, "CERTIFICATE", f"{NAME}.endorsement.{name}", name)
+        return pem_or_der(raw, "X509 CRL", CRL, name, limit=_MAX_PEM)
+    return pem_or_der(raw, "CERTIFICATE", f"{NAME}.endorsement.{name}", name, limit=_MAX_PEM)
 
 
 @lru_cache(maxsize=1024)
@@ -148,7 +128,7 @@ def crl_marks(data: bytes, anchors: tuple[Anchor, ...]) -> tuple[Mark, ...]:
 
     ``CannotDecide('sev-snp.endorsement.crl')`` for a signed one without a number of at most 20 octets (RFC 5280, section 5.2.3).
     """
-    crl = parse_crl(_der(data, "X509 CRL", CRL, "crl"), CRL, "crl")
+    crl = parse_crl(pem_or_der(data, "X509 CRL", CRL, "crl", limit=_MAX_PEM), CRL, "crl")
     issuer = next((anchor.certificate for anchor in anchors if is_crl_of(crl, anchor.certificate)), None)
     if issuer is None:
         return ()  # The check of the CRL verifies its signature, and refuses.
@@ -212,12 +192,10 @@ def _check_revoked(subject: Snp) -> None:
 def _check_report_signature(subject: Snp) -> None:
     report = subject.evidence
     key = CHAIN.path(subject).leaf_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
+    if not ecdsa.is_key_of(key, ecdsa.ES384):
         raise Failed(mismatch("certificate key", type(key).__name__, "P-384"))
-    try:
-        key.verify(encode_dss_signature(report.signature_r, report.signature_s), report.signed, _ECDSA)
-    except InvalidSignature:
-        raise Failed(f"report.signature: does not verify with the {vek_name(report).upper()}'s key") from None
+    if not ecdsa.is_signed_by_numbers(key, ecdsa.ES384, report.signature_r, report.signature_s, report.signed):
+        raise Failed(f"report.signature: does not verify with the {vek_name(report).upper()}'s key")
 
 
 def anchor_product(path: Path) -> str:
