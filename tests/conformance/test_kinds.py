@@ -62,6 +62,11 @@ def test_a_chain_answers_a_need_of_its_own_where_the_row_says_so(name: str) -> N
     assert bool(example.chain) == row.has_chain
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kind_has_its_line_in_the_docs(name: str) -> None:
+    assert f"\n| `{name}`" in (ROOT / "docs" / "collateral.md").read_text(encoding="utf-8")
+
+
 def test_a_need_and_a_folder_know_a_kind_by_owner_and_noun() -> None:
     assert all(name.count(".") == 1 and not name.endswith(CHAIN_SUFFIX) for name in NAMES if name != "intel.pck-chain")
 
