@@ -16,8 +16,13 @@ _PAGE = ROOT / "docs" / "adding-a-tee.md"
 _FILE = re.compile(r"^File `([^`]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _EDIT = re.compile(r"^In `([^`]+)`, one (line|word) more [^\n]*:\n\n```\w+\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 _COPIED = ("verifier", "attester", "forge", "tests", "docs", "pyproject.toml")
-# Behind what the page's edit goes: the first line of the registry's table, the first scheme of the layer.
-_BEHIND = {"verifier/tee/registry.py": '    "sev_snp",\n', "pyproject.toml": '"sev_snp'}
+# Behind what the page's edit goes: a line of a table, the first scheme of the layer.
+_BEHIND = {
+    "verifier/tee/registry.py": '    "sev_snp",\n',
+    "pyproject.toml": '"sev_snp',
+    "verifier/adapters/vendors/registry.py": '    "nvidia",\n',
+    "docs/collateral.md": "| as the answer says |\n",
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,20 +58,44 @@ def _run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_page_names_files_and_both_edits() -> None:
+def test_the_page_names_files_and_every_edit() -> None:
     text = _PAGE.read_text(encoding="utf-8")
     assert {path for path, _body in _FILE.findall(text)} >= {
         "verifier/tee/toy/layout.py",
         "tests/vectors/toy/recipes.py",
+        "verifier/adapters/vendors/toy.py",
     }
     assert {path for path, _what, _added in _EDIT.findall(text)} == _BEHIND.keys()
 
 
 def test_the_conformance_suite_accepts_the_toy(followed: Path) -> None:
-    done = _run(followed, "pytest", "-q", "-p", "no:cacheprovider", "tests/conformance/test_schemes.py", "-k", "toy")
+    done = _run(followed, "pytest", "-q", "-p", "no:cacheprovider", "tests/conformance", "-k", "toy")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     passed = re.findall(r"(\d+) (?:subtests )?passed", done.stdout)
     assert sum(map(int, passed)) > 20, done.stdout[-3000:]
+
+
+def test_what_its_vendor_publishes_is_a_row_like_all_others(followed: Path) -> None:
+    """What the house asks of every row, and the page's own test: asked for by a need, fetched over HTTPS, kept, used, marked."""
+    for arguments in (
+        ("tests/conformance/test_kinds.py",),
+        ("tests/unit/adapters/collateral/test_toy.py",),
+    ):
+        done = _run(followed, "pytest", "-q", "-p", "no:cacheprovider", *arguments)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+def test_the_suite_notices_a_row_that_believes_everything(followed: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(followed, broken)
+    vendor = broken / "verifier" / "adapters" / "vendors" / "toy.py"
+    text = vendor.read_text(encoding="utf-8")
+    lamed = text.replace("is_genuine=is_crl_of_anchor,", "is_genuine=lambda _document, _anchors: True,")
+    assert lamed != text
+    vendor.write_text(lamed, encoding="utf-8")
+    done = _run(broken, "pytest", "-q", "-p", "no:cacheprovider", "tests/conformance/test_kinds.py", "-k", "toy")
+    assert done.returncode == 1
+    assert "believed_with_its_anchors_alone[toy.crl]" in done.stdout
 
 
 def test_the_conformance_suite_notices_a_check_that_is_gone(followed: Path, tmp_path: Path) -> None:
@@ -83,11 +112,13 @@ def test_the_conformance_suite_notices_a_check_that_is_gone(followed: Path, tmp_
 
 
 def test_layers_types_and_style_accept_the_toy(followed: Path) -> None:
+    product = ("verifier/tee/toy", "verifier/adapters/vendors/toy.py")
+    tests = ("tests/vectors/toy", "tests/vectors/vendors/toy.py", "tests/unit/adapters/collateral/test_toy.py")
     for command in (
         ("lint-imports", "--no-cache"),
-        ("mypy", "--cache-dir=/dev/null", "verifier/tee/toy"),
-        ("ruff", "check", "--no-cache", "verifier/tee/toy", "tests/vectors/toy"),
-        ("ruff", "format", "--no-cache", "--check", "verifier/tee/toy", "tests/vectors/toy"),
+        ("mypy", "--cache-dir=/dev/null", *product),
+        ("ruff", "check", "--no-cache", *product, *tests),
+        ("ruff", "format", "--no-cache", "--check", *product, *tests),
     ):
         done = _run(followed, *command)
         assert done.returncode == 0, f"{command[0]}: {done.stdout[-3000:]}{done.stderr[-1000:]}"

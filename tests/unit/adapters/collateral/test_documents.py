@@ -1,4 +1,4 @@
-"""Documents come from a network: whatever the bytes, the answer is facts or ``BadDocument``, and doors stay open."""
+"""Documents come from a network: whatever the bytes, the answer is facts or ``BadDocument``, and the fetcher's socket stays open."""
 
 from __future__ import annotations
 
@@ -15,90 +15,70 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge.intel import ForgedIntel
-from forge.nvidia_gpu import ForgedNvidia
-from forge.nvidia_ocsp import ocsp_documents
 from forge.sev_snp import ForgedAmd
+from tests.support.documents import Example, all_examples, example_of, made
 from verifier.adapters.collateral.documents import BadDocument, inspect, is_of_anchor, issuer_of
 from verifier.adapters.collateral.fetch_queue import Reply
 from verifier.adapters.collateral.fetcher_socket import FetcherClient, FetcherServer, _short
-from verifier.adapters.collateral.items import Item, item
+from verifier.adapters.collateral.items import Item
 from verifier.adapters.vendors.kind import Facts
-from verifier.adapters.vendors.registry import KINDS
 from verifier.formats.errors import CannotDecide
+from verifier.formats.x509 import pem_blocks
 
 NOW = 1_795_000_000
-CHIP = ForgedAmd(now=NOW)
-INTEL = ForgedIntel(now=NOW)
-ANCHORS = (CHIP.anchor(), INTEL.anchor())
+SIGNED_JSON = ("intel.tcb-info", "intel.qe-identity")
 
 
-def made(kind: str, key: str) -> Item:
-    found = item(kind, key)
-    assert found is not None
-    return found
+def test_a_bare_pck_crl_is_nobodys() -> None:
+    """It comes without the certificates that say whose it is: nobody vouches for it yet."""
+    example = example_of("intel.pck-crl")
+    bare = pem_blocks(example.body, "X509 CRL")[0]
+    assert inspect(example.item, bare).issued <= example.now
+    assert not is_of_anchor(example.item, bare, example.anchors)
 
 
-GOOD: dict[Item, tuple[bytes, bytes]] = {
-    made("sev-snp.vcek", f"Milan-{CHIP.hwid.hex()}-{CHIP.tcb.hex()}"): (CHIP.vek(), b""),
-    made("sev-snp.ask", "Milan-vcek"): (CHIP.ask(), b""),
-    made("sev-snp.crl", "Milan"): (CHIP.crl(), b""),
-    made("intel.tcb-info", f"tdx-{INTEL.fmspc}"): (INTEL.signed_tcb_info("tdx"), INTEL.signing_chain()),
-    made("intel.qe-identity", "sgx"): (INTEL.signed_qe_identity("sgx"), INTEL.signing_chain()),
-    made("intel.pck-crl", "platform"): (INTEL.pck_crl("platform"), b""),
-    made("intel.root-crl", "sgx-root"): (INTEL.root_crl(), b""),
-    made("intel.pck-chain", f"{'0a' * 16}-{'05' * 16}-0d00-0000"): (INTEL.pck_chain(), b""),
-    **{made(*of): (answer, b"") for of, answer in ocsp_documents(ForgedNvidia(), NOW).items()},
-}
-
-
-def test_every_kind_has_a_wholesome_example_here() -> None:
-    assert {of.kind for of in GOOD} == KINDS.keys()
-    for of, (body, chain) in GOOD.items():
-        facts = inspect(of, body, chain)
-        assert facts.issued <= NOW <= facts.expires
-        issuer = CHIP.ask() if of.kind == "sev-snp.vcek" else chain
-        # A bare PCK CRL comes without the certificates that say whose it is: nobody vouches for it yet.
-        assert is_of_anchor(of, body, ANCHORS, issuer) == (of.kind != "intel.pck-crl")
-        # Who issued the certificate that an OCSP answer is about, only the evidence says.
-        assert is_of_anchor(of, body, (), issuer) is (of.kind == "nvidia.ocsp")
-
-
-@pytest.mark.parametrize("of", [of for of in GOOD if of.kind in ("intel.tcb-info", "intel.qe-identity")], ids=str)
-def test_a_genuine_chain_does_not_vouch_for_a_document_that_its_signer_did_not_sign(of: Item) -> None:
+@pytest.mark.parametrize("kind", SIGNED_JSON)
+def test_a_genuine_chain_does_not_vouch_for_a_document_that_its_signer_did_not_sign(kind: str) -> None:
     """What a mirror could serve for ever: of the right form, under Intel's own certificates, and signed by nobody."""
-    body, chain = GOOD[of]
+    example = example_of(kind)
+    of, body, chain = example.item, example.body, example.chain
     raised = re.sub(rb'("tcbEvaluationDataNumber": ?)\d+', rb"\g<1>99", body)
     assert raised != body
     assert inspect(of, raised, chain).rank[0] == 99
-    assert not is_of_anchor(of, raised, ANCHORS, chain)
+    assert not is_of_anchor(of, raised, example.anchors, chain)
 
 
 def test_a_chips_certificate_stands_under_the_intermediate_of_its_product_or_is_none() -> None:
-    of, (body, _chain) = next((of, good) for of, good in GOOD.items() if of.kind == "sev-snp.vcek")
-    other = ForgedAmd("Turin", now=NOW)
-    assert not is_of_anchor(of, body, ANCHORS)
-    assert not is_of_anchor(of, body, (*ANCHORS, other.anchor()), other.ask())
+    example = example_of("sev-snp.vcek")
+    of, body, other = example.item, example.body, ForgedAmd("Turin", now=example.now)
+    assert not is_of_anchor(of, body, example.anchors)
+    assert not is_of_anchor(of, body, (*example.anchors, other.anchor()), other.ask())
     assert issuer_of(of, body) == made("sev-snp.ask", "Milan-vcek")
 
 
+EXAMPLES = st.deferred(lambda: st.sampled_from(sorted(all_examples().values(), key=lambda one: one.item)))
+
+
 @settings(max_examples=400)
-@given(st.sampled_from(sorted(GOOD)), st.integers(0, 10_000), st.binary(min_size=1, max_size=8), st.integers(0, 40))
-def test_a_changed_document_is_read_or_refused_and_nothing_else(of: Item, place: int, new: bytes, cut: int) -> None:
-    body, chain = GOOD[of]
+@given(EXAMPLES, st.integers(0, 10_000), st.binary(min_size=1, max_size=8), st.integers(0, 40))
+def test_a_changed_document_is_read_or_refused_and_nothing_else(
+    example: Example, place: int, new: bytes, cut: int
+) -> None:
+    of, body, chain = example.item, example.body, example.chain
     place %= len(body)
     changed = body[:place] + new + body[place + len(new) - min(cut, len(new)) :]
     try:
         assert isinstance(inspect(of, changed, chain), Facts)
-        is_of_anchor(of, changed, ANCHORS, chain)
+        is_of_anchor(of, changed, example.anchors, chain)
     except BadDocument:
         return
 
 
 @settings(max_examples=200)
-@given(st.sampled_from(sorted(GOOD)), st.binary(max_size=300), st.binary(max_size=300))
-def test_arbitrary_bytes_are_refused(of: Item, body: bytes, chain: bytes) -> None:
+@given(EXAMPLES, st.binary(max_size=300), st.binary(max_size=300))
+def test_arbitrary_bytes_are_refused(example: Example, body: bytes, chain: bytes) -> None:
     with pytest.raises(BadDocument):
-        inspect(of, body, chain)
+        inspect(example.item, body, chain)
 
 
 _JSON = st.recursive(
@@ -110,24 +90,24 @@ _JSON = st.recursive(
 
 @settings(max_examples=200)
 @given(
-    st.sampled_from([of for of in GOOD if of.kind in ("intel.tcb-info", "intel.qe-identity")]),
+    st.sampled_from(SIGNED_JSON),
     st.sampled_from(["id", "fmspc", "issueDate", "nextUpdate", "tcbEvaluationDataNumber"]),
     _JSON,
 )
-def test_whatever_stands_in_a_member_of_intels_json_is_read_or_refused(of: Item, name: str, value: object) -> None:
-    body, chain = GOOD[of]
-    form = json.loads(body)
-    inner = form["tcbInfo" if of.kind == "intel.tcb-info" else "enclaveIdentity"]
+def test_whatever_stands_in_a_member_of_intels_json_is_read_or_refused(kind: str, name: str, value: object) -> None:
+    example = example_of(kind)
+    form = json.loads(example.body)
+    inner = form["tcbInfo" if kind == "intel.tcb-info" else "enclaveIdentity"]
     inner[name] = value
     try:
-        inspect(of, json.dumps(form).encode(), chain)
+        inspect(example.item, json.dumps(form).encode(), example.chain)
     except BadDocument:
         return
 
 
 def test_a_key_twice_is_refused() -> None:
-    of = made("intel.qe-identity", "sgx")
-    body, chain = GOOD[of]
+    example = example_of("intel.qe-identity")
+    of, body, chain = example.item, example.body, example.chain
     twice = body.replace(b'"version":', b'"version":1,"version":', 1)
     assert twice != body
 
@@ -136,19 +116,20 @@ def test_a_key_twice_is_refused() -> None:
 
 
 def test_a_list_of_the_other_ca_or_product_is_refused() -> None:
+    amd, intel = ForgedAmd(now=NOW), ForgedIntel(now=NOW)
     for of, body in (
-        (made("intel.pck-crl", "processor"), INTEL.pck_crl("platform")),
-        (made("intel.root-crl", "sgx-root"), INTEL.pck_crl("platform")),
-        (made("sev-snp.crl", "Genoa"), CHIP.crl()),
-        (made("sev-snp.ask", "Milan-vlek"), CHIP.ask()),
-        (made("intel.tcb-info", f"sgx-{INTEL.fmspc}"), INTEL.signed_tcb_info("tdx")),
-        (made("intel.tcb-info", "tdx-00806F050000"), INTEL.signed_tcb_info("tdx")),
+        (made("intel.pck-crl", "processor"), intel.pck_crl("platform")),
+        (made("intel.root-crl", "sgx-root"), intel.pck_crl("platform")),
+        (made("sev-snp.crl", "Genoa"), amd.crl()),
+        (made("sev-snp.ask", "Milan-vlek"), amd.ask()),
+        (made("intel.tcb-info", f"sgx-{intel.fmspc}"), intel.signed_tcb_info("tdx")),
+        (made("intel.tcb-info", "tdx-00806F050000"), intel.signed_tcb_info("tdx")),
     ):
         with pytest.raises(BadDocument):
-            inspect(of, body, INTEL.signing_chain())
+            inspect(of, body, intel.signing_chain())
 
 
-# -- the door -----------------------------------------------------------------------------------------------------------------
+# -- the socket ---------------------------------------------------------------------------------------------------------------
 
 
 def test_a_door_stays_open_whatever_knocks(tmp_path: Path) -> None:
