@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.differential import intel, snp, tpm
+import cryptography
+
+from tests.differential import chains, intel, snp, tpm
 from tests.differential.comparing import Tally
 from tests.support.oracles import Oracles, oracles
 
@@ -28,6 +30,9 @@ RUNS: Final[Mapping[str, Run]] = {
     "tdx": Run("dcap-qvl 0.7.0", lambda _o, seed, count: intel.run_qvl("tdx", seed=seed, count=count)),
     "sgx": Run("dcap-qvl 0.7.0", lambda _o, seed, count: intel.run_qvl("sgx", seed=seed, count=count)),
     "tdx v4": Run("go-tdx-guest 0.3.2", lambda o, seed, count: intel.run_go(o, seed=seed, count=count)),
+    "x509 chains": Run(
+        f"cryptography {cryptography.__version__}", lambda _o, seed, count: chains.run(seed=seed, count=count)
+    ),
     "tpm2 quotes": Run("go-tpm-tools 0.4.11", lambda o, seed, count: tpm.run_quotes(o, seed=seed, count=count)),
     "event logs": Run("go-eventlog 0.0.2", lambda o, seed, count: tpm.run_logs(o, seed=seed, count=count)),
 }

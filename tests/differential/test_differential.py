@@ -38,10 +38,10 @@ def test_every_decided_difference_stands_in_the_adr() -> None:
     text = _ADR.read_text(encoding="utf-8")
     names = set()
     for source in (ROOT / "tests" / "differential").glob("*.py"):
-        names |= set(re.findall(r'"((?:snp|log|quote|tdx|qvl)-\d+) [^"]+"', source.read_text(encoding="utf-8")))
+        names |= set(re.findall(r'"((?:snp|log|quote|tdx|qvl|x509)-\d+) [^"]+"', source.read_text(encoding="utf-8")))
     assert names
     assert not sorted(name for name in names if f"| {name} |" not in text)
-    assert not sorted(set(re.findall(r"^\| ((?:snp|log|quote|tdx|qvl)-\d+) \|", text, re.MULTILINE)) - names)
+    assert not sorted(set(re.findall(r"^\| ((?:snp|log|quote|tdx|qvl|x509)-\d+) \|", text, re.MULTILINE)) - names)
 
 
 def test_a_disagreement_is_noticed() -> None:
