@@ -21,11 +21,11 @@ from verifier.adapters.trust.documents import TrustCatalogue, compile_into, load
 from verifier.adapters.vendors.amd import Kds
 from verifier.adapters.vendors.intel import Pcs
 from verifier.adapters.vendors.nvidia import NvidiaOcsp
-from verifier.core.ports import Clock, Store
+from verifier.core.ports import Clock, CollateralStore
 from verifier.core.settings import AMD_KDS, INTEL_PCS, NVIDIA_OCSP, SKEW_MS, Settings
 from verifier.formats.errors import ConfigError
 from verifier.formats.x509chain import Anchor, ChainCache
-from verifier.service import Parts
+from verifier.service.parts import Parts
 from verifier.tee.registry import SCHEMES
 
 
@@ -81,7 +81,7 @@ def open_cache(settings: Settings) -> Cache | None:
 
 
 def compose_collateral(
-    settings: Settings, store: Store, clock: Clock, anchors: Mapping[str, tuple[Anchor, ...]]
+    settings: Settings, store: CollateralStore, clock: Clock, anchors: Mapping[str, tuple[Anchor, ...]]
 ) -> Collateral:
     """Wire step 4: the operator's folder, the cache, and the fetcher where there is an endpoint to fetch from."""
     cache = open_cache(settings)
@@ -130,7 +130,7 @@ def _api_key(settings: Settings) -> dict[str, str]:
     return {"Ocp-Apim-Subscription-Key": key}
 
 
-def compose_fetcher(settings: Settings, store: Store, observer: Observer) -> Fetcher | None:
+def compose_fetcher(settings: Settings, store: CollateralStore, observer: Observer) -> Fetcher | None:
     """Build the fetcher, not started; ``None`` without a cache or an endpoint."""
     cache, endpoints = open_cache(settings), endpoints_of(settings)
     if cache is None or not endpoints:

@@ -36,9 +36,7 @@ WORKLOAD = Workload(
     vault_mount="jwt-default",
     vault_role="workload",
     labels={},
-    events_webhook="",
     enabled=True,
-    document_digest=bytes(32),
 )
 
 APPRAISAL = Appraisal(

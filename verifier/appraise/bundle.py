@@ -128,7 +128,5 @@ def workload_of(parsed: Parsed) -> Workload:
         vault_mount=model.vault.mount,
         vault_role=model.vault.role,
         labels=model.labels,
-        events_webhook=model.events.webhook if model.events is not None else "",
         enabled=model.state == "enabled",
-        document_digest=parsed.digest,
     )

@@ -18,7 +18,7 @@ from cryptography import x509
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from verifier.appraise.text import PlainDocument, shorten
-from verifier.formats.encoding import canonical, sha256
+from verifier.formats.encoding import canonical
 from verifier.formats.errors import ConfigError
 from verifier.formats.fields import NAME_PATTERN, SchemeName
 from verifier.tee.scheme import Scheme
@@ -167,11 +167,6 @@ class Parsed:
     kind: Literal["identity", "policy", "workload"]
     model: AnyDocument
     body: str
-
-    @property
-    def digest(self) -> bytes:
-        """SHA-256 of the document's RFC 8785 form."""
-        return sha256(self.body.encode())
 
 
 def instant(text: str) -> int:

@@ -27,9 +27,7 @@ class Workload:
     vault_mount: str
     vault_role: str
     labels: Mapping[str, str]
-    events_webhook: str
     enabled: bool
-    document_digest: bytes
 
 
 @dataclass(frozen=True, slots=True)

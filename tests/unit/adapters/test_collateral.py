@@ -15,7 +15,7 @@ from forge.certificates import forge_crl, subject_key_id
 from forge.sev_snp import ForgedAmd
 from forge.tpm2 import make_tpm
 from verifier.adapters.collateral import AK_KIND, FolderCollateral
-from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.core.ports import EnrolledAk
 from verifier.formats.errors import CannotDecide
 from verifier.formats.x509chain import Anchor

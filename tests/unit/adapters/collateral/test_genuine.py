@@ -23,7 +23,7 @@ from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, is_due
 from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.items import Item, item
 from verifier.adapters.collateral.wants import Lane, Limits
-from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.vendors.amd import Kds
 from verifier.adapters.vendors.intel import Pcs
 from verifier.formats.errors import CannotDecide

@@ -25,7 +25,7 @@ from verifier.adapters.collateral.http import Client, Failed, Throttled
 from verifier.adapters.collateral.items import Item, item, item_of
 from verifier.adapters.collateral.replies import Reply
 from verifier.adapters.collateral.wants import Limits
-from verifier.adapters.sql import open_store
+from verifier.adapters.sql.store import open_store
 from verifier.adapters.vendors.nvidia import NvidiaOcsp, request_of
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.nvidia_gpu.scheme import SCHEME

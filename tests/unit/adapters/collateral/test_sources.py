@@ -21,7 +21,7 @@ from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.items import item, item_of
 from verifier.adapters.collateral.listed import ListedChips
 from verifier.adapters.collateral.replies import QUOTA, Reply
-from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.vendors.amd import Kds
 from verifier.adapters.vendors.intel import Pcs
 from verifier.core.ports import TrustRow
