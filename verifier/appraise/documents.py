@@ -7,6 +7,7 @@ Everything wrong is ``ConfigError`` with place, key, got, want. Source: design.m
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -177,7 +178,8 @@ def instant(text: str) -> int:
 def validate(model: type[M], where: str, value: Any, prefix: str = "") -> M:
     """Validate plain values against a model, strictly and in JSON's terms; ``ConfigError`` names the first wrong key."""
     try:
-        return model.model_validate_json(canonical(value))
+        # Not the RFC 8785 form, which writes 1.0 as 1: what is no whole number is refused here.
+        return model.model_validate_json(json.dumps(value))
     except ValidationError as error:
         raise _worded(model, where, prefix, error) from None
 
