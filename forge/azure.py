@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -100,13 +99,6 @@ class ForgedVm:
     def configured(self, configuration: bytes, pcr: int = 15) -> None:
         """Extend the digest of the attester's configuration, as its boot does."""
         self.tpm = self.tpm.extended(pcr, sha256(configuration))
-
-    def became(self, tpm: SimulatedTpm) -> ForgedVm:
-        """Return the machine with another state of its vTPM."""
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other.tpm = replace(tpm)
-        return other
 
 
 class ForgedAzure(ForgedVm):

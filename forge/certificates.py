@@ -134,14 +134,8 @@ def pkcs1_sha384(key: rsa.RSAPrivateKey) -> Signer:
     return Signer(_PKCS1_SHA384, lambda data: key.sign(data, padding.PKCS1v15(), hashes.SHA384()))
 
 
-_PKCS1_SHA256: Final = der_tlv(_SEQUENCE, der_oid("1.2.840.113549.1.1.11") + _NULL)
 _ECDSA_SHA256: Final = der_tlv(_SEQUENCE, der_oid("1.2.840.10045.4.3.2"))
 _ECDSA_SHA384: Final = der_tlv(_SEQUENCE, der_oid("1.2.840.10045.4.3.3"))
-
-
-def pkcs1_sha256(key: rsa.RSAPrivateKey) -> Signer:
-    """RSASSA-PKCS1-v1_5 with SHA-256."""
-    return Signer(_PKCS1_SHA256, lambda data: key.sign(data, padding.PKCS1v15(), hashes.SHA256()))
 
 
 def ecdsa_sha256(key: ec.EllipticCurvePrivateKey) -> Signer:

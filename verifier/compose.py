@@ -22,10 +22,10 @@ from verifier.adapters.trust.anchors import load_anchors
 from verifier.adapters.trust.documents import TrustCatalogue, compile_into, load_demands
 from verifier.adapters.vendors.kind import Vendor
 from verifier.adapters.vendors.registry import VENDORS
-from verifier.core.ports import Clock, Store
+from verifier.core.ports import Clock, CollateralStore
 from verifier.core.settings import SKEW_MS, Settings
 from verifier.formats.x509chain import Anchor, ChainCache
-from verifier.service import Parts
+from verifier.service.parts import Parts
 from verifier.tee.registry import SCHEMES
 
 
@@ -81,7 +81,7 @@ def open_cache(settings: Settings) -> Cache | None:
 
 
 def compose_collateral(
-    settings: Settings, store: Store, clock: Clock, anchors: Mapping[str, tuple[Anchor, ...]]
+    settings: Settings, store: CollateralStore, clock: Clock, anchors: Mapping[str, tuple[Anchor, ...]]
 ) -> Collateral:
     """Wire step 4: the operator's folder, the cache, and the fetcher where there is an endpoint to fetch from."""
     cache = open_cache(settings)
@@ -117,7 +117,7 @@ def endpoints_of(settings: Settings) -> list[Endpoint]:
     ]
 
 
-def compose_fetcher(settings: Settings, store: Store, observer: Observer) -> Fetcher | None:
+def compose_fetcher(settings: Settings, store: CollateralStore, observer: Observer) -> Fetcher | None:
     """Build the fetcher, not started; ``None`` without a cache or an endpoint."""
     cache, endpoints = open_cache(settings), endpoints_of(settings)
     if cache is None or not endpoints:

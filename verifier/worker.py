@@ -30,7 +30,7 @@ from verifier.adapters.settings_source import load_settings
 from verifier.adapters.trust.documents import compile_into, load_demands
 from verifier.adapters.vendors.registry import KINDS
 from verifier.compose import compose_fetcher, compose_store, open_keys
-from verifier.core.ports import Clock, Store
+from verifier.core.ports import Clock, WorkerStore
 from verifier.core.settings import Settings
 from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.service.parts import RotatingKeys
@@ -47,7 +47,7 @@ _log = structlog.get_logger("verifier.worker")
 class Worker:
     """One round after another; each does what is due and nothing twice."""
 
-    def __init__(self, settings: Settings, store: Store, keys: RotatingKeys, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: WorkerStore, keys: RotatingKeys, clock: Clock) -> None:
         self._settings = settings
         self._store = store
         self._keys = keys

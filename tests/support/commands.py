@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.testing import CliRunner, Result
 
-from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore, open_store
 
 
 @dataclass(frozen=True, slots=True)

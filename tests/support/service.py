@@ -27,13 +27,14 @@ from tools.demo.forged import FORGED_WORKLOAD, forged_chip, forged_documents
 from tools.demo.trust import VaultPlace, write_documents
 from verifier.adapters.challenges import ChallengeKeys
 from verifier.adapters.collateral.sources import Collateral
-from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.trust.documents import TrustCatalogue, compile_into
 from verifier.core.ports import CommittedRecord, SigningKey, StoredRecord, VerdictRecord
 from verifier.core.settings import Settings
 from verifier.formats.errors import CannotDecide
 from verifier.formats.x509chain import Anchor, ChainCache, Root
-from verifier.service import Parts, Service
+from verifier.service.attest import Service
+from verifier.service.parts import Parts
 from verifier.tee.registry import SCHEMES
 
 TENANTS = ("default", "acme")

@@ -37,7 +37,6 @@ WORKLOAD = Workload(
     vault_role="workload",
     labels={},
     enabled=True,
-    document_digest=bytes(32),
 )
 
 APPRAISAL = Appraisal(

@@ -129,5 +129,4 @@ def workload_of(parsed: Parsed) -> Workload:
         vault_role=model.vault.role,
         labels=model.labels,
         enabled=model.state == "enabled",
-        document_digest=parsed.digest,
     )

@@ -7,6 +7,7 @@ Everything wrong is ``ConfigError`` with place, key, got, want. Source: docs/tru
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from cryptography import x509
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from verifier.appraise.text import PlainDocument, shorten
-from verifier.formats.encoding import canonical, sha256
+from verifier.formats.encoding import canonical
 from verifier.formats.errors import ConfigError
 from verifier.formats.fields import NAME_PATTERN, SchemeName
 from verifier.tee.scheme import Scheme
@@ -161,11 +162,6 @@ class Parsed:
     model: AnyDocument
     body: str
 
-    @property
-    def digest(self) -> bytes:
-        """SHA-256 of the document's RFC 8785 form."""
-        return sha256(self.body.encode())
-
 
 def instant(text: str) -> int:
     """Unix seconds of an ``Instant``. Raises ``ValueError`` for a day or hour that does not exist."""
@@ -175,7 +171,8 @@ def instant(text: str) -> int:
 def validate(model: type[M], where: str, value: Any, prefix: str = "") -> M:
     """Validate plain values against a model, strictly and in JSON's terms; ``ConfigError`` names the first wrong key."""
     try:
-        return model.model_validate_json(canonical(value))
+        # Not the RFC 8785 form, which writes 1.0 as 1: what is no whole number is refused here.
+        return model.model_validate_json(json.dumps(value))
     except ValidationError as error:
         raise _worded(model, where, prefix, error) from None
 

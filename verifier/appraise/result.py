@@ -28,7 +28,6 @@ class Workload:
     vault_role: str
     labels: Mapping[str, str]
     enabled: bool
-    document_digest: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
-"""Ports: what the service needs from the world, as protocols. Adapters implement them, ``compose`` wires them.
+"""Ports: what the program needs from the world, as protocols, one for each consumer. Adapters implement them, ``compose`` wires them.
 
-Time, randomness and storage enter only here.
+Time, randomness and storage enter only here. Every method of a store may raise ``CannotDecide('service.store')`` when the database
+does not answer. Commands that read and change the store's tables by hand work on ``adapters.sql``'s own class.
 """
 
 from __future__ import annotations
@@ -91,16 +92,6 @@ class StoredRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What a request asks the store first, in one read."""
-
-    now_ms: int
-    epoch: int
-    last_record_ms: int
-    trust_digest: str
-
-
-@dataclass(frozen=True, slots=True)
 class EnrolledAk:
     """An attestation key whose TPM is known (docs/tee/tpm2.md, "Enrolment"). ``public`` is TPMT_PUBLIC."""
 
@@ -124,23 +115,11 @@ class TrustRow:
     body: str
 
 
-class Store(Protocol):
-    """Durable state. Every method may raise ``CannotDecide('service.store')`` when the database does not answer."""
-
-    def now_ms(self) -> int:
-        """Return the store's own clock."""
-        ...
+class VerdictStore(Protocol):
+    """What an attestation asks of the store."""
 
     def epoch(self) -> int:
         """Return the challenge epoch; raising it voids all challenges."""
-        ...
-
-    def raise_epoch(self) -> int:
-        """Void every outstanding challenge (restore from backup, unsafe failover)."""
-        ...
-
-    def last_record_ms(self) -> int:
-        """Return the time of the last record, 0 without one."""
         ...
 
     def expecting(self) -> AbstractContextManager[None]:
@@ -155,33 +134,9 @@ class Store(Protocol):
         """
         ...
 
-    def standing(self) -> Standing:
-        """Return clock, epoch, last record's time and trust digest in one read."""
-        ...
 
-    def records_after(self, seq: int, limit: int) -> Sequence[StoredRecord]:
-        """Return at most ``limit`` records whose number is above ``seq``, in order."""
-        ...
-
-    def head(self) -> CommittedRecord:
-        """Return where the chain of records ends; number 0 without one."""
-        ...
-
-    def record(self, seq: int) -> StoredRecord | None:
-        """Return one record."""
-        ...
-
-    def evidence(self, digest: bytes) -> bytes | None:
-        """Return kept evidence by its SHA-256; ``None`` past its retention."""
-        ...
-
-    def verify_chain(self) -> CommittedRecord:
-        """Walk all records and return the chain's end; ``EvidenceRejected('service.record.chain')`` where a link is broken."""
-        ...
-
-    def find_ak(self, tenant: str, ak_name: bytes) -> EnrolledAk | None:
-        """Return the enrolled attestation key of that Name."""
-        ...
+class EnrolmentStore(Protocol):
+    """What the enrolment of a TPM asks of the store."""
 
     def is_ek_listed(self, tenant: str, ek_digest: bytes) -> bool:
         """Tell whether the EK is on the tenant's list."""
@@ -198,33 +153,33 @@ class Store(Protocol):
         """
         ...
 
-    def add_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
-        """Put EK digests on the tenant's list."""
+
+class ServiceStore(VerdictStore, EnrolmentStore, Protocol):
+    """What a serving process asks of the store."""
+
+    def ping(self) -> None:
+        """Raise ``CannotDecide`` unless the store can be written."""
         ...
 
-    def replace_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
-        """Make the tenant's list exactly these EK digests."""
+    def close(self) -> None:
+        """Stop the writer and release connections."""
         ...
 
-    def add_ticket(self, tenant: str, ticket_hash: bytes, expires_ms: int) -> None:
-        """Open a single-use ticket (only its hash is kept)."""
+
+class MarkStore(Protocol):
+    """Marks that never fall: of an issuer's CRL numbers, of a document's versions, of bundles."""
+
+    def high_water(self, issuer: str) -> int | None:
+        """Return an issuer's mark; ``None`` where none was ever raised."""
         ...
 
-    def enrolled_aks(self, tenant: str) -> Sequence[EnrolledAk]:
-        """Return the tenant's enrolled AKs, the oldest enrolment first."""
+    def raise_high_water(self, issuer: str, number: int) -> bool:
+        """Raise an issuer's mark; false when ``number`` is below the mark."""
         ...
 
-    def listed_eks(self, tenant: str) -> Sequence[bytes]:
-        """Return the EK digests on the tenant's list."""
-        ...
 
-    def withdraw_ak(self, tenant: str, ak_name: bytes) -> int:
-        """Forget an enrolled AK; returns how many went. Its TPM may enrol again while its EK is listed."""
-        ...
-
-    def withdraw_ek(self, tenant: str, ek_digest: bytes) -> int:
-        """Take an EK off the tenant's list and forget its AKs; returns how many rows went."""
-        ...
+class TrustStore(MarkStore, Protocol):
+    """Where trust documents are compiled to, and found again."""
 
     def trust_digest(self) -> str:
         """Return the digest of the trust documents compiled last, "" for none."""
@@ -238,36 +193,35 @@ class Store(Protocol):
         """Return a document's JSON; the newest version where none is named."""
         ...
 
+
+class CollateralStore(MarkStore, Protocol):
+    """What the sources of collateral ask of the store."""
+
+    def find_ak(self, tenant: str, ak_name: bytes) -> EnrolledAk | None:
+        """Return the enrolled attestation key of that Name."""
+        ...
+
+    def trust_digest(self) -> str:
+        """Return the digest of the trust documents compiled last, "" for none."""
+        ...
+
     def trust_documents(self, kind: str) -> Sequence[str]:
         """Return the JSON of every document of a kind, of all tenants (not the history rows of the tenant "")."""
         ...
 
-    def high_water(self, issuer: str) -> int | None:
-        """Return an issuer's mark; ``None`` where none was ever raised."""
-        ...
 
-    def raise_high_water(self, issuer: str, number: int) -> bool:
-        """Raise the never-falling mark of a collateral issuer (CRL number…); false when ``number`` is below the mark."""
-        ...
+Store = CollateralStore  # its former name
+
+
+class WorkerStore(TrustStore, Protocol):
+    """What the worker asks of the store."""
 
     def acquire_lease(self, name: str, holder: str, life_ms: int) -> bool:
         """Take or renew a named lease (the worker's leadership)."""
         ...
 
-    def release_lease(self, name: str, holder: str) -> None:
-        """Give a lease back before its end; nothing happens where another holds it."""
-        ...
-
     def purge(self, *, evidence_before_ms: int) -> int:
         """Delete spent nonces past their life and evidence past its retention; returns how many rows went."""
-        ...
-
-    def ping(self) -> None:
-        """Raise ``CannotDecide`` unless the store can be written."""
-        ...
-
-    def close(self) -> None:
-        """Stop the writer and release connections."""
         ...
 
 

@@ -23,7 +23,7 @@ from verifier.core.binding import (
     make_nonce,
     read_nonce,
 )
-from verifier.core.ports import SigningKey, Store, VerdictRecord
+from verifier.core.ports import SigningKey, VerdictRecord, VerdictStore
 from verifier.core.rules import Finding
 from verifier.core.settings import SKEW_MS
 from verifier.formats.encoding import canonical, p256_spki
@@ -76,7 +76,7 @@ class Outcome:
 class _EpochWatch:
     """The store's challenge epoch, read at most once a second: raising it takes effect within that."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: VerdictStore) -> None:
         self._store = store
         self._read: tuple[int, int] | None = None  # replaced whole, so threads need no lock
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from verifier.appraise.policy import CompiledPolicy
 from verifier.appraise.result import Workload
-from verifier.core.ports import Clock, CollateralSource, RandomSource, SigningKey, Store
+from verifier.core.ports import Clock, CollateralSource, RandomSource, ServiceStore, SigningKey
 from verifier.core.settings import Settings
 from verifier.formats.x509chain import Anchor, ChainCache
 from verifier.tee.scheme import Scheme
@@ -73,7 +73,7 @@ class Parts:
     settings: Settings
     clock: Clock
     random: RandomSource
-    store: Store
+    store: ServiceStore
     trust: Trust
     keys: Keys
     challenge_keys: ChallengeKeySource

@@ -15,7 +15,8 @@ from verifier.core.settings import MAX_REQUEST_BYTES
 from verifier.core.wire import ChallengeRequest, EnrolmentProof, EnrolmentRequest, parse_model
 from verifier.formats.encoding import b64url
 from verifier.formats.errors import CannotDecide, MalformedEvidence
-from verifier.service import Enrolments, Service
+from verifier.service.attest import Service
+from verifier.service.enrol import Enrolments
 from verifier.service.parts import Parts
 from verifier.token.jwks import DISCOVERY_PATH, JWKS_PATH
 from verifier.web import metrics, problems

@@ -29,6 +29,7 @@ from tests.support.live_tpm import (
     tpm_verifier,
 )
 from tests.support.sources import constants_like_ids
+from tests.support.stores import clock_ms
 from verifier.formats.encoding import b64url, canonical, sha256, unb64url
 from verifier.tee.tcg.layout import SHA1
 from verifier.tee.tpm2.layout import RESTRICTED, SIGN, encode_public
@@ -47,7 +48,7 @@ def verifier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TpmVerifier]:
 
 def open_ticket(verifier: TpmVerifier, ticket: str, *, life_ms: int = DAY_MS, tenant: str = "default") -> str:
     with verifier.live.store() as store:
-        store.add_ticket(tenant, sha256(ticket.encode()), store.now_ms() + life_ms)
+        store.add_ticket(tenant, sha256(ticket.encode()), clock_ms(store) + life_ms)
     return ticket
 
 

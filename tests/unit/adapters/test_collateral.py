@@ -16,7 +16,7 @@ from forge.sev_snp import ForgedAmd
 from forge.tpm2 import make_tpm
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral.sources import Collateral
-from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.core.ports import EnrolledAk
 from verifier.formats.errors import CannotDecide
 from verifier.formats.x509chain import Anchor

@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -25,7 +25,7 @@ from verifier.adapters.trust.documents import (
 )
 from verifier.appraise.engine import appraise
 from verifier.appraise.signatures import sign_document
-from verifier.core.ports import Store
+from verifier.core.ports import TrustStore
 from verifier.formats.encoding import b64url
 from verifier.formats.errors import CannotDecide, ConfigError
 
@@ -35,9 +35,9 @@ ALL = [*trust.identities(), trust.policy(), trust.workload()]
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TrustStore]:
     if request.param == "memory":
-        yield cast("Store", trust.MemoryTrust())
+        yield trust.MemoryTrust()
         return
     opened = open_store(f"sqlite:///{tmp_path}/store.sqlite3", skew_ms=5_000)
     yield opened
@@ -55,17 +55,17 @@ def _write(folder: Path, documents: list[dict[str, Any]], name: str = "all.json"
     (folder / name).write_text(json.dumps(documents), encoding="utf-8")
 
 
-def _compile(store: Store, folder: Path, documents: list[dict[str, Any]] | None = None, **more: Any) -> bool:
+def _compile(store: TrustStore, folder: Path, documents: list[dict[str, Any]] | None = None, **more: Any) -> bool:
     if documents is not None:
         _write(folder, documents)
     return compile_into(store, folder, schemes=trust.SCHEMES, **more)
 
 
-def _catalogue(store: Store, **more: Any) -> TrustCatalogue:
+def _catalogue(store: TrustStore, **more: Any) -> TrustCatalogue:
     return TrustCatalogue(store, schemes=trust.SCHEMES, **more)
 
 
-def test_workload_is_found_with_its_compiled_policy(store: Store, folder: Path) -> None:
+def test_workload_is_found_with_its_compiled_policy(store: TrustStore, folder: Path) -> None:
     assert _compile(store, folder, ALL)
     found = _catalogue(store).workload("acme", "payments")
     assert found is not None
@@ -80,7 +80,7 @@ def test_workload_is_found_with_its_compiled_policy(store: Store, folder: Path) 
     assert appraise(trust.verified(), policy, trust.NOW).accepted
 
 
-def test_what_is_no_workload_is_not_found(store: Store, folder: Path) -> None:
+def test_what_is_no_workload_is_not_found(store: TrustStore, folder: Path) -> None:
     _compile(store, folder, ALL)
     catalogue = _catalogue(store)
     for tenant in ("acme", "", "other"):
@@ -88,14 +88,14 @@ def test_what_is_no_workload_is_not_found(store: Store, folder: Path) -> None:
             assert catalogue.workload(tenant, name) is None
 
 
-def test_disabled_workload_is_found_and_says_so(store: Store, folder: Path) -> None:
+def test_disabled_workload_is_found_and_says_so(store: TrustStore, folder: Path) -> None:
     _compile(store, folder, [*ALL[:-1], trust.workload(state="disabled")])
     found = _catalogue(store).workload("acme", "payments")
     assert found is not None
     assert not found[0].enabled
 
 
-def test_same_files_are_not_compiled_again(store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_files_are_not_compiled_again(store: TrustStore, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _compile(store, folder, ALL)
     with monkeypatch.context() as patch:
         patch.setattr("verifier.adapters.trust.documents.parse_files", lambda *_arguments: pytest.fail("parsed"))
@@ -104,7 +104,7 @@ def test_same_files_are_not_compiled_again(store: Store, folder: Path, monkeypat
     assert _compile(store, folder)
 
 
-def test_other_models_or_keys_compile_the_same_files_again(store: Store, folder: Path) -> None:
+def test_other_models_or_keys_compile_the_same_files_again(store: TrustStore, folder: Path) -> None:
     signed = [sign_document(one, "owner", KEY) for one in ALL]
     assert _compile(store, folder, signed)
     assert _compile(store, folder, demands=DEMANDS)
@@ -132,7 +132,7 @@ def test_other_models_or_keys_compile_the_same_files_again(store: Store, folder:
     ],
 )
 def test_one_wrong_document_leaves_the_store_as_it_was(
-    store: Store, folder: Path, document: dict[str, Any], key: str
+    store: TrustStore, folder: Path, document: dict[str, Any], key: str
 ) -> None:
     _compile(store, folder, ALL)
     before = store.trust_digest()
@@ -144,7 +144,7 @@ def test_one_wrong_document_leaves_the_store_as_it_was(
     assert _catalogue(store).workload("acme", "payments") is not None
 
 
-def test_uuid_keeps_its_tenant_and_name(store: Store, folder: Path) -> None:
+def test_uuid_keeps_its_tenant_and_name(store: TrustStore, folder: Path) -> None:
     _compile(store, folder, ALL)
     with pytest.raises(ConfigError, match="a new uuid"):
         _compile(store, folder, [*ALL[:-1], trust.workload(name="renamed")])
@@ -154,7 +154,7 @@ def test_uuid_keeps_its_tenant_and_name(store: Store, folder: Path) -> None:
     _compile(store, folder, [*ALL[:-1], trust.workload(uuid=str(uuid.uuid4()))])
 
 
-def test_uuid_of_a_workload_that_is_gone_is_not_used_again(store: Store, folder: Path) -> None:
+def test_uuid_of_a_workload_that_is_gone_is_not_used_again(store: TrustStore, folder: Path) -> None:
     """It is the subject in Vault: whoever got it later would be the one that is gone."""
     _compile(store, folder, ALL)
     _compile(store, folder, ALL[:-1])
@@ -172,7 +172,7 @@ def _signed(*changes: dict[str, Any]) -> list[dict[str, Any]]:
     return [sign_document(one, "owner", KEY) for one in documents]
 
 
-def test_rollback_is_refused_where_signatures_are_demanded(store: Store, folder: Path) -> None:
+def test_rollback_is_refused_where_signatures_are_demanded(store: TrustStore, folder: Path) -> None:
     newer = trust.policy(version=5, exceptions={"allow_debug": False})
     _compile(store, folder, _signed(newer), demands=DEMANDS)
     with pytest.raises(ConfigError, match="rollback"):
@@ -180,7 +180,7 @@ def test_rollback_is_refused_where_signatures_are_demanded(store: Store, folder:
     _compile(store, folder, _signed(trust.policy(version=6)), demands=DEMANDS)
 
 
-def test_rollback_by_way_of_leaving_out_is_refused(store: Store, folder: Path) -> None:
+def test_rollback_by_way_of_leaving_out_is_refused(store: TrustStore, folder: Path) -> None:
     """What was compiled is replaced whole; the mark stays, so that taking a document away does not bring its past back."""
     second = trust.workload(name="second", uuid=str(uuid.uuid4()))
     more = [sign_document(one, "owner", KEY) for one in (trust.policy(name="extra", version=3),)]
@@ -191,7 +191,7 @@ def test_rollback_by_way_of_leaving_out_is_refused(store: Store, folder: Path) -
         _compile(store, folder, [*_signed(), less], demands=DEMANDS)
 
 
-def test_documents_that_are_refused_raise_no_mark(store: Store, folder: Path) -> None:
+def test_documents_that_are_refused_raise_no_mark(store: TrustStore, folder: Path) -> None:
     """One that is rolled back refuses them all: what the others would have raised must not forbid what comes next."""
     extra = [sign_document(trust.policy(name="extra", version=version), "owner", KEY) for version in (3, 2)]
     _compile(store, folder, [*_signed(), extra[0]], demands=DEMANDS)
@@ -202,7 +202,7 @@ def test_documents_that_are_refused_raise_no_mark(store: Store, folder: Path) ->
     assert store.high_water("trust:policy:acme:default") == 2
 
 
-def test_withdrawn_version_of_an_identity_does_not_leave_the_older_one_on_top(store: Store, folder: Path) -> None:
+def test_withdrawn_version_of_an_identity_does_not_leave_the_older_one_on_top(store: TrustStore, folder: Path) -> None:
     newest = trust.policy(firmware=[{"name": "boot", "version": "newest"}])
     patched = sign_document(
         trust.identity("firmware", "boot", {"boot": "b0000001", "level": 0}, version=2), "owner", KEY
@@ -212,13 +212,13 @@ def test_withdrawn_version_of_an_identity_does_not_leave_the_older_one_on_top(st
         _compile(store, folder, _signed(newest), demands=DEMANDS)
 
 
-def test_one_version_has_one_content_where_signatures_are_demanded(store: Store, folder: Path) -> None:
+def test_one_version_has_one_content_where_signatures_are_demanded(store: TrustStore, folder: Path) -> None:
     _compile(store, folder, _signed(), demands=DEMANDS)
     with pytest.raises(ConfigError, match="other content"):
         _compile(store, folder, _signed(trust.policy(exceptions={"allow_debug": True})), demands=DEMANDS)
 
 
-def test_unsigned_tenant_may_edit_in_place(store: Store, folder: Path) -> None:
+def test_unsigned_tenant_may_edit_in_place(store: TrustStore, folder: Path) -> None:
     _compile(store, folder, ALL)
     assert _compile(store, folder, [*ALL[:-2], trust.policy(exceptions={"allow_debug": True}), ALL[-1]])
 
@@ -231,7 +231,7 @@ class _Time:
         return self.now
 
 
-def test_new_documents_are_seen_within_a_second(store: Store, folder: Path) -> None:
+def test_new_documents_are_seen_within_a_second(store: TrustStore, folder: Path) -> None:
     clock = _Time()
     catalogue = _catalogue(store, monotonic=clock)
     assert catalogue.workload("acme", "payments") is None
@@ -251,8 +251,8 @@ def test_new_documents_are_seen_within_a_second(store: Store, folder: Path) -> N
 
 def test_found_again_without_asking_the_store(folder: Path) -> None:
     memory = trust.MemoryTrust()
-    _compile(cast("Store", memory), folder, ALL)
-    catalogue = _catalogue(cast("Store", memory), monotonic=_Time())
+    _compile(memory, folder, ALL)
+    catalogue = _catalogue(memory, monotonic=_Time())
     catalogue.workload("acme", "payments")
     before = memory.reads
     first, second = (catalogue.workload("acme", "payments") for _ in range(2))
@@ -268,8 +268,8 @@ def test_cost_of_a_lookup_does_not_grow_with_the_number_of_workloads(folder: Pat
     for count in (10, 1_000):
         memory = trust.MemoryTrust()
         workloads = [trust.workload(name=f"w{index}", uuid=str(uuid.uuid4())) for index in range(count)]
-        _compile(cast("Store", memory), folder, [*ALL[:-1], *workloads])
-        catalogue = _catalogue(cast("Store", memory), monotonic=_Time())
+        _compile(memory, folder, [*ALL[:-1], *workloads])
+        catalogue = _catalogue(memory, monotonic=_Time())
         catalogue.workload("acme", "w0")
         before = memory.reads
         assert catalogue.workload("acme", f"w{count - 1}") is not None
@@ -280,13 +280,13 @@ def test_cost_of_a_lookup_does_not_grow_with_the_number_of_workloads(folder: Pat
 def test_cache_is_bounded(folder: Path) -> None:
     memory = trust.MemoryTrust()
     workloads = [trust.workload(name=f"w{index}", uuid=str(uuid.uuid4())) for index in range(9)]
-    _compile(cast("Store", memory), folder, [*ALL[:-1], *workloads])
-    catalogue = _catalogue(cast("Store", memory), size=4)
+    _compile(memory, folder, [*ALL[:-1], *workloads])
+    catalogue = _catalogue(memory, size=4)
     for index in range(9):
         assert catalogue.workload("acme", f"w{index}") is not None
     for index in range(100):
         assert catalogue.workload("acme", f"none{index}") is None
-    assert len(catalogue._generation.workloads._table) == 4
+    assert len(catalogue._generation.workloads) == 4
 
 
 def test_documents_replaced_while_being_read_never_mix(folder: Path) -> None:
@@ -303,7 +303,7 @@ def test_documents_replaced_while_being_read_never_mix(folder: Path) -> None:
             return body
 
     memory = Swapping()
-    store = cast("Store", memory)
+    store = memory
     _compile(store, folder, ALL)
     later = [*trust.identities(), trust.policy(name="second", version=2), trust.workload(policy="second", version=2)]
     memory.swap = lambda: _compile(store, folder, later)
@@ -328,27 +328,27 @@ def test_what_was_not_compiled_into_the_store_decides_nothing(
     folder: Path, kind: str, name: str, body: str | None
 ) -> None:
     memory = trust.MemoryTrust()
-    _compile(cast("Store", memory), folder, ALL)
+    _compile(memory, folder, ALL)
     versions = memory.rows[(kind, "acme", name)]
     versions.clear()
     if body is not None:
         versions[1] = body
     with pytest.raises(CannotDecide) as caught:
-        _catalogue(cast("Store", memory)).workload("acme", "payments")
+        _catalogue(memory).workload("acme", "payments")
     assert caught.value.check_id == "service.trust"
 
 
 def test_hand_in_the_database_is_seen_where_signatures_are_demanded(folder: Path) -> None:
     memory = trust.MemoryTrust()
-    _compile(cast("Store", memory), folder, _signed(), demands=DEMANDS)
-    assert _catalogue(cast("Store", memory), demands=DEMANDS).workload("acme", "payments") is not None
+    _compile(memory, folder, _signed(), demands=DEMANDS)
+    assert _catalogue(memory, demands=DEMANDS).workload("acme", "payments") is not None
     row = memory.rows[("policy", "acme", "default")]
     row[1] = json.dumps({**json.loads(row[1]), "exceptions": {"allow_debug": True}})
     with pytest.raises(CannotDecide, match="does not verify"):
-        _catalogue(cast("Store", memory), demands=DEMANDS).workload("acme", "payments")
+        _catalogue(memory, demands=DEMANDS).workload("acme", "payments")
 
 
-def test_many_threads_find_the_same(store: Store, folder: Path) -> None:
+def test_many_threads_find_the_same(store: TrustStore, folder: Path) -> None:
     workloads = [trust.workload(name=f"w{index}", uuid=str(uuid.uuid4())) for index in range(30)]
     _compile(store, folder, [*ALL[:-1], *workloads])
     catalogue = _catalogue(store, size=5, digest_life_s=0.0)
@@ -371,8 +371,8 @@ def test_many_threads_find_the_same(store: Store, folder: Path) -> None:
 
 def test_forked_process_is_not_stuck_behind_a_lock_of_its_parent(folder: Path) -> None:
     memory = trust.MemoryTrust()
-    _compile(cast("Store", memory), folder, ALL)
-    catalogue = _catalogue(cast("Store", memory))
+    _compile(memory, folder, ALL)
+    catalogue = _catalogue(memory)
     with catalogue._lock:
         child = os.fork()
         if child == 0:
@@ -423,7 +423,7 @@ def test_single_policy_of_a_file(folder: Path) -> None:
 
 
 def test_keys_of_tenants_that_demand_signatures_come_from_a_file_of_their_own(
-    store: Store, folder: Path, tmp_path: Path
+    store: TrustStore, folder: Path, tmp_path: Path
 ) -> None:
     x = b64url(KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
     keys = tmp_path / "keys.json"

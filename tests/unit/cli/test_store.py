@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.commands import CommandPlace, command_place
+from tests.support.stores import clock_ms
 from tests.support.verdicts import make_verdict
 from verifier.cli.store import command
 
@@ -43,7 +44,7 @@ REFUSED: dict[str, Any] = {
 
 
 def test_records_are_listed_with_what_the_caller_was_not_told(place: CommandPlace) -> None:
-    place.store.commit_verdict(make_verdict(now_ms=place.store.now_ms()))
+    place.store.commit_verdict(make_verdict(now_ms=clock_ms(place.store)))
     place.store.commit_verdict(make_verdict(**REFUSED))
 
     lines = place.typed("records").output.splitlines()

@@ -13,12 +13,14 @@ import pytest
 from forge.tpm2 import SimulatedTpm, make_ca, make_tpm
 from tests.support.keyfiles import KeyFolder, make_key_folder
 from tests.support.service import House, house
-from verifier.adapters.sql import SqlStore
+from tests.support.stores import clock_ms
+from verifier.adapters.sql.store import SqlStore
 from verifier.core.wire import EnrolmentProof, EnrolmentRequest
 from verifier.formats.encoding import b64url, sha256
 from verifier.formats.errors import EvidenceRejected
 from verifier.formats.x509chain import Anchor
-from verifier.service import Enrolments, Parts
+from verifier.service.enrol import Enrolments
+from verifier.service.parts import Parts
 
 TPM = make_tpm()
 
@@ -107,7 +109,7 @@ def test_an_ek_withdrawn_between_the_question_and_the_write_does_not_enrol(home:
 
 def test_a_withdrawn_ek_still_enters_with_a_ticket_and_spends_it(home: House) -> None:
     home.store.withdraw_ek("default", TPM.ek_digest)
-    home.store.add_ticket("default", sha256(b"a ticket"), home.store.now_ms() + 60_000)
+    home.store.add_ticket("default", sha256(b"a ticket"), clock_ms(home.store) + 60_000)
     enrolments = Enrolments(parts_of(home))
     proof = proof_of(enrolments, ticket="a ticket")
 

@@ -20,7 +20,7 @@ from tests.support.signing import BASE_URL
 from tools.demo.forged import FORGED_WORKLOAD, forged_documents
 from tools.demo.trust import write_documents
 from verifier.adapters.clock import SystemClock
-from verifier.adapters.sql import SqlStore
+from verifier.adapters.sql.store import SqlStore
 from verifier.appraise.signatures import PrivateKey, sign_document
 from verifier.compose import compose, compose_store, prepare
 from verifier.core.settings import Settings

@@ -51,11 +51,6 @@ class OwnedByProcess:
         self._is_unusable = False
         _ALL.add(self)
 
-    @property
-    def is_open(self) -> bool:
-        """Tell whether this process has used it."""
-        return self._process is not None
-
     def here(self) -> Process:
         """Return this process's own; ``CannotDecide`` in a child whose parent used it while it forked."""
         process = self._process

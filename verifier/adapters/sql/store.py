@@ -1,4 +1,4 @@
-"""``SqlStore``: what ``verifier.core.ports.Store`` asks for.
+"""``SqlStore``: what the stores of ``verifier.core.ports`` ask for, and what commands read and change beside them.
 
 Verdicts go through the group writer; all else is one statement or one short transaction.
 A store may be made and used before a fork (``forking``).
@@ -30,7 +30,7 @@ from verifier.adapters.sql.models import (
 )
 from verifier.adapters.sql.records import CHAIN_CHECK, COLUMNS, GENESIS, prepare, stored, verify_links
 from verifier.adapters.sql.schema import check_server, migrate
-from verifier.core.ports import CommittedRecord, Standing, StoredRecord, TrustRow, VerdictRecord
+from verifier.core.ports import CommittedRecord, StoredRecord, TrustRow, VerdictRecord
 from verifier.core.settings import SKEW_MS
 from verifier.formats.errors import ConfigError, EvidenceRejected, mismatch
 
@@ -40,18 +40,12 @@ _MARK_SIZE = 32
 _TRUST_CHUNK = 5_000
 _WALK_CHUNK = 1_000
 
-_EPOCH = select(state.c.number).where(state.c.name == "epoch").scalar_subquery()
+_EPOCH = select(state.c.number).where(state.c.name == "epoch")
 _TRUST_DIGEST = select(state.c.word).where(state.c.name == "trust")
 _KIND_NAME = "kind"
 _KIND = select(state.c.word).where(state.c.name == _KIND_NAME)
 _SET_KIND = upsert(state).on_conflict_do_nothing()
 _HEAD = select(chain_head.c.seq, chain_head.c.digest).where(chain_head.c.id == 1)
-_STANDING = select(
-    StoreClock(),
-    _EPOCH,
-    select(chain_head.c.latest_ms).where(chain_head.c.id == 1).scalar_subquery(),
-    _TRUST_DIGEST.scalar_subquery(),
-)
 _RECORD_COLUMNS = [records.c[name] for name in COLUMNS]
 _RECORDS_AFTER = (
     select(*_RECORD_COLUMNS).where(records.c.seq > bindparam("after")).order_by(records.c.seq).limit(bindparam("most"))
@@ -121,20 +115,10 @@ class SqlStore(tpm.TpmTables):
             self.close()
             raise ConfigError("settings", "database_url", f"the store of a {kind} process", f"one for {wanted}")
 
-    def now_ms(self) -> int:
-        """Return the store's own clock."""
-        with self._database.read() as connection:
-            return int(connection.execute(select(StoreClock())).scalar_one())
-
-    def standing(self) -> Standing:
-        """Return clock, epoch, last record's time and trust digest in one read."""
-        with self._database.read() as connection:
-            now_ms, epoch, last_ms, digest = connection.execute(_STANDING).one()
-        return Standing(now_ms, epoch % EPOCHS, last_ms, digest)
-
     def epoch(self) -> int:
         """Return the challenge epoch, 0 to 65535."""
-        return self.standing().epoch
+        with self._database.read() as connection:
+            return int(connection.execute(_EPOCH).scalar_one()) % EPOCHS
 
     def raise_epoch(self) -> int:
         """Void all challenges; returns the new epoch.
@@ -144,14 +128,10 @@ class SqlStore(tpm.TpmTables):
         come round in 22 minutes, long after a challenge's life.
         """
         with self._database.write() as connection:
-            seen = int(connection.execute(select(_EPOCH)).scalar_one())
+            seen = int(connection.execute(_EPOCH).scalar_one())
             raised = next_epoch(seen, int(connection.execute(select(StoreClock())).scalar_one()))
             connection.execute(update(state).where(state.c.name == "epoch").values(number=raised))
         return raised % EPOCHS
-
-    def last_record_ms(self) -> int:
-        """Return the newest time that any record has, 0 without one."""
-        return self.standing().last_record_ms
 
     def expecting(self) -> AbstractContextManager[None]:
         """Say that a verdict may be committed out of this block: the writer waits some milliseconds for it, to share a commit."""
@@ -205,7 +185,8 @@ class SqlStore(tpm.TpmTables):
 
     def trust_digest(self) -> str:
         """Return the digest of the trust documents compiled last, "" for none."""
-        return self.standing().trust_digest
+        with self._database.read() as connection:
+            return str(connection.execute(_TRUST_DIGEST).scalar_one())
 
     def replace_trust(self, digest: str, rows: Iterable[TrustRow]) -> None:
         """Replace all trust documents and their digest in one transaction; readers see the old or the new ones, whole.
@@ -265,11 +246,6 @@ class SqlStore(tpm.TpmTables):
         with self._database.write() as connection:
             taken = connection.execute(_TAKE_LEASE, {"name": name, "holder": holder, "life_ms": life_ms})
             return taken.rowcount == 1
-
-    def release_lease(self, name: str, holder: str) -> None:
-        """Give a lease back before its end; nothing happens where another holds it."""
-        with self._database.write() as connection:
-            connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
 
     def purge(self, *, evidence_before_ms: int) -> int:
         """Delete, by the store's clock, spent nonces past expiry and twice the skew, dead tickets, and old evidence.

@@ -1,7 +1,4 @@
-"""TPM enrolment's tables: EK lists, single-use tickets (hashes only), enrolled AKs.
-
-One function a question, on a connection; ``TpmTables`` gives each a short transaction, for ``SqlStore``.
-"""
+"""TPM enrolment's tables: EK lists, single-use tickets (hashes only), enrolled AKs. One short transaction a question."""
 
 from __future__ import annotations
 
@@ -41,90 +38,6 @@ _WRITE_AK = _WRITE_AK.on_conflict_do_update(
 )
 
 
-def find_ak(connection: Connection, tenant: str, ak_name: bytes) -> EnrolledAk | None:
-    """Look one AK up by its Name."""
-    row = connection.execute(_FIND_AK, {"tenant": tenant, "ak_name": ak_name}).one_or_none()
-    return None if row is None else EnrolledAk(*row)
-
-
-def is_ek_listed(connection: Connection, tenant: str, ek_digest: bytes) -> bool:
-    """Tell whether the EK is on the list."""
-    return bool(connection.execute(_IS_EK_LISTED, {"tenant": tenant, "ek_digest": ek_digest}).scalar_one())
-
-
-def add_eks(connection: Connection, tenant: str, ek_digests: Iterable[bytes]) -> None:
-    """Add to the list what is not on it yet."""
-    rows = [{"tenant": tenant, "ek_digest": _hash("ek_digest", digest)} for digest in dict.fromkeys(ek_digests)]
-    if rows:
-        connection.execute(_ADD_EKS, rows)
-
-
-def replace_eks(connection: Connection, tenant: str, ek_digests: Iterable[bytes]) -> None:
-    """Make the list exactly this one."""
-    connection.execute(delete(tpm_eks).where(tpm_eks.c.tenant == tenant))
-    add_eks(connection, tenant, ek_digests)
-
-
-def ticket_is_open(connection: Connection, tenant: str, ticket_hash: bytes) -> bool:
-    """Tell whether a ticket is there, unspent, and not expired by the store's clock."""
-    return bool(connection.execute(_IS_TICKET_OPEN, {"of_tenant": tenant, "of_hash": ticket_hash}).scalar_one())
-
-
-def add_ticket(connection: Connection, tenant: str, ticket_hash: bytes, expires_ms: int) -> None:
-    """Open a ticket. One that is there stays as it is: a spent one is never opened again."""
-    row = {"tenant": tenant, "ticket_hash": _hash("ticket_hash", ticket_hash), "expires_ms": expires_ms}
-    connection.execute(upsert(tpm_tickets).on_conflict_do_nothing(), row)
-
-
-def enrol_ak(connection: Connection, ak: EnrolledAk, ticket_hash: bytes | None, *, must_be_listed: bool) -> None:
-    """Write the AK, its ticket spent in the same transaction. A newer enrolment of the same Name takes the older one's place.
-
-    ``must_be_listed``: its EK is on the list, and stays there until the AK is written. Who withdraws the EK meanwhile waits,
-    and then takes the AK along.
-    """
-    if must_be_listed:
-        held = select(tpm_eks.c.ek_digest).where(
-            tpm_eks.c.tenant == ak.tenant, tpm_eks.c.ek_digest == ak.ek_public_digest
-        )
-        if connection.execute(held.with_for_update(read=True)).one_or_none() is None:
-            raise EvidenceRejected(
-                ADMISSION_CHECK, f"EK {ak.ek_public_digest.hex()}: not on the tenant's list any more"
-            )
-    if ticket_hash is not None:
-        spent = connection.execute(_SPEND_TICKET, {"of_tenant": ak.tenant, "of_hash": ticket_hash})
-        if spent.rowcount != 1:
-            raise EvidenceRejected(TICKET_CHECK, "ticket: got one that is unknown, spent or expired, want an open one")
-    connection.execute(_WRITE_AK, {column.name: getattr(ak, column.name) for column in tpm_aks.c})
-
-
-def enrolled_aks(connection: Connection, tenant: str) -> list[EnrolledAk]:
-    """List a tenant's AKs, the oldest enrolment first."""
-    found = connection.execute(
-        select(tpm_aks).where(tpm_aks.c.tenant == tenant).order_by(tpm_aks.c.enrolled_at_ms, tpm_aks.c.ak_name)
-    )
-    return [EnrolledAk(*row) for row in found]
-
-
-def listed_eks(connection: Connection, tenant: str) -> list[bytes]:
-    """List the EKs on a tenant's list."""
-    found = connection.execute(
-        select(tpm_eks.c.ek_digest).where(tpm_eks.c.tenant == tenant).order_by(tpm_eks.c.ek_digest)
-    )
-    return [bytes(digest) for digest in found.scalars()]
-
-
-def withdraw_ak(connection: Connection, tenant: str, ak_name: bytes) -> int:
-    """Forget one AK."""
-    return connection.execute(delete(tpm_aks).where(tpm_aks.c.tenant == tenant, tpm_aks.c.ak_name == ak_name)).rowcount
-
-
-def withdraw_ek(connection: Connection, tenant: str, ek_digest: bytes) -> int:
-    """Take an EK off the list, and forget every AK that was enrolled under it."""
-    gone = connection.execute(delete(tpm_eks).where(tpm_eks.c.tenant == tenant, tpm_eks.c.ek_digest == ek_digest))
-    aks = connection.execute(delete(tpm_aks).where(tpm_aks.c.tenant == tenant, tpm_aks.c.ek_public_digest == ek_digest))
-    return gone.rowcount + aks.rowcount
-
-
 def purge_tickets(connection: Connection, dead_ms: int) -> int:
     """Delete tickets that expired before ``dead_ms``, spent or not."""
     return connection.execute(delete(tpm_tickets).where(tpm_tickets.c.expires_ms < dead_ms)).rowcount
@@ -147,58 +60,81 @@ class TpmTables:
     def find_ak(self, tenant: str, ak_name: bytes) -> EnrolledAk | None:
         """Return the enrolled attestation key of that Name."""
         with self._database.read() as connection:
-            return find_ak(connection, tenant, ak_name)
+            row = connection.execute(_FIND_AK, {"tenant": tenant, "ak_name": ak_name}).one_or_none()
+        return None if row is None else EnrolledAk(*row)
 
     def is_ek_listed(self, tenant: str, ek_digest: bytes) -> bool:
         """Tell whether the EK is on the tenant's list."""
         with self._database.read() as connection:
-            return is_ek_listed(connection, tenant, ek_digest)
+            return bool(connection.execute(_IS_EK_LISTED, {"tenant": tenant, "ek_digest": ek_digest}).scalar_one())
 
     def ticket_is_open(self, tenant: str, ticket_hash: bytes) -> bool:
         """Tell whether a single-use ticket exists, is unspent, and not expired by the store's clock."""
         with self._database.read() as connection:
-            return ticket_is_open(connection, tenant, ticket_hash)
+            key = {"of_tenant": tenant, "of_hash": ticket_hash}
+            return bool(connection.execute(_IS_TICKET_OPEN, key).scalar_one())
 
     def enrol_ak(self, ak: EnrolledAk, ticket_hash: bytes | None, *, must_be_listed: bool = False) -> None:
-        """Write the AK, spending the ticket in the same transaction; ``EvidenceRejected('tpm2.enrolment.ticket')`` if spent.
+        """Write the AK, its ticket spent in the same transaction; ``EvidenceRejected('tpm2.enrolment.ticket')`` if it is spent.
 
-        With ``must_be_listed`` the EK is on the tenant's list in that transaction too (``tpm2.enrolment.admission``); without
-        it that is not checked: the ticket lets it in, or the caller has its list elsewhere.
+        With ``must_be_listed`` the EK is on the tenant's list in that transaction too (``tpm2.enrolment.admission``), and who
+        withdraws it meanwhile waits and then takes the AK along. Without it that is not checked: the ticket lets it in, or the
+        caller has its list elsewhere. A newer enrolment of the same Name takes the older one's place.
         """
         with self._database.write() as connection:
-            enrol_ak(connection, ak, ticket_hash, must_be_listed=must_be_listed)
+            if must_be_listed:
+                listed = select(tpm_eks.c.ek_digest).where(
+                    tpm_eks.c.tenant == ak.tenant, tpm_eks.c.ek_digest == ak.ek_public_digest
+                )
+                if connection.execute(listed.with_for_update(read=True)).one_or_none() is None:
+                    raise EvidenceRejected(
+                        ADMISSION_CHECK, f"EK {ak.ek_public_digest.hex()}: not on the tenant's list any more"
+                    )
+            if ticket_hash is not None:
+                spent = connection.execute(_SPEND_TICKET, {"of_tenant": ak.tenant, "of_hash": ticket_hash})
+                if spent.rowcount != 1:
+                    raise EvidenceRejected(
+                        TICKET_CHECK, "ticket: got one that is unknown, spent or expired, want an open one"
+                    )
+            connection.execute(_WRITE_AK, {column.name: getattr(ak, column.name) for column in tpm_aks.c})
 
     def add_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
-        """Put EK digests on the tenant's list."""
+        """Put EK digests on the tenant's list, those that are not on it yet."""
+        rows = [{"tenant": tenant, "ek_digest": _hash("ek_digest", digest)} for digest in dict.fromkeys(ek_digests)]
         with self._database.write() as connection:
-            add_eks(connection, tenant, ek_digests)
-
-    def replace_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
-        """Make the tenant's list exactly these EK digests."""
-        with self._database.write() as connection:
-            replace_eks(connection, tenant, ek_digests)
+            if rows:
+                connection.execute(_ADD_EKS, rows)
 
     def add_ticket(self, tenant: str, ticket_hash: bytes, expires_ms: int) -> None:
-        """Open a single-use ticket (only its hash is kept); one that is known is left as it is."""
+        """Open a single-use ticket (only its hash is kept). One that is known is left as it is: spent is spent."""
+        row = {"tenant": tenant, "ticket_hash": _hash("ticket_hash", ticket_hash), "expires_ms": expires_ms}
         with self._database.write() as connection:
-            add_ticket(connection, tenant, ticket_hash, expires_ms)
+            connection.execute(upsert(tpm_tickets).on_conflict_do_nothing(), row)
 
     def enrolled_aks(self, tenant: str) -> Sequence[EnrolledAk]:
         """Return the tenant's enrolled AKs, the oldest enrolment first."""
+        of_tenant = select(tpm_aks).where(tpm_aks.c.tenant == tenant)
         with self._database.read() as connection:
-            return enrolled_aks(connection, tenant)
+            rows = connection.execute(of_tenant.order_by(tpm_aks.c.enrolled_at_ms, tpm_aks.c.ak_name))
+            return [EnrolledAk(*row) for row in rows]
 
     def listed_eks(self, tenant: str) -> Sequence[bytes]:
         """Return the EK digests on the tenant's list."""
+        of_tenant = select(tpm_eks.c.ek_digest).where(tpm_eks.c.tenant == tenant)
         with self._database.read() as connection:
-            return listed_eks(connection, tenant)
+            return [bytes(digest) for digest in connection.execute(of_tenant.order_by(tpm_eks.c.ek_digest)).scalars()]
 
     def withdraw_ak(self, tenant: str, ak_name: bytes) -> int:
         """Forget an enrolled AK; returns how many went. Its TPM may enrol again while its EK is listed."""
+        its = (tpm_aks.c.tenant == tenant) & (tpm_aks.c.ak_name == ak_name)
         with self._database.write() as connection:
-            return withdraw_ak(connection, tenant, ak_name)
+            return connection.execute(delete(tpm_aks).where(its)).rowcount
 
     def withdraw_ek(self, tenant: str, ek_digest: bytes) -> int:
         """Take an EK off the tenant's list and forget its AKs; returns how many rows went."""
+        its_aks = (tpm_aks.c.tenant == tenant) & (tpm_aks.c.ek_public_digest == ek_digest)
         with self._database.write() as connection:
-            return withdraw_ek(connection, tenant, ek_digest)
+            gone = connection.execute(
+                delete(tpm_eks).where(tpm_eks.c.tenant == tenant, tpm_eks.c.ek_digest == ek_digest)
+            ).rowcount
+            return gone + connection.execute(delete(tpm_aks).where(its_aks)).rowcount

@@ -27,7 +27,7 @@ from verifier.appraise.result import Workload
 from verifier.appraise.schema import schemas
 from verifier.appraise.signatures import Demands, check_signature, read_demands
 from verifier.appraise.text import PlainDocument, read_documents
-from verifier.core.ports import Store, TrustRow
+from verifier.core.ports import TrustRow, TrustStore
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.tee.registry import SCHEMES
@@ -151,7 +151,7 @@ def _key_form(key: Any) -> str:
 
 
 def compile_into(
-    store: Store, folder: str | Path, *, schemes: Schemes = SCHEMES, demands: Demands = NO_DEMANDS
+    store: TrustStore, folder: str | Path, *, schemes: Schemes = SCHEMES, demands: Demands = NO_DEMANDS
 ) -> bool:
     """Compile a folder's documents into the store, all or none; false when they are the ones compiled last.
 
@@ -181,7 +181,7 @@ def _rows(documents: Documents) -> Iterator[TrustRow]:
             yield TrustRow("workload", _UUIDS, model.uuid, 1, owner)
 
 
-def _check_history(store: Store, documents: Documents, demands: Demands) -> dict[str, Parsed]:
+def _check_history(store: TrustStore, documents: Documents, demands: Demands) -> dict[str, Parsed]:
     """Refuse a uuid that had another tenant or name, and rollback where the tenant demands signatures.
 
     Reads only. Returns, by issuer, the documents to whose versions the marks are to be raised.
@@ -212,7 +212,7 @@ def _rollback(parsed: Parsed) -> ConfigError:
     return ConfigError(parsed.where, "version", parsed.model.version, want)
 
 
-def _refuse_second_content(store: Store, parsed: Parsed) -> None:
+def _refuse_second_content(store: TrustStore, parsed: Parsed) -> None:
     model = parsed.model
     same = store.trust_document(parsed.kind, model.tenant, model.name, model.version)
     if same is not None and _unsigned(same) != _unsigned(parsed.body):
@@ -250,7 +250,7 @@ class TrustCatalogue:
 
     def __init__(
         self,
-        store: Store,
+        store: TrustStore,
         *,
         schemes: Schemes = SCHEMES,
         demands: Demands = NO_DEMANDS,

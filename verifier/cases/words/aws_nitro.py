@@ -32,7 +32,3 @@ WORDS: Final[Mapping[str, str]] = {
     **{f"pcrs.{index}": "the enclave's own, extended while it runs" for index in range(16, 32)},
     "debug": "whether PCR0, 1 and 2 are zero: an enclave in debug mode, whose console the parent reads",
 }
-
-DOCUMENT_REMEDY: Final = (
-    "pass on the COSE_Sign1 that the Nitro Secure Module returned, whole and without anything after it"
-)

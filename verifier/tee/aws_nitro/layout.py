@@ -40,9 +40,7 @@ MAX_NONCE: Final = 512  # the CDDL says 1024, the rules beneath it 512
 
 # PCRs of an enclave (section 2.2 and the user guide's "Cryptographic attestation").
 IMAGE_PCRS: Final = (0, 1, 2)  # image, kernel and bootstrap, application: all zero in debug mode
-ROLE_PCR: Final = 3
 INSTANCE_PCR: Final = 4
-SIGNER_PCR: Final = 8
 FIRST_USER_PCR: Final = 16  # 16 to 31 are the enclave's own to extend and lock
 
 # Every field of the evidence, for the bins of ``rules``.

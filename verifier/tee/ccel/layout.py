@@ -48,7 +48,6 @@ ACPI_TABLE: Final = Layout(
 # A TD quote: version u16 at 0, TEE type u32 at 4. The body starts behind the header, in version 5 behind type and size too.
 QUOTE_HEADER: Final = 48
 TEE_TDX: Final = 0x81
-BODY_HEAD_V5: Final = 6
 TD_BODY_TYPES: Final = MappingProxyType({2: 584, 3: 648, 4: 885})
 TD_BODY_V4: Final = 584
 RTMR0_OFFSET: Final = 328

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from verifier.tee.ima.layout import BOOT_AGGREGATE, TEMPLATE_HASHES, Entry, extended_digest, template_data
-from verifier.tee.tcg.layout import HASHES_BY_NAME, SHA1, HashAlgorithm
+from verifier.tee.tcg.layout import SHA1, HashAlgorithm
 
 _WITHOUT_KERNEL, _WITH_KERNEL = tuple(range(8)), tuple(range(10))
 
@@ -70,9 +70,3 @@ def boot_aggregates(algorithm: HashAlgorithm, pcrs: Mapping[int, bytes]) -> froz
 def is_boot_aggregate(entry: Entry) -> bool:
     """Tell whether the entry says what firmware and boot loader left in the PCRs when IMA started (again after kexec)."""
     return entry.path == BOOT_AGGREGATE
-
-
-def hash_of(entry: Entry) -> HashAlgorithm | None:
-    """Return the algorithm of the entry's file digest, ``None`` where this verifier cannot compute it."""
-    algorithm = HASHES_BY_NAME.get(entry.algorithm)
-    return algorithm if algorithm is not None and algorithm.new is not None else None

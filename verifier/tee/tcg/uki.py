@@ -40,7 +40,7 @@ PHASES: tuple[str, ...] = (
     "enter-initrd:leave-initrd:sysinit",
     "enter-initrd:leave-initrd:sysinit:ready",
 )
-MAX_PHASES, MAX_WORDS = 32, 16
+MAX_WORDS = 16
 _WORD = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 
 # In the order in which they are measured, with the first version of systemd-stub that does so. ``.pcrsig`` signs the result and is

@@ -28,7 +28,7 @@ from verifier.adapters.collateral.bundle import (
 from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import item
-from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.appraise.signatures import PrivateKey, public_key
 from verifier.cli.__main__ import cli
 from verifier.formats.encoding import b64url, unb64url

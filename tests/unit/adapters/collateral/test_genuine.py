@@ -24,7 +24,7 @@ from verifier.adapters.collateral.fetcher_socket import FetcherClient
 from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.items import Item, item
 from verifier.adapters.collateral.sources import Collateral
-from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.vendors import amd, intel
 from verifier.adapters.vendors.amd import Kds
 from verifier.adapters.vendors.intel import Pcs

@@ -15,7 +15,7 @@ from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import item_of
 from verifier.adapters.collateral.sources import Collateral
-from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.formats.errors import CannotDecide
 from verifier.tee.scheme import Need
 

@@ -24,7 +24,7 @@ from verifier.adapters.collateral.fetcher_socket import FetcherClient
 from verifier.adapters.collateral.http import Client, Throttled
 from verifier.adapters.collateral.items import Item, item, item_of
 from verifier.adapters.collateral.sources import Collateral
-from verifier.adapters.sql import open_store
+from verifier.adapters.sql.store import open_store
 from verifier.adapters.vendors import nvidia
 from verifier.adapters.vendors.kind import CallFailed
 from verifier.adapters.vendors.nvidia import NvidiaOcsp, request_of

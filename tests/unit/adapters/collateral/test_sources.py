@@ -22,7 +22,7 @@ from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.items import Item, item, item_of
 from verifier.adapters.collateral.listed import ListedChips
 from verifier.adapters.collateral.sources import Collateral
-from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.vendors.amd import Kds
 from verifier.adapters.vendors.intel import Pcs
 from verifier.core.ports import TrustRow

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.postgresql import PostgresServer, postgres_server
 from tests.support.processes import StartChild, child_processes
-from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore, open_store
 
 
 @pytest.fixture(scope="session")

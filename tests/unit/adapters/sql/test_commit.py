@@ -12,9 +12,10 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import text
 
+from tests.support.stores import clock_ms, last_record_ms
 from tests.support.verdicts import make_verdict
-from verifier.adapters.sql import SqlStore, open_store
 from verifier.adapters.sql.records import MAX_REFUSED_EVIDENCE
+from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.sql.writer import Writer
 from verifier.core.ports import CommittedRecord, VerdictRecord
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
@@ -70,7 +71,7 @@ def test_a_record_is_kept_whole(store: SqlStore) -> None:
     assert json.loads(record.findings) == list(verdict.findings)
     assert record.evidence_digest == hashlib.sha256(verdict.evidence).digest()
     assert store.evidence(record.evidence_digest) == verdict.evidence
-    assert store.last_record_ms() == verdict.now_ms
+    assert last_record_ms(store) == verdict.now_ms
     assert store.record(2) is None
     assert store.evidence(bytes(32)) is None
 
@@ -111,7 +112,7 @@ def test_a_refusal_spends_too_and_many_share_the_empty_jti(store: SqlStore) -> N
 
 @pytest.mark.parametrize("off_ms", [-SKEW_MS - 500, SKEW_MS + 500])
 def test_a_time_off_the_stores_clock_is_undecided_and_spends_nothing(store: SqlStore, off_ms: int) -> None:
-    verdict = make_verdict(now_ms=store.now_ms() + off_ms)
+    verdict = make_verdict(now_ms=clock_ms(store) + off_ms)
     with pytest.raises(CannotDecide, match=r"^service\.clock"):
         store.commit_verdict(verdict)
     assert store.records_after(0, 10) == []
@@ -120,23 +121,23 @@ def test_a_time_off_the_stores_clock_is_undecided_and_spends_nothing(store: SqlS
 
 @pytest.mark.parametrize("off_ms", [-SKEW_MS + 1500, SKEW_MS - 1500])
 def test_a_time_within_the_skew_is_taken(store: SqlStore, off_ms: int) -> None:
-    assert store.commit_verdict(make_verdict(now_ms=store.now_ms() + off_ms)).seq == 1
+    assert store.commit_verdict(make_verdict(now_ms=clock_ms(store) + off_ms)).seq == 1
 
 
 def test_a_time_before_the_last_record_is_undecided(store: SqlStore) -> None:
-    now_ms = store.now_ms()
+    now_ms = clock_ms(store)
     store.commit_verdict(make_verdict(now_ms=now_ms + 4000))
     with pytest.raises(CannotDecide, match=r"^service\.clock.*before the last record"):
         store.commit_verdict(make_verdict(now_ms=now_ms - 2000))
     # The newest time counts, not the last record's: else the clock could be walked back in steps.
     store.commit_verdict(make_verdict(now_ms=now_ms))
-    assert store.last_record_ms() == now_ms + 4000
+    assert last_record_ms(store) == now_ms + 4000
     with pytest.raises(CannotDecide, match=r"^service\.clock.*before the last record"):
         store.commit_verdict(make_verdict(now_ms=now_ms - 2000))
 
 
 def test_a_nonce_whose_spent_row_may_be_purged_is_refused(store: SqlStore) -> None:
-    now_ms = store.now_ms()
+    now_ms = clock_ms(store)
     with pytest.raises(EvidenceRejected, match=r"^service\.nonce\.expired"):
         store.commit_verdict(make_verdict(nonce_expires_ms=now_ms - 2 * SKEW_MS))
     assert store.commit_verdict(make_verdict(nonce_expires_ms=now_ms - 2 * SKEW_MS + 3000)).seq == 1
@@ -144,7 +145,7 @@ def test_a_nonce_whose_spent_row_may_be_purged_is_refused(store: SqlStore) -> No
 
 def test_the_store_has_its_own_clock_in_milliseconds(store: SqlStore) -> None:
     before = make_verdict().now_ms
-    seen = store.now_ms()
+    seen = clock_ms(store)
     assert before - 2 <= seen <= make_verdict().now_ms + 2
 
 

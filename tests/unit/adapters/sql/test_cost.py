@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.support.verdicts import make_verdict
-from verifier.adapters.sql import SqlStore
+from verifier.adapters.sql.store import SqlStore
 
 COMMITS = 320
 

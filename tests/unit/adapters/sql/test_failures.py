@@ -14,18 +14,17 @@ import pytest
 from sqlalchemy import event
 
 from tests.support.postgresql import PostgresServer, postgres_server
+from tests.support.stores import last_record_ms
 from tests.support.verdicts import make_verdict
 from tests.unit.adapters.sql.test_tables import AK, TICKET
-from verifier.adapters.sql import SqlStore, engine, open_store
-from verifier.core.ports import Store, TrustRow
+from verifier.adapters.sql import engine
+from verifier.adapters.sql.store import SqlStore, open_store
+from verifier.core.ports import TrustRow
 from verifier.formats.errors import CannotDecide, ConfigError
 
 CALLS: dict[str, Callable[[SqlStore], object]] = {
-    "now_ms": lambda store: store.now_ms(),
-    "standing": lambda store: store.standing(),
     "epoch": lambda store: store.epoch(),
     "raise_epoch": lambda store: store.raise_epoch(),
-    "last_record_ms": lambda store: store.last_record_ms(),
     "commit_verdict": lambda store: store.commit_verdict(make_verdict()),
     "records_after": lambda store: store.records_after(0, 1),
     "head": lambda store: store.head(),
@@ -37,7 +36,6 @@ CALLS: dict[str, Callable[[SqlStore], object]] = {
     "ticket_is_open": lambda store: store.ticket_is_open("default", bytes(32)),
     "enrol_ak": lambda store: store.enrol_ak(AK, TICKET),
     "add_eks": lambda store: store.add_eks("default", [bytes(32)]),
-    "replace_eks": lambda store: store.replace_eks("default", [bytes(32)]),
     "add_ticket": lambda store: store.add_ticket("default", bytes(32), 1),
     "enrolled_aks": lambda store: store.enrolled_aks("default"),
     "listed_eks": lambda store: store.listed_eks("default"),
@@ -50,7 +48,7 @@ CALLS: dict[str, Callable[[SqlStore], object]] = {
     "high_water": lambda store: store.high_water("issuer"),
     "raise_high_water": lambda store: store.raise_high_water("issuer", 1),
     "acquire_lease": lambda store: store.acquire_lease("worker", "a", 1000),
-    "release_lease": lambda store: store.release_lease("worker", "a"),
+    "reserve": lambda store: store.reserve(simulated=True),
     "purge": lambda store: store.purge(evidence_before_ms=0),
     "ping": lambda store: store.ping(),
 }
@@ -62,8 +60,8 @@ def _must_not_decide(call: Callable[[SqlStore], object], store: SqlStore) -> Non
     assert refusal.value.retry_after > 0
 
 
-def test_every_method_of_the_port_is_tried_here() -> None:
-    methods = {name for name, _ in inspect.getmembers(Store, inspect.isfunction) if not name.startswith("_")}
+def test_every_method_of_the_store_is_tried_here() -> None:
+    methods = {name for name, _ in inspect.getmembers(SqlStore, inspect.isfunction) if not name.startswith("_")}
     # `close` and `expecting` ask the database nothing.
     assert methods - {"close", "expecting"} == set(CALLS)
 
@@ -151,7 +149,7 @@ def test_a_lock_that_is_never_given_is_cannot_decide(tmp_path: Path, monkeypatch
     for call in (lambda s: s.commit_verdict(verdict), CALLS["ping"], CALLS["raise_epoch"]):
         _must_not_decide(call, store)
     # Readers are not in the way of a writer, nor it in theirs.
-    assert store.last_record_ms() == 0
+    assert last_record_ms(store) == 0
     other.execute("ROLLBACK")
     other.close()
     assert store.commit_verdict(verdict).seq == 1

@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.processes import StartChild
 from tests.support.verdicts import make_verdict
-from verifier.adapters.sql import SqlStore, forking
+from verifier.adapters.sql import forking
+from verifier.adapters.sql.store import SqlStore
 from verifier.formats.errors import CannotDecide
 
 
@@ -18,7 +19,7 @@ def test_a_store_that_was_used_before_a_fork_serves_both_sides(store: SqlStore, 
     store.ping()
 
     def work() -> None:
-        assert not store._owned.is_open
+        assert store._owned._process is None
         store.ping()
         for _ in range(5):
             store.commit_verdict(make_verdict())
@@ -71,7 +72,7 @@ def test_forks_among_busy_threads_lose_nothing(store: SqlStore, start_child: Sta
 
     def read() -> None:
         while not stop.is_set():
-            store.standing()
+            store.epoch()
 
     def work() -> None:
         for _ in range(5):
@@ -97,7 +98,7 @@ def test_a_child_of_a_fork_that_could_not_wait_refuses(
     sqlite_store.commit_verdict(make_verdict())
 
     def work() -> None:
-        for call in (sqlite_store.ping, sqlite_store.now_ms, lambda: sqlite_store.commit_verdict(make_verdict())):
+        for call in (sqlite_store.ping, sqlite_store.epoch, lambda: sqlite_store.commit_verdict(make_verdict())):
             with pytest.raises(CannotDecide, match=r"^service\.store: this process was forked"):
                 call()
 

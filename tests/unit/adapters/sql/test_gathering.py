@@ -8,8 +8,8 @@ import time
 import pytest
 
 from tests.support.verdicts import make_verdict
-from verifier.adapters.sql import SqlStore
 from verifier.adapters.sql import writer as module
+from verifier.adapters.sql.store import SqlStore
 
 
 @pytest.fixture

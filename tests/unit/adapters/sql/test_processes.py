@@ -15,8 +15,8 @@ from sqlalchemy import text
 
 from tests.support.processes import StartChild
 from tests.support.verdicts import make_verdict
-from verifier.adapters.sql import open_store
 from verifier.adapters.sql.engine import Turn
+from verifier.adapters.sql.store import open_store
 from verifier.formats.errors import EvidenceRejected
 
 KILLS = 10

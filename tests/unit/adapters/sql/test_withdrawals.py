@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from tests.support.verdicts import make_verdict
-from verifier.adapters.sql import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.core.ports import EnrolledAk
 from verifier.formats.errors import EvidenceRejected
 
