@@ -77,5 +77,6 @@ def test_no_line_of_a_page_is_longer_than_160_characters(page: Path) -> None:
 
 @pytest.mark.parametrize("page", _pages(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_pages_say_who_and_not_whoever(page: Path) -> None:
-    """``whoever``, ``nobody`` and ``anybody`` hide the party that a sentence is about."""
-    assert not _NOBODY.findall(page.read_text(encoding="utf-8"))
+    """``whoever``, ``nobody`` and ``anybody`` hide the party that a sentence is about. Tables of ids are the catalogue's."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert not [line for line in lines if _NOBODY.search(line) and not line.startswith("|")]
