@@ -32,7 +32,7 @@ class Workload(Values):
 
 
 class Extended(Values):
-    """A PCR extended once, from zero, with the SHA-384 of the attester's configuration (design.md section 4).
+    """A PCR extended once, from zero, with the SHA-384 of the attester's configuration (docs/attester.md).
 
     ``digest: none`` is for an attester that takes no configuration from outside its measured image: the PCR is still zero.
     """

@@ -1,4 +1,4 @@
-"""What a trust owner writes about a TPM's machine: the fields of the identities of scheme ``tpm2`` (design.md section 5).
+"""What a trust owner writes about a TPM's machine: the fields of the identities of scheme ``tpm2`` (docs/tee/tpm2.md).
 
 PCR values are those of the SHA-256 bank, in lower-case hex.
 """
@@ -106,7 +106,7 @@ class Workload(PcrWorkload):
 
 
 class Extended(Values):
-    """A PCR extended once, from zero, with the SHA-256 of the attester's configuration (design.md section 4).
+    """A PCR extended once, from zero, with the SHA-256 of the attester's configuration (docs/attester.md).
 
     ``digest: none`` is for an attester that takes no configuration from outside its measured image: the PCR is still zero.
     """
