@@ -4,7 +4,7 @@ locals {
   mount_path = coalesce(var.mount_path, "attestation-${var.tenant}")
 
   # A role's user_claim names the alias, and alias metadata belong to the alias: the last login wins, for tokens issued
-  # earlier too. So user_claim has to determine every claim that the kind's policy reads (design.md, section 4).
+  # earlier too. So user_claim has to determine every claim that the kind's policy reads (docs/vault.md, "The overwrite").
   kinds = {
     workload    = { user_claim = "sub", mapped = ["tenant", "workload"] }
     instance    = { user_claim = "instance", mapped = ["tenant", "workload", "instance"] }

@@ -1,4 +1,4 @@
-"""Parsers leak one exception, whatever the bytes (design.md section 2: "Parsers raise MalformedEvidence only")."""
+"""Parsers leak one exception, whatever the bytes (CONTRIBUTING.md, "Three kinds of no")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every scheme of the registry keeps the house's promises (design.md section 3, last paragraph of "The house")."""
+"""Every scheme of the registry keeps the promises of docs/architecture.md, "Adding a scheme"."""
 
 from __future__ import annotations
 

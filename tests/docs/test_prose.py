@@ -28,8 +28,7 @@ LONGEST = 160
 _NAMED = re.compile(r"(?<![\w./{}*-])(?:\.{1,2}/)*(?:[\w-]+/)*[\w.-]*\w\.md\b", re.ASCII)
 # By file: names that are no pages of this repository, on purpose.
 _ELSEWHERE = {
-    "verifier/tee/aws_nitro/layout.py": {"docs/attestation_process.md"},  # AWS's, with its repository named beside it
-    "verifier/tee/aws_nitro/verify.py": {"attestation_process.md"},
+    "docs/adding-a-tee.md": {"docs/tee/toy.md"},  # a page that a reader writes while following this one
     "tests/support/derived_vtpm.py": {"notes.md"},  # a file of a made-up case
     "tests/unit/adapters/test_anchors.py": {"tpm2/README.md"},  # a file in a folder of anchors
 }
@@ -77,5 +76,6 @@ def test_no_line_of_a_page_is_longer_than_160_characters(page: Path) -> None:
 
 @pytest.mark.parametrize("page", _pages(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_pages_say_who_and_not_whoever(page: Path) -> None:
-    """``whoever``, ``nobody`` and ``anybody`` hide the party that a sentence is about."""
-    assert not _NOBODY.findall(page.read_text(encoding="utf-8"))
+    """``whoever``, ``nobody`` and ``anybody`` hide the party that a sentence is about. Tables of ids are the catalogue's."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert not [line for line in lines if _NOBODY.search(line) and not line.startswith("|")]

@@ -134,7 +134,7 @@ def _platform_spki(subject: Cca) -> bytes:
 
 
 def _check_test_cpak(subject: Cca) -> None:
-    """A case's key is the case's to give, test key or not (``evidence/README.md``); a service never takes it."""
+    """Refuse a published test key. A case may give one (docs/cases.md); a service never takes it."""
     if not _is_case(subject) and sha256(_platform_spki(subject)) in TEST_CPAKS:
         raise Failed(
             "cpak: got a published test key, want the key of a chip: anybody can sign with this one",

@@ -47,7 +47,7 @@ class WorkloadValues(Values):
 
 
 class Extended(Values):
-    """A user PCR extended once, from zero, with the SHA-384 of the attester's configuration (design.md section 4).
+    """A user PCR extended once, from zero, with the SHA-384 of the attester's configuration (docs/attester.md).
 
     ``digest: none`` is for an attester that takes no configuration from outside its image: the PCR was never extended.
     """

@@ -1,6 +1,6 @@
 """The attestation document of Nitro, as a table: keys of the payload and their limits.
 
-Source: AWS *Nitro Enclaves attestation process* (aws-nitro-enclaves-nsm-api, ``docs/attestation_process.md``), sections 2.1
+Source: AWS *Nitro Enclaves attestation process* (repository aws-nitro-enclaves-nsm-api, folder ``docs``), sections 2.1
 (COSE_Sign1), 2.2 (CDDL and rules of the payload), 3.2 (certificates); *EC2 User Guide*, "NitroTPM attestation document contents".
 One envelope carries both kinds; NitroTPM has ``nitrotpm_pcrs`` in place of ``pcrs``. CBOR has no fixed offsets: the bytes are kept.
 """

@@ -3,7 +3,7 @@
 Strict: UTF-8 JSON, each key once, exactly one ``HCLAkPub``, RSA, for signing alone. What the paravisor may add later (other keys,
 other members) is kept and reported: the hash covers it. That the AK is a *restricted* TPM key is not said here: it follows from
 who wrote the claims, which is why the paravisor's identity is a mandatory rule.
-Source: Microsoft, *Azure confidential VM guest attestation design detail*, "Runtime claims"; formats.md section 7.
+Source: Microsoft, *Azure confidential VM guest attestation design detail*, "Runtime claims".
 """
 
 from __future__ import annotations

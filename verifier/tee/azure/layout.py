@@ -1,7 +1,7 @@
 """The HCL report of NV index 0x01400001 as tables, and the TDREPORT that it may hold. Little-endian; both directions.
 
 Source: Microsoft, *Azure confidential VM guest attestation design detail* (structures of the attestation report and the runtime
-data); Intel *TDX Module Base Architecture Specification*, TDREPORT_STRUCT, TDINFO_STRUCT; formats.md section 7. Every offset
+data); Intel *TDX Module Base Architecture Specification*, TDREPORT_STRUCT, TDINFO_STRUCT. Every offset
 was read from genuine reports. Decoders raise ``MalformedEvidence`` and nothing else.
 """
 

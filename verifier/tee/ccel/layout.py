@@ -1,7 +1,7 @@
 """Layouts around a CCEL log: the ACPI table that says where it is, and where a TD quote holds its RTMRs.
 
 Sources: ACPI 6.5 section 5.2.34 (CCEL) and 5.2.6 (header, checksum); UEFI 2.10 section 38.4 (CC measurement registers);
-quotes: ``dcap.layout`` owns them, this platform reads four registers and verifies nothing. formats.md sections 2 and 9.
+quotes: ``dcap.layout`` owns them, this platform reads four registers and verifies nothing.
 """
 
 from __future__ import annotations

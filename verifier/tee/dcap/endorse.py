@@ -80,7 +80,7 @@ def _beside(quote: Quote, have: Mapping[str, bytes]) -> bytes:
 
 
 def needs(scheme: str, quote: Quote, have: Mapping[str, bytes]) -> tuple[Need, ...]:
-    """Ask for what the verifier's own sources have to answer: design.md section 5, "Collateral".
+    """Ask for what the verifier's own sources have to answer (docs/collateral.md).
 
     A quote without a PCK chain (certification data of types 1 to 3) names neither FMSPC nor CA: what they are the keys of is
     asked for once the chain is there, which ``opens`` it.

@@ -1,7 +1,7 @@
 """Which TCB status a platform has: Intel's algorithm over documents that were verified. Pure.
 
-Source: Intel QVL (confidential-computing.tee.dcap.qvl), ``TcbLevelCheck``, ``EvaluateTcb``, ``TDRelaunchCheck``; formats.md
-section 3.1. A platform that matches no level is ``NotSupported``: a verdict of its own, neither malformed nor out of date.
+Source: Intel QVL (confidential-computing.tee.dcap.qvl), ``TcbLevelCheck``, ``EvaluateTcb``, ``TDRelaunchCheck``.
+A platform that matches no level is ``NotSupported``: a verdict of its own, neither malformed nor out of date.
 """
 
 from __future__ import annotations

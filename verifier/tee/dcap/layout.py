@@ -193,7 +193,8 @@ TD_PKS: Final = 30
 TD_KL: Final = 31
 TD_PERFMON: Final = 63
 
-# PCK certificate extension (formats.md 2.5): SEQUENCE of SEQUENCE {OID, value}; suffixes are of ``OID_SGX``.
+# PCK certificate extension (Intel, *SGX PCK Certificate and CRL Profile Specification*): SEQUENCE of SEQUENCE
+# {OID, value}; suffixes are of ``OID_SGX``.
 OID_SGX: Final = "1.2.840.113741.1.13.1"
 PCK_PPID: Final = ".1"  # OCTET STRING 16
 PCK_TCB: Final = ".2"  # SEQUENCE: .2.1 to .2.16 component SVNs, .2.17 PCESVN, .2.18 CPUSVN (OCTET STRING 16)

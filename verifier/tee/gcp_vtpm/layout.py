@@ -2,7 +2,7 @@
 
 Extension 1.3.6.1.4.1.11129.2.1.21: SEQUENCE {zone UTF8String, project number INTEGER, project id UTF8String, instance id INTEGER,
 instance name UTF8String, [0] EXPLICIT SEQUENCE {[0] security version INTEGER, [1] is production BOOLEAN, further ones} OPTIONAL}.
-Source: google/go-tpm-tools ``server/instance_info.go`` and certificates of both hierarchies; formats.md section 6.
+Source: google/go-tpm-tools ``server/instance_info.go`` and certificates of both hierarchies.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a trust owner writes about a machine's measured files: an allow-list that has to explain every entry (design.md section 5).
+"""What a trust owner writes about a machine's measured files: an allow-list that has to explain every entry (docs/tee/tpm2.md).
 
 Closed: an entry is explained by its path with its digest, by its digest alone, by a signature of a listed key, or because its path
 *may be anything*, which says nothing about it and is for logs and the like. Digests are SHA-256 or stronger.

@@ -1,6 +1,6 @@
 """IMA measurement entries: the templates, the bytes that are hashed, the line that the kernel prints. Both directions from one table.
 
-Source: Linux, Documentation/security/IMA-templates.rst and Documentation/ABI/testing/ima_policy; formats.md section 10.
+Source: Linux, Documentation/security/IMA-templates.rst and Documentation/ABI/testing/ima_policy.
 Decoding is in ``decode``; the writers stand here because the forged kernels write lists too.
 """
 

@@ -5,7 +5,7 @@ no evidence of anything yet. No entry at all is no prefix: a PCR that is still z
 
 Banks other than that of the template hash are extended with the hash of the template data by the bank's own algorithm. Kernels before
 5.8 extended them with the SHA-1 template hash and zeros instead. Such a bank is as strong as SHA-1; it is recognised, named and
-refused. Source: formats.md section 10; Linux, Documentation/security/IMA-templates.rst.
+refused. Source: Linux, Documentation/security/IMA-templates.rst.
 """
 
 from __future__ import annotations

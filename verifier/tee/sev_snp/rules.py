@@ -1,4 +1,4 @@
-"""Is the report wanted? Rules of design.md section 5, one id each; docs/tee/sev-snp.md says what each means."""
+"""Is the report wanted? One id each; docs/tee/sev-snp.md says what each means."""
 
 from __future__ import annotations
 

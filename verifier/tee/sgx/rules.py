@@ -1,4 +1,4 @@
-"""Is the enclave wanted? Rules of design.md section 5, one id each; docs/tee/sgx.md says what each means."""
+"""Is the enclave wanted? One id each; docs/tee/sgx.md says what each means."""
 
 from __future__ import annotations
 

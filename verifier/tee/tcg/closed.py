@@ -1,4 +1,4 @@
-"""Closed event-log rules: a rule consumes every event of its register up to its boundary, in order (design.md section 5).
+"""Closed event-log rules: a rule consumes every event of its register up to its boundary, in order (docs/tee/tcg-eventlog.md).
 
 Greedy and without backtracking: an entry takes as many events as it may, what is left over fails. Judged over the SHA-256
 digests (SHA-384 in a CCEL log: ``algorithm``) of a log whose replay of that register was compared with the quote by the caller.

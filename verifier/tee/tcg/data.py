@@ -1,6 +1,6 @@
 """Event data: what it may be believed for. Only where H(data), by a function declared here, equals the digest.
 
-Source: formats.md section 8; TCG PC Client Platform Firmware Profile 1.05/1.06, section 10.4.
+Source: TCG PC Client Platform Firmware Profile 1.05/1.06, section 10.4.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Decode a TCG event log: crypto-agile (TCG2) or SHA-1 (TCG 1.2). Raises ``MalformedEvidence`` and nothing else.
 
 Proves nothing: digests are proved by ``replay`` against quoted registers, data by ``data`` against digests.
-Source: TCG PC Client Platform Firmware Profile 1.05/1.06, section 10.2; formats.md section 8.
+Source: TCG PC Client Platform Firmware Profile 1.05/1.06, section 10.2; the padding: docs/tee/tcg-eventlog.md.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _check_register(reader: Reader, register: int, event_type: int, max_register
 
 
 def _padding_starts(data: bytes) -> _Padding:
-    """Find the tail of zeros or of ones (formats.md section 8), once, so that a log costs one pass.
+    """Find the tail of zeros or of ones (docs/tee/tcg-eventlog.md), once, so that a log costs one pass.
 
     An event's own last bytes may belong to such a tail: the reader may then stand past this position, never before it.
     """

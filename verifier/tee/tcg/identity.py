@@ -1,4 +1,4 @@
-"""What a trust owner writes about an event log: closed rules, one a register (design.md section 5).
+"""What a trust owner writes about an event log: closed rules, one a register (docs/tee/tcg-eventlog.md).
 
 Every entry names constants: a digest, or bytes whose digest is computed here. So no byte of the log's own data is ever
 believed: the digest decides, and what the log calls the event is compared on top of it.

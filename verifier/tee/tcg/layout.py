@@ -76,7 +76,7 @@ HASHES: Mapping[int, HashAlgorithm] = MappingProxyType(
     {a.id: a for a in (SHA1, SHA256, SHA384, SHA512, SM3_256, SHA3_256, SHA3_384, SHA3_512)}
 )
 HASHES_BY_NAME: Mapping[str, HashAlgorithm] = MappingProxyType({a.name: a for a in HASHES.values()})
-# Banks that a verdict may rest on: SHA-256 or stronger (design.md section 5).
+# Banks that a verdict may rest on: SHA-256 or stronger (docs/tee/tpm2.md).
 STRONG_HASHES: frozenset[int] = frozenset((SHA256.id, SHA384.id, SHA512.id))
 
 EV_NO_ACTION = 0x3

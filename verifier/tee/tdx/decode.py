@@ -15,7 +15,7 @@ from verifier.tee.tcg.replay import replay, zero_register
 
 DECODE_ID: Final = "tdx.decode.quote"
 DECODE_LOG: Final = "tdx.decode.eventlog"
-# CC measurement registers of a CCEL log: 0 is MRTD, 1 to 4 are RTMR0 to RTMR3 (formats.md section 9).
+# CC measurement registers of a CCEL log: 0 is MRTD, 1 to 4 are RTMR0 to RTMR3 (UEFI 2.10, section 38.4).
 HIGHEST_REGISTER: Final = 4
 _TEES: Final = frozenset({TEE_TDX})
 

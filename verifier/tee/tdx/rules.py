@@ -1,4 +1,4 @@
-"""Is the trust domain wanted? Rules of design.md section 5, one id each; docs/tee/tdx.md says what each means."""
+"""Is the trust domain wanted? One id each; docs/tee/tdx.md says what each means."""
 
 from __future__ import annotations
 

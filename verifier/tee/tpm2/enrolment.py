@@ -1,4 +1,4 @@
-"""TPM enrolment, the pure part: which EK may vouch for which AK (design.md section 4, "TPM enrolment").
+"""TPM enrolment, the pure part: which EK may vouch for which AK (docs/tee/tpm2.md, "Enrolment").
 
 Checked: the EK's public area is its certificate's key, the chain ends in an operator's own root, the key carries no ROCA
 fingerprint and is a storage key that never leaves its TPM; the AK is restricted, signs only, was born in its TPM and stays there.

@@ -1,4 +1,4 @@
-"""What a trust owner writes about a TPM's machine: the fields of the identities of scheme ``tpm2`` (design.md section 5).
+"""What a trust owner writes about a TPM's machine: the fields of the identities of scheme ``tpm2`` (docs/tee/tpm2.md).
 
 PCR values are those of the SHA-256 bank, in lower-case hex.
 """
