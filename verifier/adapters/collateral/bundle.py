@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from verifier.adapters.collateral.cache import Cache, Entry, digest_of
-from verifier.adapters.collateral.documents import inspect
-from verifier.adapters.collateral.items import item
+from verifier.adapters.collateral.cache import Cache, Entry, entry_of
 from verifier.appraise.signatures import PrivateKey, PublicKey, public_key
 from verifier.core.ports import Store
 from verifier.core.settings import SKEW_MS
 from verifier.formats import jws, strict_json
-from verifier.formats.encoding import b64url, encode_json, is_name, unb64url
+from verifier.formats.encoding import b64url, encode_json, is_name
 from verifier.formats.errors import ConfigError, EvidenceRejected, MalformedEvidence
 
 TYPE: Final = "vab-collateral+jws"
@@ -30,7 +28,6 @@ CHECK: Final = "service.collateral.bundle"
 MARK: Final = "collateral-bundle"
 MAX_BUNDLE: Final = 128 * 1024 * 1024
 _MAX_ITEMS: Final = 100_000
-_FIELDS: Final = frozenset({"kind", "key", "source", "fetched", "sha256", "body", "chain"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +43,7 @@ def make_bundle(entries: Iterable[Entry], *, issued: int, signer: str, key: Priv
     """Sign what is not expired at ``issued``."""
     if not is_name(signer):
         raise ConfigError("--signer", "signer", signer, "a name of a-z, 0-9 and inner hyphens")
-    listed = [
-        {
-            "kind": one.item.kind, "key": one.item.key, "source": one.source, "fetched": one.fetched,
-            "sha256": one.digest.hex(), "body": b64url(one.body), "chain": b64url(one.chain),
-        }
-        for one in entries
-        if issued <= one.facts.expires
-    ]  # fmt: skip
+    listed = [one.as_json() for one in entries if issued <= one.facts.expires]
     header = b64url(encode_json({"alg": jws.algorithm_of(key), "kid": signer, "typ": TYPE}))
     message = f"{header}.{b64url(encode_json({'version': VERSION, 'issued': issued, 'items': listed}))}".encode("ascii")
     return message + b"." + b64url(jws.sign(key, message)).encode("ascii") + b"\n"
@@ -89,7 +79,7 @@ def read_bundle(data: bytes, keys: Mapping[str, PublicKey], now: int) -> Bundle:
 def _payload(text: bytes, now: int) -> tuple[int, tuple[Entry, ...]]:
     try:
         issued, listed = _outer(strict_json.read(text))
-        entries = tuple(_entry(one) for one in listed)
+        entries = tuple(entry_of(one) for one in listed)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MalformedEvidence(CHECK, f"bundle: {error}") from None
     if issued > now + SKEW_MS // 1000:
@@ -104,18 +94,6 @@ def _outer(form: Mapping[str, Any]) -> tuple[int, list[Any]]:
     if type(issued) is not int or not isinstance(listed, list) or len(listed) > _MAX_ITEMS:
         raise ValueError(f"issued, items: want a number and at most {_MAX_ITEMS} items")
     return issued, listed
-
-
-def _entry(form: Mapping[str, Any]) -> Entry:
-    if set(form) != _FIELDS:
-        raise ValueError(f"item: got {sorted(form)}, want {sorted(_FIELDS)}")
-    of = item(str(form["kind"]), str(form["key"]))
-    if of is None:
-        raise ValueError(f"item: got {form['kind']} {str(form['key'])[:80]}, want a kind and a key of its form")
-    body, chain = unb64url(form["body"]), unb64url(form["chain"])
-    if digest_of(body, chain).hex() != form["sha256"]:
-        raise ValueError(f"{of}: another digest")
-    return Entry(of, body, chain, str(form["source"])[:200], int(form["fetched"]), inspect(of, body, chain))
 
 
 def import_bundle(bundle: Bundle, cache: Cache, store: Store, now: int) -> dict[str, int]:
