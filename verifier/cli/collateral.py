@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from verifier.adapters.clock import SystemClock
-from verifier.adapters.collateral.bundle import import_bundle, load_bundle_keys, make_bundle, public_jwk, read_bundle
+from verifier.adapters.collateral.bundle import import_bundle, load_bundle_keys, make_bundle, read_bundle
 from verifier.adapters.collateral.cache import Cache, Entry, refresh_at, write_whole
 from verifier.adapters.collateral.fetcher import Observer
 from verifier.adapters.collateral.fetcher_socket import FetcherClient
@@ -29,6 +29,7 @@ from verifier.core.console import FORMAT_OPTION, Answer, run
 from verifier.core.exits import Exit
 from verifier.core.settings import Settings
 from verifier.formats.errors import ConfigError
+from verifier.formats.jwk import public_jwk
 
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _SPAN = re.compile(r"(\d{1,5})([dhm])", re.ASCII)

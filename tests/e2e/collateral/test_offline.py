@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.first_contacts import attest, without_crl
 from tests.support.live import live_verifier
 from tools.demo.forged import forged_chip
-from verifier.adapters.collateral.bundle import make_bundle, public_jwk
+from verifier.adapters.collateral.bundle import make_bundle
 from verifier.adapters.collateral.cache import Entry
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import item
 from verifier.formats.errors import CannotDecide
+from verifier.formats.jwk import public_jwk
 
 
 def kept(kind: str, key: str, body: bytes, now: int) -> Entry:

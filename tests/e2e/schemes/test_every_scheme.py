@@ -27,10 +27,11 @@ from tests.support.forged import HOST_EXCLUDED, ForgedMachine, Provider, forged_
 from tests.support.live import LiveVerifier, live_verifier, problem
 from tests.support.living import documents_of
 from tools.demo.trust import workload, write_documents
-from verifier.adapters.collateral.bundle import make_bundle, public_jwk
+from verifier.adapters.collateral.bundle import make_bundle
 from verifier.adapters.collateral.cache import Entry
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import item
+from verifier.formats.jwk import public_jwk
 from verifier.tee.registry import SCHEMES
 
 NOW = int(time.time())

@@ -14,18 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-
-from verifier.adapters.collateral.cache import Cache, Entry, digest_of
-from verifier.adapters.collateral.documents import inspect
-from verifier.adapters.collateral.items import item
+from verifier.adapters.collateral.cache import Cache, Entry, entry_of
 from verifier.appraise.signatures import PrivateKey, PublicKey, public_key
 from verifier.core.ports import Store
 from verifier.core.settings import SKEW_MS
-from verifier.formats.encoding import b64url, encode_json, is_name, unb64url
+from verifier.formats import jws, strict_json
+from verifier.formats.encoding import b64url, encode_json, is_name
 from verifier.formats.errors import ConfigError, EvidenceRejected, MalformedEvidence
 
 TYPE: Final = "vab-collateral+jws"
@@ -34,8 +28,6 @@ CHECK: Final = "service.collateral.bundle"
 MARK: Final = "collateral-bundle"
 MAX_BUNDLE: Final = 128 * 1024 * 1024
 _MAX_ITEMS: Final = 100_000
-_HALF: Final = 32
-_FIELDS: Final = frozenset({"kind", "key", "source", "fetched", "sha256", "body", "chain"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +43,10 @@ def make_bundle(entries: Iterable[Entry], *, issued: int, signer: str, key: Priv
     """Sign what is not expired at ``issued``."""
     if not is_name(signer):
         raise ConfigError("--signer", "signer", signer, "a name of a-z, 0-9 and inner hyphens")
-    listed = [
-        {
-            "kind": one.item.kind, "key": one.item.key, "source": one.source, "fetched": one.fetched,
-            "sha256": one.digest.hex(), "body": b64url(one.body), "chain": b64url(one.chain),
-        }
-        for one in entries
-        if issued <= one.facts.expires
-    ]  # fmt: skip
-    header = b64url(encode_json({"alg": _algorithm(key), "kid": signer, "typ": TYPE}))
+    listed = [one.as_json() for one in entries if issued <= one.facts.expires]
+    header = b64url(encode_json({"alg": jws.algorithm_of(key), "kid": signer, "typ": TYPE}))
     message = f"{header}.{b64url(encode_json({'version': VERSION, 'issued': issued, 'items': listed}))}".encode("ascii")
-    return message + b"." + b64url(_sign(key, message)).encode("ascii") + b"\n"
+    return message + b"." + b64url(jws.sign(key, message)).encode("ascii") + b"\n"
 
 
 def read_bundle(data: bytes, keys: Mapping[str, PublicKey], now: int) -> Bundle:
@@ -72,29 +57,30 @@ def read_bundle(data: bytes, keys: Mapping[str, PublicKey], now: int) -> Bundle:
     if len(data) > MAX_BUNDLE:
         raise MalformedEvidence(CHECK, f"bundle: got {len(data)} bytes, want at most {MAX_BUNDLE}")
     try:
-        head, payload, signature = data.decode("ascii").strip().split(".")
-        header, raw = json.loads(unb64url(head)), unb64url(signature)
-    except (ValueError, RecursionError):
+        bundle = jws.split(data.strip())
+    except ValueError:
         raise MalformedEvidence(CHECK, "bundle: want a compact JWS of three parts") from None
+    header = bundle.header
     signer = header.get("kid") if isinstance(header, dict) else None
     key = keys.get(signer) if isinstance(signer, str) else None
     if key is None:
         raise EvidenceRejected(
             CHECK, f"bundle: got the signer {signer!r}, want one of {', '.join(sorted(keys)) or 'none'}"
         )
-    if header != {"alg": _algorithm(key), "kid": signer, "typ": TYPE}:
-        raise EvidenceRejected(CHECK, f"bundle: got another header, want alg {_algorithm(key)}, kid, typ {TYPE} alone")
-    if not _verifies(key, raw, f"{head}.{payload}".encode("ascii")):
+    want = {"alg": jws.algorithm_of(key), "kid": signer, "typ": TYPE}
+    if header != want:
+        raise EvidenceRejected(CHECK, f"bundle: got another header, want alg {want['alg']}, kid, typ {TYPE} alone")
+    if not jws.is_signed(key, bundle.signature, bundle.signing_input):
         raise EvidenceRejected(CHECK, f"bundle: the signature does not verify with the key {signer}")
-    issued, entries = _payload(payload, now)
+    issued, entries = _payload(bundle.payload, now)
     return Bundle(str(signer), issued, entries)
 
 
-def _payload(text: str, now: int) -> tuple[int, tuple[Entry, ...]]:
+def _payload(text: bytes, now: int) -> tuple[int, tuple[Entry, ...]]:
     try:
-        issued, listed = _outer(json.loads(unb64url(text), object_pairs_hook=_once))
-        entries = tuple(_entry(one) for one in listed)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        issued, listed = _outer(strict_json.read(text))
+        entries = tuple(entry_of(one) for one in listed)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MalformedEvidence(CHECK, f"bundle: {error}") from None
     if issued > now + SKEW_MS // 1000:
         raise EvidenceRejected(CHECK, f"bundle: issued: got {issued}, want none after {now}")
@@ -108,25 +94,6 @@ def _outer(form: Mapping[str, Any]) -> tuple[int, list[Any]]:
     if type(issued) is not int or not isinstance(listed, list) or len(listed) > _MAX_ITEMS:
         raise ValueError(f"issued, items: want a number and at most {_MAX_ITEMS} items")
     return issued, listed
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise ValueError("a key twice")
-    return table
-
-
-def _entry(form: Mapping[str, Any]) -> Entry:
-    if set(form) != _FIELDS:
-        raise ValueError(f"item: got {sorted(form)}, want {sorted(_FIELDS)}")
-    of = item(str(form["kind"]), str(form["key"]))
-    if of is None:
-        raise ValueError(f"item: got {form['kind']} {str(form['key'])[:80]}, want a kind and a key of its form")
-    body, chain = unb64url(form["body"]), unb64url(form["chain"])
-    if digest_of(body, chain).hex() != form["sha256"]:
-        raise ValueError(f"{of}: another digest")
-    return Entry(of, body, chain, str(form["source"])[:200], int(form["fetched"]), inspect(of, body, chain))
 
 
 def import_bundle(bundle: Bundle, cache: Cache, store: Store, now: int) -> dict[str, int]:
@@ -160,37 +127,3 @@ def load_bundle_keys(path: str) -> dict[str, PublicKey]:
     if not keys or len(keys) != len(table):
         raise ConfigError(path, "keys", sorted(table), f"names of a-z, 0-9 and inner hyphens; {want}")
     return keys
-
-
-def public_jwk(key: PrivateKey) -> dict[str, str]:
-    """Return what the importing side puts into its file of keys."""
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return {"kty": "OKP", "crv": "Ed25519", "x": b64url(key.public_key().public_bytes_raw())}
-    numbers = key.public_key().public_numbers()
-    x, y = (b64url(value.to_bytes(_HALF, "big")) for value in (numbers.x, numbers.y))
-    return {"kty": "EC", "crv": "P-256", "x": x, "y": y}
-
-
-def _algorithm(key: PrivateKey | PublicKey) -> str:
-    return "EdDSA" if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey) else "ES256"
-
-
-def _sign(key: PrivateKey, message: bytes) -> bytes:
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return key.sign(message)
-    r, s = decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA256())))
-    return r.to_bytes(_HALF, "big") + s.to_bytes(_HALF, "big")
-
-
-def _verifies(key: PublicKey, raw: bytes, message: bytes) -> bool:
-    if len(raw) != 2 * _HALF:
-        return False
-    try:
-        if isinstance(key, ed25519.Ed25519PublicKey):
-            key.verify(raw, message)
-        else:
-            r, s = int.from_bytes(raw[:_HALF], "big"), int.from_bytes(raw[_HALF:], "big")
-            key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
-        return False
-    return True

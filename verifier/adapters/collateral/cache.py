@@ -11,10 +11,10 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from cachetools import LRUCache
 
@@ -29,6 +29,7 @@ VERSION: Final = 1
 MAX_FILE: Final = 4 * 1024 * 1024
 _REMEMBERED: Final = 4096
 _LOCK: Final = "write.lock"
+_FIELDS: Final = frozenset({"kind", "key", "source", "fetched", "sha256", "body", "chain"})
 FRESH_S: Final = 60
 # However long an issuer lets it live, what says who is revoked or out of date is looked at again after so many seconds.
 _MOST_AGE_S: Final = 12 * 3600
@@ -49,13 +50,29 @@ class Entry:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 over both parts, each of known length."""
-        return digest_of(self.body, self.chain)
+        """SHA-256 over both parts, each of known length: what says that a document is whole."""
+        return sha256(len(self.body).to_bytes(8, "big") + self.body + self.chain)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return its form in the cache and in a bundle, which ``entry_of`` reads."""
+        return {
+            "kind": self.item.kind, "key": self.item.key, "source": self.source, "fetched": self.fetched,
+            "sha256": self.digest.hex(), "body": b64url(self.body), "chain": b64url(self.chain),
+        }  # fmt: skip
 
 
-def digest_of(body: bytes, chain: bytes) -> bytes:
-    """Return what says that a document is whole."""
-    return sha256(len(body).to_bytes(8, "big") + body + chain)
+def entry_of(form: Mapping[str, Any]) -> Entry:
+    """Read an entry and inspect its document anew; ``ValueError`` or ``TypeError`` for anything else than the form of one."""
+    if form.keys() != _FIELDS:
+        raise ValueError(f"item: got {sorted(form)}, want {sorted(_FIELDS)}")
+    of = item(str(form["kind"]), str(form["key"]))
+    if of is None:
+        raise ValueError(f"item: got {form['kind']} {str(form['key'])[:80]}, want a kind and a key of its form")
+    body, chain = unb64url(form["body"]), unb64url(form["chain"])
+    entry = Entry(of, body, chain, str(form["source"])[:200], int(form["fetched"]), inspect(of, body, chain))
+    if entry.digest.hex() != form["sha256"]:
+        raise ValueError(f"{of}: another digest")
+    return entry
 
 
 def refresh_at(entry: Entry) -> int:
@@ -120,13 +137,10 @@ class Cache:
             return None
         try:
             form = json.loads(self.path(of).read_bytes())
-            body, chain = unb64url(form["body"]), unb64url(form["chain"])
-            whole = form["version"] == VERSION and (form["kind"], form["key"]) == (of.kind, of.key)
-            if not whole or form["sha256"] != digest_of(body, chain).hex():
-                return None
-            return Entry(of, body, chain, str(form["source"]), int(form["fetched"]), inspect(of, body, chain))
+            entry = entry_of(form) if form.pop("version") == VERSION else None
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
+        return entry if entry is not None and entry.item == of else None
 
     def put(self, entry: Entry, now: int) -> Kept:
         """Keep a document unless a newer one is there: the newest wins, and an expired one never gets in.
@@ -144,12 +158,8 @@ class Cache:
 
     def _write(self, entry: Entry) -> None:
         path = self.path(entry.item)
-        form = {
-            "version": VERSION, "kind": entry.item.kind, "key": entry.item.key, "source": entry.source,
-            "fetched": entry.fetched, "sha256": entry.digest.hex(), "body": b64url(entry.body), "chain": b64url(entry.chain),
-        }  # fmt: skip
         make_folder(path.parent)
-        write_whole(path, json.dumps(form).encode("ascii"))
+        write_whole(path, json.dumps({"version": VERSION, **entry.as_json()}).encode("ascii"))
 
     def entries(self) -> Iterator[Entry]:
         """Yield every readable document, expired ones too."""

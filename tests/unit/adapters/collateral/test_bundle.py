@@ -22,7 +22,6 @@ from verifier.adapters.collateral.bundle import (
     import_bundle,
     load_bundle_keys,
     make_bundle,
-    public_jwk,
     read_bundle,
 )
 from verifier.adapters.collateral.cache import Cache, Entry
@@ -33,6 +32,7 @@ from verifier.appraise.signatures import PrivateKey, public_key
 from verifier.cli.__main__ import cli
 from verifier.formats.encoding import b64url, unb64url
 from verifier.formats.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
+from verifier.formats.jwk import public_jwk
 
 NOW = int(time.time())
 DAY = 86_400

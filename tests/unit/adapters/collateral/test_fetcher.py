@@ -418,7 +418,7 @@ def test_a_vendor_that_serves_an_older_list_does_not_take_the_newer_one_away(sta
     stage.vendor.crl_number = 7
     assert stage.comes(CRL).facts.rank[0] == 7
     stage.vendor.crl_number = 6
-    stage.fetcher._queue.refresh(CRL, time.monotonic())
+    wait_for(lambda: stage.fetcher._queue.refresh(CRL, time.monotonic()))  # once the first one is done with
     wait_for(lambda: stage.watcher.outcomes[SNP_CRL, "older"])
 
     assert stage.comes(CRL).facts.rank[0] == 7
