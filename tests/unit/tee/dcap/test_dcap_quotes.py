@@ -57,7 +57,7 @@ def test_every_form_of_a_quote_is_read_and_written_back(tee: Tee, version: int, 
     assert len(quote.signed) == 48 + layout.BODIES[body].size + (6 if version == 5 else 0)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(at=st.integers(0, 5000), piece=st.binary(min_size=1, max_size=8), cut=st.booleans())
 def test_any_bytes_are_read_or_malformed(at: int, piece: bytes, cut: bool) -> None:  # noqa: FBT001 - drawn
     good = INTEL.quote("tdx", report_data=DATA)
