@@ -41,8 +41,11 @@ def _decode(data: bytes) -> Quote:
     return decode_quote(data, "tdx.decode.quote", BOTH)
 
 
-@pytest.mark.parametrize(("tee", "version", "body"), BODIES)
-@pytest.mark.parametrize("certification", PLAIN)
+# Every body with one kind of certification data, and every kind beside one body: neither is read by the other's form.
+_FORMS: Final = (*((*body, 5) for body in BODIES), *((*BODIES[-1], kind) for kind in PLAIN if kind != 5))
+
+
+@pytest.mark.parametrize(("tee", "version", "body", "certification"), _FORMS)
 def test_every_form_of_a_quote_is_read_and_written_back(tee: Tee, version: int, body: int, certification: int) -> None:
     shape = Shape(version=version, body_type=body, certification=certification, padding=bytes(70))
     data = INTEL.quote(tee, report_data=DATA, shape=shape)
