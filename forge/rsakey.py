@@ -44,7 +44,7 @@ def _prime(label: str, bits: int) -> int:
     return candidate
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def derived_rsa_key(label: str, bits: int = 2048) -> rsa.RSAPrivateKey:
     """Return the key of a label."""
     p, q = (_prime(f"vault-attestation-bridge simulated rsa {name} {label}", bits // 2) for name in "pq")

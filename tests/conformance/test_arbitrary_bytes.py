@@ -16,9 +16,7 @@ from verifier.formats.x509 import pem_blocks
 from verifier.tee.registry import SCHEMES
 
 NAMES = sorted(SCHEMES)
-_SETTINGS = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+_SETTINGS = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 
 
 @st.composite

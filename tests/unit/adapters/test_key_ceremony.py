@@ -17,6 +17,8 @@ from verifier.adapters.keys.ceremony import SealedPaths, add_tenant, create_key_
 from verifier.adapters.keys.signer_file import KeyFile
 from verifier.formats.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> KeyFolder:

@@ -25,6 +25,8 @@ from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.token.keyring import SERVED_AFTER_S, RotationRules
 from verifier.token.mint import mint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> KeyFolder:

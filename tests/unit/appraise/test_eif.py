@@ -208,7 +208,7 @@ def test_a_signature_section_of_another_shape_is_refused(section: bytes) -> None
         pcrs_of(decode_eif(_resigned(section)))
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(at=st.integers(0, len(SIGNED) - 1), piece=st.binary(min_size=1, max_size=12), seal=st.booleans())
 def test_whatever_the_bytes_only_a_no_is_raised(at: int, piece: bytes, *, seal: bool) -> None:
     image = (SIGNED[:at] + piece + SIGNED[at + len(piece) :])[: len(SIGNED)]
@@ -216,7 +216,7 @@ def test_whatever_the_bytes_only_a_no_is_raised(at: int, piece: bytes, *, seal: 
         pcrs_of(decode_eif(sealed(image) if seal else image))
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, derandomize=True)
 @given(
     kernel=st.binary(max_size=64),
     line=st.binary(max_size=32),

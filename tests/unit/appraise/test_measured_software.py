@@ -14,6 +14,8 @@ from verifier.appraise.lint import Warned, lint
 from verifier.appraise.text import PlainDocument
 from verifier.tee.registry import SCHEMES
 
+pytestmark = pytest.mark.slow
+
 # (scheme, fields of its classes that the identities give instead of a machine's own, what the policy leaves unchecked)
 UNMEASURED: tuple[tuple[str, Mapping[str, Mapping[str, Any]], tuple[str, ...]], ...] = (
     # Whoever signs an enclave writes these.

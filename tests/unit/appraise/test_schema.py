@@ -28,6 +28,7 @@ def test_no_other_schema_is_published() -> None:
     assert sorted(path.name for path in PUBLISHED.iterdir()) == ["identity.json", "policy.json", "workload.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schemes", [SCHEMES, trust.SCHEMES], ids=["registry", "toy"])
 def test_schemas_are_valid_and_every_reference_leads_somewhere(schemes: Any) -> None:
     for schema in schemas(schemes).values():

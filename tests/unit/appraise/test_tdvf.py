@@ -121,7 +121,7 @@ def test_firmware_whose_metadata_are_wrong_is_refused(firmware: bytes) -> None:
     assert "want" in caught.value.detail
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(at=st.integers(7 * PAGE, 8 * PAGE - 1), piece=st.binary(min_size=1, max_size=8))
 def test_whatever_the_bytes_only_a_no_is_raised(at: int, piece: bytes) -> None:
     good = forge((BFV, CFV, STACK))

@@ -458,14 +458,13 @@ def test_a_pinned_root_is_a_public_p_256_key_and_may_say_what_it_is_for() -> Non
 
 
 @given(st.binary(max_size=200) | st.integers(0, len(SIGNED) - 1).map(lambda size: SIGNED[:size]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_bytes_inside_the_envelope_give_anything_but_a_no(plaintext: bytes) -> None:
     with pytest.raises((MalformedEvidence, EvidenceRejected)):
         opened(MAKER.seal(plaintext))
 
 
 @given(st.text(max_size=300))
-@settings(max_examples=100, deadline=None)
 def test_no_text_for_an_answer_gives_anything_but_malformed(text: str) -> None:
     with pytest.raises(MalformedEvidence):
         opened(text)

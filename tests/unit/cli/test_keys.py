@@ -14,6 +14,8 @@ from verifier.adapters.keys.signer_file import KeyFile
 from verifier.cli.keys import command
 from verifier.formats.encoding import b64url, jwk_thumbprint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> KeyFolder:

@@ -26,6 +26,7 @@ def read(data: bytes, **options: Any) -> Any:
     return cbor.decode(data, *WHERE, **options)
 
 
+@pytest.mark.slow
 @given(VALUES, st.booleans())
 def test_what_is_written_reads_the_same(value: Any, indefinite: bool) -> None:  # noqa: FBT001
     assert read(cbor.encode(value, indefinite=indefinite), indefinite=True, max_depth=64) == value

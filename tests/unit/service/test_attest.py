@@ -23,6 +23,8 @@ from verifier.core.binding import make_nonce
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
 from verifier.tee.sev_snp.layout import SIGNED
 
+pytestmark = pytest.mark.slow
+
 DAY_MS = 86_400_000
 DEBUG = 1 << 19
 # Reading the epoch, and keeping the mark of a CRL that nobody has used yet: all that may be done for nobody.

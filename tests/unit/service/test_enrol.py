@@ -22,6 +22,8 @@ from verifier.formats.x509chain import Anchor
 from verifier.service.enrol import Enrolments
 from verifier.service.parts import Parts
 
+pytestmark = pytest.mark.slow
+
 TPM = make_tpm()
 
 

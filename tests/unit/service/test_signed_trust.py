@@ -28,6 +28,8 @@ from verifier.formats.encoding import b64url
 from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 OWNER = ec.generate_private_key(ec.SECP256R1())
 STRANGER = ed25519.Ed25519PrivateKey.generate()
 DOCUMENTS = forged_documents(PLACE)

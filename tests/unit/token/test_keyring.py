@@ -115,7 +115,7 @@ def test_a_first_key_is_for_an_empty_ring() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3000), st.booleans()), max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_the_operator_and_the_clock_do_no_token_is_without_its_key(steps: list[tuple[int, bool]]) -> None:
     """Walk second by second over the edges: one key signs, it was published a lead ago, and it stays until its tokens die."""
     rules = RotationRules("ES256", lead_s=600, life_s=2000)

@@ -12,6 +12,8 @@ from tests.support.keyfiles import make_key_folder
 from tests.support.service import House, house
 from verifier.web.app import create_app
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:

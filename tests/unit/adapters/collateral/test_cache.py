@@ -179,6 +179,7 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_or_the_new_document(cache:
     assert cache.put(crl(99), NOW) == "stored"  # the lock of the dead is nobody's
 
 
+@pytest.mark.slow
 def test_readers_see_whole_documents_while_several_write(cache: Cache) -> None:
     lists = [crl(number) for number in range(1, 30)]
     cache.put(lists[0], NOW)

@@ -129,6 +129,7 @@ def _lookup_us(store: SqlStore, names: list[str]) -> float:
     return statistics.median(samples) * 1e6
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_documents_load_at_once_and_are_found_like_ten(store: SqlStore) -> None:
     store.replace_trust("ten", _rows(10))
     few = _lookup_us(store, [f"w-{number % 10:06}" for number in range(400)])

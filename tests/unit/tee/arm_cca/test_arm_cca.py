@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forge.arm_cca import ForgedArm, cose_key, published_cpak, published_rak, raw_point, sign1
@@ -90,8 +90,6 @@ def test_a_key_reads_alike_in_both_of_its_forms(arm: ForgedArm) -> None:
     assert token.realm.public_key == (cose_key(arm.rak) if arm.newer else raw_point(arm.rak))
 
 
-# The machine may be busy: how long the making of inputs takes says nothing of the reader.
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.dictionaries(
         st.integers(50_000, 60_000), st.one_of(st.integers(-5, 5), st.binary(max_size=9), st.text(max_size=9))

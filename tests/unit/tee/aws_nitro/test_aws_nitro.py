@@ -58,7 +58,7 @@ PAYLOADS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(PAYLOADS, st.booleans())
 def test_whatever_the_limits_allow_is_read_as_it_was_written(fields: dict[str, Any], indefinite: bool) -> None:  # noqa: FBT001
     data = NITRO.document(indefinite=indefinite, **fields)
@@ -68,7 +68,8 @@ def test_whatever_the_limits_allow_is_read_as_it_was_written(fields: dict[str, A
     json.dumps(SCHEME.form.claims(document))
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=300)
 @given(st.data())
 def test_any_byte_changed_anywhere_is_refused(drawn: st.DataObject) -> None:
     data = bytearray(good())

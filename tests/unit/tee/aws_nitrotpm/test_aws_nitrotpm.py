@@ -46,7 +46,8 @@ def test_it_trusts_whom_nitro_trusts() -> None:
     assert not SCHEME.host_excluded
 
 
-@settings(max_examples=250, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=250)
 @given(st.sampled_from(PARTS), st.data())
 def test_any_byte_changed_in_any_part_is_refused_or_says_the_same(part: str, data: st.DataObject) -> None:
     raw = bytearray(good()[part])
@@ -94,7 +95,6 @@ def test_keys_are_read_in_the_forms_that_documents_have(kind: Any) -> None:
 
 
 @given(st.binary(min_size=1, max_size=120) | st.binary(min_size=64, max_size=64).map(lambda raw: b"\x04" + raw))
-@settings(max_examples=100, deadline=None)
 def test_any_bytes_as_a_key_are_read_or_refused(raw: bytes) -> None:
     document = replace(decode(good()).document, public_key=raw)
     with contextlib.suppress(Failed):

@@ -131,7 +131,6 @@ events = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(events)
 def test_a_log_replays_to_what_was_extended(listed: list[tuple[int, int, bytes]]) -> None:
     log = BootLog((SHA384,)).add(1, 4, bytes(4))
@@ -152,7 +151,7 @@ def mutated(base: bytes) -> st.SearchStrategy[bytes]:
     return st.one_of(patches, st.binary(max_size=200), st.integers(0, len(base)).map(lambda n: base[:n]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(mutated(measured_cc_boot().to_bytes()))
 def test_a_log_of_any_bytes_is_malformed_or_judged(data: bytes) -> None:
     with contextlib.suppress(MalformedEvidence):
@@ -160,7 +159,7 @@ def test_a_log_of_any_bytes_is_malformed_or_judged(data: bytes) -> None:
     assert run_case_vector(_with(log=data), CASE)[0] in {"accepted", "malformed", "rejected"}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(mutated(ccel_acpi_table()), st.deferred(lambda: mutated(recipes.quote())), mutated(recipes.IMA.encode()))
 def test_files_of_any_bytes_are_malformed_or_judged(table: bytes, quote: bytes, ima: bytes) -> None:
     for reader, data in ((decode_acpi_table, table), (rtmrs_of_quote, quote)):

@@ -136,7 +136,7 @@ def test_an_fmspc_is_compared_without_case() -> None:
     assert parse_tcb_info(lower, "test").fmspc == parse_tcb_info(INFO, "test").fmspc
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(st.data())
 def test_any_bytes_are_read_or_malformed(data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(INFO) - 1))

@@ -41,8 +41,11 @@ def _decode(data: bytes) -> Quote:
     return decode_quote(data, "tdx.decode.quote", BOTH)
 
 
-@pytest.mark.parametrize(("tee", "version", "body"), BODIES)
-@pytest.mark.parametrize("certification", PLAIN)
+# Every body with one kind of certification data, and every kind beside one body: neither is read by the other's form.
+_FORMS: Final = (*((*body, 5) for body in BODIES), *((*BODIES[-1], kind) for kind in PLAIN if kind != 5))
+
+
+@pytest.mark.parametrize(("tee", "version", "body", "certification"), _FORMS)
 def test_every_form_of_a_quote_is_read_and_written_back(tee: Tee, version: int, body: int, certification: int) -> None:
     shape = Shape(version=version, body_type=body, certification=certification, padding=bytes(70))
     data = INTEL.quote(tee, report_data=DATA, shape=shape)
@@ -57,7 +60,7 @@ def test_every_form_of_a_quote_is_read_and_written_back(tee: Tee, version: int, 
     assert len(quote.signed) == 48 + layout.BODIES[body].size + (6 if version == 5 else 0)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(at=st.integers(0, 5000), piece=st.binary(min_size=1, max_size=8), cut=st.booleans())
 def test_any_bytes_are_read_or_malformed(at: int, piece: bytes, cut: bool) -> None:  # noqa: FBT001 - drawn
     good = INTEL.quote("tdx", report_data=DATA)

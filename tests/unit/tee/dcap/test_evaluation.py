@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from verifier.formats.x509 import parse_certificate
 from verifier.tee.dcap.collateral import parse_qe_identity, parse_tcb_info
 from verifier.tee.dcap.evaluate import evaluate
 from verifier.tee.dcap.pck import Pck, read_pck
+
+pytestmark = pytest.mark.slow
 
 LEVELS = (*WORDS[:6], "Revoked")
 OLD = ("OutOfDate", "OutOfDateConfigurationNeeded")
@@ -97,7 +100,7 @@ def _pck(comps: tuple[int, ...], pcesvn: int) -> Pck:
     return Pck(**{**{n: getattr(PCK, n) for n in Pck.__dataclass_fields__}, "components": comps, "pcesvn": pcesvn})
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(levels(tdx=False), svn_levels, components(), few, few)
 def test_an_enclaves_platform(
     found: list[dict[str, Any]], of_qe: list[dict[str, Any]], comps: tuple[int, ...], pcesvn: int, qe_svn: int
@@ -111,7 +114,7 @@ def test_an_enclaves_platform(
     assert got.status == slow_status(info, qe, {"comps": comps, "pcesvn": pcesvn}, qe_svn, None)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(levels(tdx=True), modules, svn_levels, components(), st.tuples(few, few), svn16, st.none() | svn16)
 def test_a_trust_domains_platform(
     found: list[dict[str, Any]],

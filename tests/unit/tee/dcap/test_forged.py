@@ -156,13 +156,14 @@ def quotes(draw: st.DrawFn) -> bytes:
     return INTEL.quote("sgx" if kind == layout.BODY_SGX else "tdx", shape=shape, **fields)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(quotes())
 def test_a_quote_of_any_shape_encodes_to_itself(quote: bytes) -> None:
     assert encode_quote(decode_quote(quote, "test", ANY_TEE)) == quote
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=200)
 @given(quotes(), st.data())
 def test_a_quote_of_any_bytes_is_malformed_or_encodes_to_itself(quote: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(quote)))
@@ -200,7 +201,6 @@ def _certificate(extension: bytes) -> Certificate:
     return Certificate(**kept)
 
 
-@settings(max_examples=100, deadline=None)
 @given(platforms)
 def test_a_pck_certificate_says_what_was_written(platform: dict[str, Any]) -> None:
     read = read_pck(_certificate(platform_tcb(**platform).extension().value), "test")
@@ -218,14 +218,14 @@ def spoiled(good: bytes) -> st.SearchStrategy[bytes]:
     return st.one_of(patches, st.binary(max_size=300), st.integers(0, len(good)).map(lambda n: good[:n]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(spoiled(INTEL.platform.extension().value))
 def test_an_extension_of_any_bytes_is_malformed_or_read(data: bytes) -> None:
     with contextlib.suppress(MalformedEvidence):
         read_pck(_certificate(data), "test")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(spoiled(INTEL.pck_chain()))
 def test_a_chain_of_any_bytes_is_malformed_or_read(data: bytes) -> None:
     with contextlib.suppress(MalformedEvidence):
@@ -240,7 +240,7 @@ DOCUMENTS: dict[str, tuple[Any, bytes]] = {
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_a_document_of_any_bytes_is_malformed_or_read(name: str, data: st.DataObject) -> None:
     reader, good = DOCUMENTS[name]

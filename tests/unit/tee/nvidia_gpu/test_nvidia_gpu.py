@@ -111,8 +111,11 @@ def _forms(report: bytes) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("form", _forms(b""))
-@pytest.mark.parametrize("suffix", ["bin", "txt", "json"])
+# What a file holds says how it is read, and its name does not.
+@pytest.mark.parametrize(
+    ("form", "suffix"),
+    [*((form, "bin") for form in _forms(b"")), ("binary", "txt"), ("binary", "json"), ("json-object", "txt")],
+)
 def test_a_case_is_read_in_every_form_that_nvidias_tools_write(form: str, suffix: str) -> None:
     report = HOPPER.report(nonce=NONCE)
     files = case({f"spdm_report.{suffix}": _forms(report)[form], "cert_chain.pem": HOPPER.chain_pem()})

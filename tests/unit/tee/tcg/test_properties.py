@@ -39,7 +39,7 @@ def mutated(base: bytes) -> st.SearchStrategy[bytes]:
     return st.one_of(patches, st.binary(max_size=400), st.integers(0, len(base)).map(lambda n: base[:n]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(mutated(GOOD))
 def test_a_log_of_any_bytes_is_malformed_or_read(data: bytes) -> None:
     with contextlib.suppress(MalformedEvidence):
@@ -80,6 +80,7 @@ def test_registers_without_locality_start_from_zero() -> None:
     assert replay(log, SHA256)[0] != replay(log, SHA256, initial=zero_register)[0]
 
 
+@pytest.mark.slow
 def test_as_many_events_as_fit_are_read_quickly_and_more_are_refused() -> None:
     header = encode_spec_id((SHA256,))
     event = encode_event2(0, 0, [(SHA256.id, bytes(32))], b"")
@@ -123,6 +124,7 @@ def test_secure_boot_is_proven_or_not_said(log: BootLog, state: str | None) -> N
     assert proven_secure_boot(decode_log(log.to_bytes()), SHA256) == state
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     st.recursive(

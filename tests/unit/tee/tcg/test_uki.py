@@ -94,7 +94,7 @@ _NAMES = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.dictionaries(_NAMES, st.binary(max_size=1200)), st.binary(min_size=1, max_size=1200), st.sampled_from(BANKS))
 def test_what_the_forged_stub_measures_is_predicted(
     contents: dict[str, bytes], kernel: bytes, bank: HashAlgorithm
@@ -109,7 +109,7 @@ def test_what_the_forged_stub_measures_is_predicted(
     }
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(st.integers(0, 0x400), st.binary(min_size=1, max_size=4))
 def test_a_patched_header_is_read_or_malformed(at: int, patch: bytes) -> None:
     data = make_uki().data

@@ -92,7 +92,6 @@ def mutated(base: bytes) -> st.SearchStrategy[bytes]:
 
 @pytest.mark.parametrize("part", sorted(GOOD))
 def test_a_part_of_any_bytes_is_malformed_or_encodes_to_itself(part: str) -> None:
-    @settings(max_examples=120, deadline=None)
     @given(mutated(GOOD[part]))
     def check(data: bytes) -> None:
         parts = {**GOOD, part: data}

@@ -110,6 +110,7 @@ def test_what_the_record_says_of_secure_boot_is_what_the_log_proves() -> None:
     assert SCHEME.form.claims(verified.evidence)["log"]["secure_boot"] == "on"
 
 
+@pytest.mark.slow
 def test_forged_tpms_of_one_label_have_the_same_keys() -> None:
     assert make_tpm("rsa", label="one").ak_name == make_tpm("rsa", label="one").ak_name
     assert make_tpm("rsa", label="one").ak_name != make_tpm("rsa", label="two").ak_name
