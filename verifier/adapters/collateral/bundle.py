@@ -14,19 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from verifier.adapters.collateral.cache import Cache, Entry, digest_of
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import item
-from verifier.appraise.signatures import PrivateKey, PublicKey, public_key
-from verifier.core.ports import Store
+from verifier.appraise.signatures import public_key
+from verifier.core.ports import MarkStore
 from verifier.core.settings import SKEW_MS
-from verifier.formats.encoding import b64url, encode_json, is_name, unb64url
+from verifier.formats import jws, strict_json
+from verifier.formats.encoding import b64url, canonical, is_name, unb64url
 from verifier.formats.errors import ConfigError, EvidenceRejected, MalformedEvidence
+from verifier.formats.jws import PrivateKey, PublicKey
 
 TYPE: Final = "vab-collateral+jws"
 VERSION: Final = 1
@@ -59,9 +58,9 @@ def make_bundle(entries: Iterable[Entry], *, issued: int, signer: str, key: Priv
         for one in entries
         if issued <= one.facts.expires
     ]  # fmt: skip
-    header = b64url(encode_json({"alg": _algorithm(key), "kid": signer, "typ": TYPE}))
-    message = f"{header}.{b64url(encode_json({'version': VERSION, 'issued': issued, 'items': listed}))}".encode("ascii")
-    return message + b"." + b64url(_sign(key, message)).encode("ascii") + b"\n"
+    header = b64url(canonical({"alg": jws.algorithm_of(key), "kid": signer, "typ": TYPE}))
+    message = f"{header}.{b64url(canonical({'version': VERSION, 'issued': issued, 'items': listed}))}".encode("ascii")
+    return message + b"." + b64url(jws.sign(key, message)).encode("ascii") + b"\n"
 
 
 def read_bundle(data: bytes, keys: Mapping[str, PublicKey], now: int) -> Bundle:
@@ -72,27 +71,28 @@ def read_bundle(data: bytes, keys: Mapping[str, PublicKey], now: int) -> Bundle:
     if len(data) > MAX_BUNDLE:
         raise MalformedEvidence(CHECK, f"bundle: got {len(data)} bytes, want at most {MAX_BUNDLE}")
     try:
-        head, payload, signature = data.decode("ascii").strip().split(".")
-        header, raw = json.loads(unb64url(head)), unb64url(signature)
-    except (ValueError, RecursionError):
+        unverified = jws.split(data.strip())
+    except ValueError:
         raise MalformedEvidence(CHECK, "bundle: want a compact JWS of three parts") from None
+    header = unverified.header
     signer = header.get("kid") if isinstance(header, dict) else None
     key = keys.get(signer) if isinstance(signer, str) else None
     if key is None:
         raise EvidenceRejected(
             CHECK, f"bundle: got the signer {signer!r}, want one of {', '.join(sorted(keys)) or 'none'}"
         )
-    if header != {"alg": _algorithm(key), "kid": signer, "typ": TYPE}:
-        raise EvidenceRejected(CHECK, f"bundle: got another header, want alg {_algorithm(key)}, kid, typ {TYPE} alone")
-    if not _verifies(key, raw, f"{head}.{payload}".encode("ascii")):
+    if header != {"alg": jws.algorithm_of(key), "kid": signer, "typ": TYPE}:
+        want = f"alg {jws.algorithm_of(key)}, kid, typ {TYPE} alone"
+        raise EvidenceRejected(CHECK, f"bundle: got another header, want {want}")
+    if not jws.is_signed(key, unverified.signature, unverified.signing_input):
         raise EvidenceRejected(CHECK, f"bundle: the signature does not verify with the key {signer}")
-    issued, entries = _payload(payload, now)
+    issued, entries = _payload(unverified.payload, now)
     return Bundle(str(signer), issued, entries)
 
 
-def _payload(text: str, now: int) -> tuple[int, tuple[Entry, ...]]:
+def _payload(data: bytes, now: int) -> tuple[int, tuple[Entry, ...]]:
     try:
-        issued, listed = _outer(json.loads(unb64url(text), object_pairs_hook=_once))
+        issued, listed = _outer(strict_json.read(data))
         entries = tuple(_entry(one) for one in listed)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise MalformedEvidence(CHECK, f"bundle: {error}") from None
@@ -110,13 +110,6 @@ def _outer(form: Mapping[str, Any]) -> tuple[int, list[Any]]:
     return issued, listed
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise ValueError("a key twice")
-    return table
-
-
 def _entry(form: Mapping[str, Any]) -> Entry:
     if set(form) != _FIELDS:
         raise ValueError(f"item: got {sorted(form)}, want {sorted(_FIELDS)}")
@@ -129,7 +122,7 @@ def _entry(form: Mapping[str, Any]) -> Entry:
     return Entry(of, body, chain, str(form["source"])[:200], int(form["fetched"]), inspect(of, body, chain))
 
 
-def import_bundle(bundle: Bundle, cache: Cache, store: Store, now: int) -> dict[str, int]:
+def import_bundle(bundle: Bundle, cache: Cache, store: MarkStore, now: int) -> dict[str, int]:
     """Put a bundle's items into the cache, where newer ones stay; returns how many were stored, same, older.
 
     ``EvidenceRejected`` for a bundle older than the one imported last: the mark is the store's.
@@ -169,28 +162,3 @@ def public_jwk(key: PrivateKey) -> dict[str, str]:
     numbers = key.public_key().public_numbers()
     x, y = (b64url(value.to_bytes(_HALF, "big")) for value in (numbers.x, numbers.y))
     return {"kty": "EC", "crv": "P-256", "x": x, "y": y}
-
-
-def _algorithm(key: PrivateKey | PublicKey) -> str:
-    return "EdDSA" if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey) else "ES256"
-
-
-def _sign(key: PrivateKey, message: bytes) -> bytes:
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return key.sign(message)
-    r, s = decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA256())))
-    return r.to_bytes(_HALF, "big") + s.to_bytes(_HALF, "big")
-
-
-def _verifies(key: PublicKey, raw: bytes, message: bytes) -> bool:
-    if len(raw) != 2 * _HALF:
-        return False
-    try:
-        if isinstance(key, ed25519.Ed25519PublicKey):
-            key.verify(raw, message)
-        else:
-            r, s = int.from_bytes(raw[:_HALF], "big"), int.from_bytes(raw[_HALF:], "big")
-            key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
-        return False
-    return True

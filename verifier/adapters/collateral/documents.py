@@ -12,7 +12,7 @@ from typing import Final
 from verifier.adapters.collateral.items import Item, item
 from verifier.adapters.vendors.kind import Document, Facts
 from verifier.formats.errors import MalformedEvidence
-from verifier.formats.x509 import pem_blocks
+from verifier.formats.pem import pem_blocks
 from verifier.formats.x509chain import Anchor
 
 MAX_DOCUMENT: Final = 1024 * 1024

@@ -14,7 +14,8 @@ from typing import Final, cast
 from verifier.adapters.vendors import reading
 from verifier.adapters.vendors.kind import Absent, Answer, Document, Facts, Fetched, Get, Kind, Service, Vendor
 from verifier.core.settings import AMD_KDS
-from verifier.formats.x509 import common_name, pem_blocks
+from verifier.formats.pem import pem_blocks
+from verifier.formats.x509 import common_name
 from verifier.tee.sev_snp.decode import Vek, read_vek
 from verifier.tee.sev_snp.layout import Product, tcb_places
 from verifier.tee.sev_snp.verify import crl_marks

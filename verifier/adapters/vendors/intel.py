@@ -28,7 +28,7 @@ from verifier.adapters.vendors.kind import (
 )
 from verifier.core.settings import INTEL_PCS, Settings
 from verifier.formats.errors import ConfigError
-from verifier.formats.x509 import pem_blocks
+from verifier.formats.pem import pem_blocks
 from verifier.tee.dcap import marks
 from verifier.tee.dcap.collateral import QeIdentity, TcbInfo, parse_qe_identity, parse_tcb_info
 from verifier.tee.dcap.endorse import crl_der

@@ -8,7 +8,8 @@ from typing import Final
 
 from verifier.adapters.vendors.kind import Anchors, Document, Facts
 from verifier.formats.errors import Failed
-from verifier.formats.x509 import Certificate, common_name, parse_certificate, parse_crl, pem_blocks
+from verifier.formats.pem import pem_blocks
+from verifier.formats.x509 import Certificate, common_name, parse_certificate, parse_crl
 from verifier.formats.x509chain import ChainCache, check_signatures, find_path, is_crl_of
 
 WHAT: Final = "collateral"  # stands for a check id: nothing here reaches a caller

@@ -23,7 +23,7 @@ from verifier.adapters.collateral.fetcher_socket import FetcherClient, FetcherSe
 from verifier.adapters.collateral.items import Item
 from verifier.adapters.vendors.kind import Facts
 from verifier.formats.errors import CannotDecide
-from verifier.formats.x509 import pem_blocks
+from verifier.formats.pem import pem_blocks
 
 NOW = 1_795_000_000
 SIGNED_JSON = ("intel.tcb-info", "intel.qe-identity")
