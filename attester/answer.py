@@ -10,17 +10,14 @@ Source: docs/adr/0004-keys-and-answers.md, "The answer"; RFC 7515, RFC 7516, RFC
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from verifier.formats import jws, strict_json
 from verifier.formats.encoding import b64url, unb64url
 from verifier.formats.errors import ConfigError, EvidenceRejected, MalformedEvidence, mismatch
 from verifier.formats.jose import (
@@ -225,22 +222,21 @@ def _vault_place(vault: object) -> VaultPlace:
 
 def _split(unverified_jws: bytes, check_id: str) -> tuple[bytes, dict[str, Any], bytes, bytes]:
     """Split a compact JWS into signing input, header, payload, and a signature of 64 bytes; verifies nothing."""
-    fields = unverified_jws.split(b".")
-    if len(fields) != 3:  # noqa: PLR2004 - RFC 7515 section 7.1
-        _malformed(check_id, "jws", f"{len(fields)} fields", "three")
-    head, payload, signature = (_unb64(field.decode("ascii", "replace"), check_id) for field in fields)
-    if len(signature) != _SIGNATURE_SIZE:
-        _malformed(check_id, "signature", f"{len(signature)} bytes", f"{_SIGNATURE_SIZE}")
-    return fields[0] + b"." + fields[1], _object(head, check_id), payload, signature
+    try:
+        read = jws.split(unverified_jws)
+    except ValueError:
+        want = "three fields of base64url without padding, the first JSON with each name once"
+        raise MalformedEvidence(check_id, f"jws: got other text, want {want}") from None
+    if not isinstance(read.header, dict):
+        _malformed(check_id, "header", type(read.header).__name__, "an object")
+    if len(read.signature) != _SIGNATURE_SIZE:
+        _malformed(check_id, "signature", f"{len(read.signature)} bytes", f"{_SIGNATURE_SIZE}")
+    return read.signing_input, read.header, read.payload, read.signature
 
 
 def _verify(key: ec.EllipticCurvePublicKey, signing_input: bytes, signature: bytes, check_id: str, whose: str) -> None:
-    half = _SIGNATURE_SIZE // 2
-    der = encode_dss_signature(int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big"))
-    try:
-        key.verify(der, signing_input, ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
-        raise EvidenceRejected(check_id, f"signature: not by {whose}") from None
+    if not jws.is_signed(key, signature, signing_input):
+        raise EvidenceRejected(check_id, f"signature: not by {whose}")
 
 
 def _public_key(jwk: object, check_id: str) -> ec.EllipticCurvePublicKey:
@@ -253,23 +249,12 @@ def _public_key(jwk: object, check_id: str) -> ec.EllipticCurvePublicKey:
 def _object(data: bytes, check_id: str) -> dict[str, Any]:
     """Read a JSON object; a name twice is refused, since two readers could take two values."""
     try:
-        read = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        read = strict_json.read(data)
+    except ValueError:
         raise MalformedEvidence(check_id, "got no JSON object, want one with each name once") from None
     if not isinstance(read, dict):
         _malformed(check_id, "json", type(read).__name__, "an object")
     return read
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name twice")
-    return members
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
 
 
 def _unb64(text: str, check_id: str) -> bytes:

@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from verifier.formats import jws
 from verifier.formats.encoding import b64url, unb64url
 from verifier.formats.jwk import public_jwk, thumbprint
 
 # verifier.core.wire.REQUEST_TYPE, without its import of pydantic; a test holds the two together.
 REQUEST_TYPE = "vab-request+jws"
 REQUEST_MEDIA_TYPE = "application/jose"
-_COORDINATE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +50,4 @@ def sign_request(claims: Mapping[str, Any], key: ec.EllipticCurvePrivateKey) -> 
     header = b64url(json.dumps({"alg": "ES256", "typ": REQUEST_TYPE}, separators=(",", ":")).encode())
     payload = b64url(json.dumps(dict(claims), separators=(",", ":")).encode())
     signing_input = f"{header}.{payload}".encode("ascii")
-    r, s = decode_dss_signature(key.sign(signing_input, ec.ECDSA(hashes.SHA256())))
-    signature = r.to_bytes(_COORDINATE, "big") + s.to_bytes(_COORDINATE, "big")
-    return signing_input + b"." + b64url(signature).encode("ascii")
+    return signing_input + b"." + b64url(jws.sign(key, signing_input)).encode("ascii")

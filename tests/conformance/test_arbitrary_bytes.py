@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.vectors import base_vector, run_vector
 from verifier.formats.errors import MalformedEvidence
-from verifier.formats.x509 import pem_blocks
+from verifier.formats.pem import pem_blocks
 from verifier.tee.registry import SCHEMES
 
 NAMES = sorted(SCHEMES)

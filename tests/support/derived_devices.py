@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 
 from tests.support.derived_cases import Case, Derived, Recipe, base, invalid, pem_forms, published, upside_down, valid
-from verifier.formats.x509 import pem_blocks
+from verifier.formats.pem import pem_blocks
 
 NITRO, TPM, GPU, CCA = "aws-nitro", "aws-nitrotpm", "nvidia-gpu", "arm-cca"
 BINDING = "binding.user-data"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.support.derived_cases import Case, Derived, Recipe, base, invalid, pem, pem_forms, published, valid
-from verifier.formats.x509 import parse_certificate, parse_crl, pem_blocks
+from verifier.formats.pem import pem_blocks
+from verifier.formats.x509 import parse_certificate, parse_crl
 
 SNP = "sev-snp"
 MILAN, GENOA, TURIN, VLEK = (

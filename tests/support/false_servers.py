@@ -22,7 +22,7 @@ from tests.support.issuer import make_tls
 from tests.support.signing import new_key
 from verifier.core.ports import SigningKey
 from verifier.core.wire import AttestationRequest, parse
-from verifier.formats.encoding import b64url, encode_json
+from verifier.formats.encoding import b64url, canonical
 from verifier.token.answer import encrypt_answer, sign_answer, sign_key_set
 
 JWT_MARK = "the-token-is-secret"
@@ -192,7 +192,7 @@ class FalseVerifier:
             "workload": request.workload,
             "sig": b64url(request.sig_thumbprint),
             "enc": b64url(request.enc_thumbprint),
-            "token": f"{b64url(b'{}')}.{b64url(encode_json(claims))}.{JWT_MARK}",
+            "token": f"{b64url(b'{}')}.{b64url(canonical(claims))}.{JWT_MARK}",
             "vault": dict(self.vault),
         }
         self.change(request, members)

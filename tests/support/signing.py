@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from verifier.appraise.result import Appraisal, Workload
 from verifier.core.ports import SigningKey
-from verifier.formats.encoding import b64url, encode_json, jwk_thumbprint
+from verifier.formats.encoding import b64url, canonical, jwk_thumbprint
 from verifier.tee.scheme import Matched
 from verifier.token.answer import encrypt_answer, sign_answer, sign_key_set
 from verifier.token.claims import build_claims
@@ -168,5 +168,5 @@ class AnswerMaker:
 
 def compact(header: Mapping[str, Any], payload: bytes, sign: Callable[[bytes], bytes]) -> bytes:
     """Make a compact JWS with any header at all."""
-    signing_input = f"{b64url(encode_json(header))}.{b64url(payload)}".encode()
+    signing_input = f"{b64url(canonical(header))}.{b64url(payload)}".encode()
     return signing_input + b"." + b64url(sign(signing_input)).encode()

@@ -7,7 +7,9 @@ first identity for which everything holds is picked and otherwise the findings o
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
 
 from verifier.appraise.identities import Candidate, PreparedRule
 from verifier.appraise.policy import CompiledClass, CompiledPolicy
@@ -25,19 +27,27 @@ SCHEME_RULE = "policy.scheme"
 WINDOW_RULE = "policy.identity.window"
 NOTHING_RULE = "policy.nothing"
 
+# (rule, identity) -> what an earlier appraisal by the same policy found.
+Known: TypeAlias = Mapping[tuple[str, str], Finding]
+NOTHING_KNOWN: Final[Known] = MappingProxyType({})
+
 _WINDOW_CLAIM: dict[Scope, TrustClaim] = {"platform": "hardware", "config": "configuration"}
 
 
-def appraise(verified: Verified[Any, Any], policy: CompiledPolicy, now: int) -> Appraisal:
-    """Appraise genuine evidence. ``now`` is Unix seconds. A no is a finding, never an exception."""
+def appraise(verified: Verified[Any, Any], policy: CompiledPolicy, now: int, known: Known = NOTHING_KNOWN) -> Appraisal:
+    """Appraise genuine evidence. ``now`` is Unix seconds. A no is a finding, never an exception.
+
+    ``known`` (``known_from``) changes nothing but the cost: a finding that would be equal is used again. Machines of one kind
+    mostly say what the last one said, and making the findings anew is up to a third of an appraisal.
+    """
     if verified.scheme.name != policy.scheme.name:
         return _result(verified, policy, (_wrong_scheme(verified, policy),), (), {}, contraindicated=True)
     vector: dict[TrustClaim, int] = {}
-    findings = _judge_all(policy.service, verified)
+    findings = _judge_all(policy.service, verified, known)
     _lower(vector, findings)
     matched: list[Matched] = []
     for one in policy.classes:
-        kept, counted, held = _all_of(one, verified, now) if one.all_of else _any_of(one, verified, now)
+        kept, counted, held = (_all_of if one.all_of else _any_of)(one, verified, now, known)
         findings += kept
         _lower(vector, counted)
         matched += held
@@ -47,12 +57,19 @@ def appraise(verified: Verified[Any, Any], policy: CompiledPolicy, now: int) -> 
     return _result(verified, policy, tuple(findings), tuple(matched), vector)
 
 
-def _judge_all(rules: tuple[PreparedRule, ...], verified: Verified[Any, Any]) -> list[Finding]:
-    """Judge every rule. This loop is most of an appraisal: the last finding of a rule is used again where nothing changed."""
+def known_from(appraisal: Appraisal) -> Known:
+    """Return what the next appraisal by the same policy may use again."""
+    return {(finding.rule, finding.identity): finding for finding in appraisal.findings}
+
+
+def _judge_all(rules: tuple[PreparedRule, ...], verified: Verified[Any, Any], known: Known) -> list[Finding]:
+    """Judge every rule."""
     findings = []
     for prepared in rules:
-        judgement = prepared.rule.judge(verified, prepared.expected)
-        last = prepared.memo[0] if prepared.memo else None
+        rule = prepared.rule
+        judgement = rule.judge(verified, prepared.expected)
+        # What an exception lets pass is judged by the default too, so that an equal judgement may make another finding.
+        last = None if prepared.excepted else known.get((rule.id, prepared.identity))
         if (
             last is None
             or last.ok is not judgement.ok
@@ -63,8 +80,7 @@ def _judge_all(rules: tuple[PreparedRule, ...], verified: Verified[Any, Any]) ->
             if prepared.excepted:
                 last = _excepted(prepared, judgement, verified)
             else:
-                last = _finding(prepared, judgement, prepared.rule.worth(judgement))
-                prepared.memo[:] = (last,)
+                last = _finding(prepared, judgement, rule.worth(judgement))
         findings.append(last)
     return findings
 
@@ -86,9 +102,11 @@ def _finding(prepared: PreparedRule, judgement: Judgement, value: int) -> Findin
     return rule.finding(judgement, prepared.expected, prepared.identity, value=value, remedy=remedy)
 
 
-def _try_candidate(candidate: Candidate, verified: Verified[Any, Any], now: int) -> tuple[list[Finding], int]:
+def _try_candidate(
+    candidate: Candidate, verified: Verified[Any, Any], now: int, known: Known
+) -> tuple[list[Finding], int]:
     """Judge all of an identity's rules; returns the findings and how many failed."""
-    findings = _judge_all(candidate.rules, verified)
+    findings = _judge_all(candidate.rules, verified, known)
     if not candidate.valid_from <= now < candidate.valid_until:
         scope = candidate.matched.scope
         window = {"from": max(candidate.valid_from, 0), "until": candidate.valid_until}
@@ -112,12 +130,12 @@ def _try_candidate(candidate: Candidate, verified: Verified[Any, Any], now: int)
 
 
 def _any_of(
-    one: CompiledClass, verified: Verified[Any, Any], now: int
+    one: CompiledClass, verified: Verified[Any, Any], now: int, known: Known
 ) -> tuple[list[Finding], list[Finding], tuple[Matched, ...]]:
     """Pick the first identity that holds whole. Otherwise keep every candidate's findings, the one with fewest noes first."""
     tried: list[tuple[int, list[Finding]]] = []
     for candidate in one.candidates:
-        findings, failed = _try_candidate(candidate, verified, now)
+        findings, failed = _try_candidate(candidate, verified, now, known)
         if not failed:
             return findings, findings, (candidate.matched,)
         tried.append((failed, findings))
@@ -126,12 +144,12 @@ def _any_of(
 
 
 def _all_of(
-    one: CompiledClass, verified: Verified[Any, Any], now: int
+    one: CompiledClass, verified: Verified[Any, Any], now: int, known: Known
 ) -> tuple[list[Finding], list[Finding], tuple[Matched, ...]]:
     kept: list[Finding] = []
     held: list[Matched] = []
     for candidate in one.candidates:
-        findings, failed = _try_candidate(candidate, verified, now)
+        findings, failed = _try_candidate(candidate, verified, now, known)
         kept += findings
         if not failed:
             held.append(candidate.matched)

@@ -7,11 +7,11 @@ is taken out of what is expected; a class of which nothing is left to compare is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from verifier.appraise.documents import Identity, Parsed, identity_model, instant, validate
-from verifier.core.rules import Finding, Rule, Scope
+from verifier.core.rules import Rule, Scope
 from verifier.formats.errors import ConfigError
 from verifier.tee.scheme import Matched, Scheme
 
@@ -20,18 +20,13 @@ FOREVER = 2**62
 
 @dataclass(frozen=True, slots=True)
 class PreparedRule:
-    """One rule with what it expects here. ``default`` is judged too where ``excepted``: the vector is never raised.
-
-    ``memo`` holds the last finding. A machine mostly says what it said before, and making the record anew costs more than
-    judging; the finding depends on nothing but this rule and the judgement, so that it may be shared.
-    """
+    """One rule with what it expects here. ``default`` is judged too where ``excepted``: the vector is never raised."""
 
     rule: Rule[Any]
     expected: Any
     identity: str = ""
     excepted: bool = False
     default: Any = None
-    memo: list[Finding] = field(default_factory=list, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,9 @@ from verifier.formats import jwk as jwks
 from verifier.formats import jws
 from verifier.formats.encoding import b64url, canonical, is_name, unb64url
 from verifier.formats.errors import ConfigError
+from verifier.formats.jws import PrivateKey, PublicKey
 
 SIGNATURE_TYPE = "vab-trust+jws"
-PublicKey = jws.PublicKey
-PrivateKey = jws.PrivateKey
 # tenant -> name of a key -> key. A tenant that is in here demands signatures of every one of its documents.
 Demands = Mapping[str, Mapping[str, PublicKey]]
 _SIZE = 64  # of an Ed25519 signature and of r ‖ s with P-256

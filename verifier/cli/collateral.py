@@ -22,7 +22,6 @@ from verifier.adapters.collateral.folder import Folder
 from verifier.adapters.collateral.items import Item, item
 from verifier.adapters.settings_source import load_settings
 from verifier.adapters.vendors.registry import KINDS
-from verifier.appraise.signatures import PrivateKey
 from verifier.cli.opened import CONFIG_OPTION, opened_store, utc_time
 from verifier.compose import compose_fetcher, compose_store, has_endpoints, open_cache
 from verifier.core.console import FORMAT_OPTION, Answer, run
@@ -30,6 +29,7 @@ from verifier.core.exits import Exit
 from verifier.core.settings import Settings
 from verifier.formats.errors import ConfigError
 from verifier.formats.jwk import public_jwk
+from verifier.formats.jws import PrivateKey
 
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _SPAN = re.compile(r"(\d{1,5})([dhm])", re.ASCII)

@@ -18,11 +18,12 @@ from verifier.appraise.documents import instant, parse_document
 from verifier.appraise.lint import lint
 from verifier.appraise.policy import CompiledPolicy
 from verifier.appraise.schema import schema_text, schemas
-from verifier.appraise.signatures import PrivateKey, sign_document
+from verifier.appraise.signatures import sign_document
 from verifier.appraise.text import read_documents
 from verifier.core.console import FORMAT_OPTION, Answer, run
 from verifier.core.exits import Exit
 from verifier.formats.errors import ConfigError
+from verifier.formats.jws import PrivateKey
 from verifier.tee.registry import SCHEMES
 
 FOLDER = click.argument("folder", type=click.Path())

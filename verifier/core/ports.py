@@ -210,9 +210,6 @@ class CollateralStore(MarkStore, Protocol):
         ...
 
 
-Store = CollateralStore  # its former name
-
-
 class WorkerStore(TrustStore, Protocol):
     """What the worker asks of the store."""
 

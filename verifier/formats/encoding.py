@@ -63,9 +63,6 @@ def canonical(value: Any) -> bytes:
     return rfc8785.dumps(value)
 
 
-encode_json = canonical  # its former name
-
-
 def _is_plain(value: Any) -> bool:
     """Tell whether a value holds exact JSON types only: no float, no integer beyond 2^53 - 1, no name that is no string."""
     kind = type(value)

@@ -21,7 +21,6 @@ from typing import Annotated, Final, Literal
 from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
-from verifier.formats import pem
 from verifier.formats.errors import MalformedEvidence
 
 MAX_CERTIFICATE = 16 * 1024
@@ -377,6 +376,3 @@ def common_name(name: bytes) -> str | None:
     except ValueError:
         return None
     return found[0] if len(found) == 1 else None
-
-
-pem_blocks = pem.pem_blocks

@@ -6,12 +6,15 @@ queues or fetches for free. One nonce yields at most one token: refusals up to s
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from verifier.appraise.engine import appraise
+from cachetools import LRUCache
+
+from verifier.appraise.engine import NOTHING_KNOWN, Known, appraise, known_from
 from verifier.appraise.result import Appraisal, Workload
 from verifier.core import wire
 from verifier.core.binding import (
@@ -39,7 +42,7 @@ from verifier.token.mint import mint
 # workload does not exist or is disabled, goes to the record alone.
 REFUSED = "policy.refused"
 EPOCH_READ_MS = 1_000
-MAX_TEXTS = 4_096
+MAX_POLICIES = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +90,37 @@ class _EpochWatch:
         return read[1]
 
 
-class _FindingsText:
-    """The findings as the record keeps them. Machines of one kind give the same ones: the last text of each policy is kept."""
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The last accepted appraisal by a policy: its findings, for comparison, for use again, and as the record keeps them."""
+
+    findings: tuple[Finding, ...]
+    known: Known
+    text: str
+
+
+class _LastFindings:
+    """The last findings by policy: machines of one kind give the same ones. Bounded; safe for threads."""
 
     def __init__(self) -> None:
-        self._last: dict[bytes, tuple[tuple[Finding, ...], str]] = {}  # entries are replaced whole: no lock
+        self._kept: LRUCache[bytes, _Last] = LRUCache(MAX_POLICIES)
+        self._lock = threading.Lock()
 
-    def of(self, appraisal: Appraisal) -> str:
-        last = self._last.get(appraisal.policy_digest)
-        if last is not None and last[0] == appraisal.findings:
-            return last[1]
-        text = findings_text(appraisal.findings)
-        if len(self._last) >= MAX_TEXTS:
-            self._last.clear()
-        self._last[appraisal.policy_digest] = (appraisal.findings, text)
-        return text
+    def known(self, policy_digest: bytes) -> Known:
+        last = self._find(policy_digest)
+        return NOTHING_KNOWN if last is None else last.known
+
+    def text(self, appraisal: Appraisal) -> str:
+        last = self._find(appraisal.policy_digest)
+        if last is None or last.findings != appraisal.findings:
+            last = _Last(appraisal.findings, known_from(appraisal), findings_text(appraisal.findings))
+            with self._lock:
+                self._kept[appraisal.policy_digest] = last
+        return last.text
+
+    def _find(self, policy_digest: bytes) -> _Last | None:
+        with self._lock:
+            return self._kept.get(policy_digest)
 
 
 class Service:
@@ -110,7 +129,7 @@ class Service:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._epoch = _EpochWatch(parts.store)
-        self._findings = _FindingsText()
+        self._findings = _LastFindings()
 
     # -- step 1 ---------------------------------------------------------------------------------------------------------
 
@@ -226,7 +245,7 @@ class Service:
             reason = _Reason("policy.workload.state", "workload: disabled")
         elif request.audience != workload.audience:
             reason = _Reason("policy.audience", f"audience: got {request.audience!r}, want {workload.audience!r}")
-        appraisal = appraise(verified, policy, now)
+        appraisal = appraise(verified, policy, now, self._findings.known(policy.digest))
         if reason is None and appraisal.accepted:
             reason = self._gate(appraisal)
         return workload, appraisal, reason
@@ -278,7 +297,7 @@ class Service:
                 claims_digest=claims_digest(claims),
                 token_expires_ms=int(claims["exp"]) * 1000,
                 instance=str(claims["instance"]),
-                findings=self._findings.of(appraisal),
+                findings=self._findings.text(appraisal),
             )
         )
         token = mint(claims, appraisal, signing, simulated=parts.settings.simulated)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from verifier.core.ports import RandomSource, SigningKey
-from verifier.formats.encoding import b64url, encode_json
+from verifier.formats.encoding import b64url, canonical
 from verifier.formats.jose import (
     ANSWER_KEYS_TYPE,
     ANSWER_TYPE,
@@ -100,7 +100,7 @@ def encrypt_answer(plaintext: bytes, enc: Mapping[str, str], random: RandomSourc
     ephemeral = ec.derive_private_key(scalar, ec.SECP256R1())
     point = ephemeral.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     epk = {"kty": "EC", "crv": "P-256", "x": b64url(point[1:33]), "y": b64url(point[33:])}
-    head = b64url(encode_json({"alg": JWE_ALG, "enc": JWE_ENC, "epk": epk}))
+    head = b64url(canonical({"alg": JWE_ALG, "enc": JWE_ENC, "epk": epk}))
     agreement = ConcatKDFHash(hashes.SHA256(), _CONTENT_KEY_SIZE, _AGREED_ON)
     content_key = agreement.derive(ephemeral.exchange(ec.ECDH(), recipient))
     iv = random(JWE_IV_SIZE)

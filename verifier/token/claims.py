@@ -14,7 +14,7 @@ from verifier.appraise.result import Appraisal, Workload
 from verifier.core import product
 from verifier.core.binding import NONCE_SIZE
 from verifier.core.settings import TOKEN_LIFE_MAX_S
-from verifier.formats.encoding import b64url, encode_json, is_name, sha256
+from verifier.formats.encoding import b64url, canonical, is_name, sha256
 from verifier.formats.errors import EvidenceRejected
 from verifier.tee.scheme import Matched
 
@@ -81,7 +81,7 @@ def require_names(names: Iterable[str]) -> None:
 def instance_name(workload_uuid: str, kind: str, identifier: str) -> str:
     """Return ``i:<hex SHA-256>`` over the RFC 8785 form of ``{"id", "kind", "workload_uuid"}``."""
     form = {"id": identifier, "kind": kind, "workload_uuid": workload_uuid}
-    return f"i:{sha256(encode_json(form)).hex()}"
+    return f"i:{sha256(canonical(form)).hex()}"
 
 
 def measurement_name(tenant: str, tee: str, policy: str, matched: Iterable[Matched]) -> str:
@@ -97,12 +97,12 @@ def measurement_name(tenant: str, tee: str, policy: str, matched: Iterable[Match
         "tee": tee,
         "tenant": tenant,
     }
-    return f"m:{sha256(encode_json(form)).hex()}"
+    return f"m:{sha256(canonical(form)).hex()}"
 
 
 def claims_digest(claims: Mapping[str, Any]) -> bytes:
     """SHA-256 of the RFC 8785 form, which is byte for byte the token's payload: a record and its token can be compared."""
-    return sha256(encode_json(claims))
+    return sha256(canonical(claims))
 
 
 def build_claims(

@@ -17,7 +17,7 @@ from jwt.algorithms import get_default_algorithms
 
 from verifier.core.ports import SigningKey
 from verifier.formats import jwk
-from verifier.formats.encoding import b64url, encode_json, sha256
+from verifier.formats.encoding import b64url, canonical, sha256
 from verifier.formats.jwk import PrivateKey
 from verifier.token.claims import CLAIM_NAMES
 
@@ -110,5 +110,5 @@ def discovery_document(issuer: str, algorithms: Iterable[str]) -> Document:
 
 
 def _document(content: Mapping[str, object]) -> Document:
-    body = encode_json(content)
+    body = canonical(content)
     return Document(body, f'"{b64url(sha256(body))}"')

@@ -17,7 +17,7 @@ from jwt.api_jws import PyJWS
 from verifier.appraise.result import Appraisal
 from verifier.core.ports import SigningKey
 from verifier.core.settings import ALGORITHMS, TOKEN_LIFE_MAX_S
-from verifier.formats.encoding import encode_json
+from verifier.formats.encoding import canonical
 from verifier.token.claims import require_mintable, require_names
 
 WORKLOAD_TYPE: Final = "eat+jwt"
@@ -120,4 +120,4 @@ def sign_compact(members: Mapping[str, Any], key: SigningKey, *, typ: str, more:
         raise ValueError(f"alg: got {key.alg!r}, want one of {ALGORITHMS}")
     headers = {**dict([more] if more else []), "kid": key.kid, "typ": typ}
     # PyJWT hands the key to the algorithm as it is.
-    return _JWS.encode(encode_json(members), key, algorithm=key.alg, headers=headers)  # type: ignore[arg-type]
+    return _JWS.encode(canonical(members), key, algorithm=key.alg, headers=headers)  # type: ignore[arg-type]

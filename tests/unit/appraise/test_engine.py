@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support import trust
 from tests.support.trust import NOW, ToyEvidence
 from verifier.appraise.bundle import compile_all, gather
-from verifier.appraise.engine import appraise
+from verifier.appraise.engine import appraise, known_from
 from verifier.appraise.policy import CompiledPolicy
 from verifier.appraise.result import Appraisal
 from verifier.core.rules import TRUST_CLAIMS, Judgement, Rule
@@ -190,27 +190,16 @@ def test_what_is_unchecked_is_not_affirmed(policy: dict[str, Any], claims: set[s
     assert appraisal.unchecked_classes == set(policy["unchecked"]) - {"workload.extra"}
 
 
-def test_findings_are_those_of_this_evidence_not_of_the_one_before() -> None:
-    policy = _compiled()
-    seen = [_judge(policy, svn=svn).findings[2] for svn in (7, 9, 9, 3, 7)]
-    assert [(one.seen, one.ok, one.value) for one in seen] == [
-        (7, True, 2),
-        (9, True, 2),
-        (9, True, 2),
-        (3, False, 32),
-        (7, True, 2),
-    ]
-    assert seen[1] is seen[2]
-
-
 def test_true_is_not_taken_for_one() -> None:
-    """Findings are kept for evidence that says the same; Python's ``True == 1`` must not make them so."""
+    """Findings are used again for evidence that says the same; Python's ``True == 1`` must not make it the same."""
     answers = iter((1, True))
     rule: Rule[Any] = Rule(
         id="toy.x", scope="service", field="x", judge=lambda _v, _e: Judgement(ok=True, seen=next(answers))
     )
     policy = _compiled(schemes={"toy": trust.toy_scheme(rules=(*trust.RULES, rule))})
-    assert [type(_judge(policy).findings[2].seen) for _ in range(2)] == [int, bool]
+    first = _judge(policy)
+    second = appraise(trust.verified(), policy, NOW, known_from(first))
+    assert [type(one.findings[2].seen) for one in (first, second)] == [int, bool]
 
 
 _EVIDENCE = st.builds(
@@ -223,6 +212,18 @@ _EVIDENCE = st.builds(
     level=st.integers(0, 1),
     config=st.sampled_from(["00000000", "00000001"]),
 )
+
+
+@given(_EVIDENCE, _EVIDENCE, st.sampled_from([{}, {"allow_debug": True}]), st.sampled_from([NOW, NOW - 10**9]))
+def test_what_an_earlier_appraisal_found_changes_the_cost_alone(
+    before: ToyEvidence, evidence: ToyEvidence, exceptions: dict[str, Any], now: int
+) -> None:
+    policy = _compiled(exceptions=exceptions)
+    known = known_from(appraise(trust.verified(before), policy, NOW))
+    alone, again = (appraise(trust.verified(evidence), policy, now, *more) for more in ((), (known,)))
+    assert again == alone
+    same = before == evidence and not exceptions and now == NOW
+    assert not same or all(known[one.rule, one.identity] is one for one in again.findings)
 
 
 @given(_EVIDENCE)

@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support import trust
 from verifier.appraise.bundle import gather
-from verifier.appraise.signatures import PrivateKey, check_signature, public_key, read_demands, sign_document
+from verifier.appraise.signatures import check_signature, public_key, read_demands, sign_document
 from verifier.formats.encoding import b64url, unb64url
 from verifier.formats.errors import ConfigError
+from verifier.formats.jws import PrivateKey
 
 ED = ed25519.Ed25519PrivateKey.generate()
 P256 = ec.generate_private_key(ec.SECP256R1())

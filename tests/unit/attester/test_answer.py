@@ -17,7 +17,7 @@ from jwcrypto import jwk as jwcrypto_jwk
 
 from attester.answer import Expected, Opened, Pin, open_answer
 from tests.support.signing import ISSUER, NONCE, NOW, AnswerMaker, compact, new_key
-from verifier.formats.encoding import b64url, encode_json, jwk_thumbprint, unb64url
+from verifier.formats.encoding import b64url, canonical, jwk_thumbprint, unb64url
 from verifier.formats.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
 from verifier.token.answer import encrypt_answer, sign_answer
 from verifier.token.jwks import public_jwk
@@ -105,13 +105,13 @@ def test_a_false_verifier_that_carries_the_genuine_set_is_refused() -> None:
     false = MAKER.changed(answer_key=new_key())
     no(EvidenceRejected, "answer.kid", MAKER.seal(sign_answer(MAKER.members(), false.answer_key, MAKER.key_set())))
     header = {"alg": "ES256", "kid": MAKER.answer_key.kid, "typ": "vab-answer+jws", "keys": MAKER.key_set()}
-    forged = compact(header, encode_json(MAKER.members()), false.answer_key.sign)
+    forged = compact(header, canonical(MAKER.members()), false.answer_key.sign)
     no(EvidenceRejected, "answer.signature", MAKER.seal(forged))
 
 
 def test_a_changed_answer_is_refused() -> None:
     head, _, signature = MAKER.sign().split(b".")
-    changed = b64url(encode_json(MAKER.members(tenant="other"))).encode()
+    changed = b64url(canonical(MAKER.members(tenant="other"))).encode()
     no(EvidenceRejected, "answer.signature", MAKER.seal(b".".join((head, changed, signature))))
 
 
@@ -119,7 +119,7 @@ def test_a_token_signed_by_the_jwks_never_passes_for_an_answer() -> None:
     """Whoever holds a token key, or a token, has no answer: neither by its type nor, with the type forged, by its key."""
     no(MalformedEvidence, "answer.jws.header", MAKER.seal(MAKER.token().encode()))
     header = {"alg": "ES256", "kid": MAKER.token_key.kid, "typ": "vab-answer+jws", "keys": MAKER.key_set()}
-    posing = compact(header, encode_json(MAKER.members()), MAKER.token_key.sign)
+    posing = compact(header, canonical(MAKER.members()), MAKER.token_key.sign)
     no(EvidenceRejected, "answer.kid", MAKER.seal(posing))
 
 
@@ -232,7 +232,7 @@ def sealed_with(change: Callable[[dict[str, Any]], Any]) -> str:
     fields = MAKER.seal(MAKER.sign()).split(".")
     header = json.loads(unb64url(fields[0]))
     change(header)
-    return ".".join((b64url(encode_json(header)), *fields[1:]))
+    return ".".join((b64url(canonical(header)), *fields[1:]))
 
 
 @pytest.mark.parametrize(
@@ -364,20 +364,20 @@ def test_what_is_no_signed_answer_is_malformed(plaintext: bytes, check_id: str) 
 )
 def test_any_other_header_of_the_answer_is_refused(change: dict[str, Any]) -> None:
     header = {"alg": "ES256", "kid": MAKER.answer_key.kid, "typ": "vab-answer+jws", "keys": MAKER.key_set(), **change}
-    answer = compact(header, encode_json(MAKER.members()), MAKER.answer_key.sign)
+    answer = compact(header, canonical(MAKER.members()), MAKER.answer_key.sign)
     no(MalformedEvidence, "answer.jws.header", MAKER.seal(answer))
 
 
 def with_key_set(key_set: Any, **header: Any) -> str:
     """Return an answer whose header carries any key set at all."""
     head = {"alg": "ES256", "kid": MAKER.answer_key.kid, "typ": "vab-answer+jws", "keys": key_set, **header}
-    return MAKER.seal(compact(head, encode_json(MAKER.members()), MAKER.answer_key.sign))
+    return MAKER.seal(compact(head, canonical(MAKER.members()), MAKER.answer_key.sign))
 
 
 @pytest.mark.parametrize("key_set", [None, 5, {}, "", "a.b", "\ud800.a.b", "é.é.é"])
 def test_what_is_no_key_set_is_malformed(key_set: Any) -> None:
     head = {"alg": "ES256", "kid": MAKER.answer_key.kid, "typ": "vab-answer+jws", "keys": key_set}
-    signing_input = f"{b64url(json.dumps(head).encode())}.{b64url(encode_json(MAKER.members()))}".encode()
+    signing_input = f"{b64url(json.dumps(head).encode())}.{b64url(canonical(MAKER.members()))}".encode()
     answer = signing_input + b"." + b64url(MAKER.answer_key.sign(signing_input)).encode()
     no(MalformedEvidence, "answer.keys", MAKER.seal(answer))
 

@@ -24,6 +24,7 @@ from forge.certificates import (
 )
 from forge.sev_snp import ForgedAmd, authority_key
 from verifier.formats.errors import CannotDecide, EvidenceRejected, Failed, MalformedEvidence
+from verifier.formats.pem import pem_blocks
 from verifier.formats.x509 import (
     USAGE_CERT_SIGN,
     USAGE_CRL_SIGN,
@@ -34,7 +35,6 @@ from verifier.formats.x509 import (
     common_name,
     parse_certificate,
     parse_crl,
-    pem_blocks,
 )
 from verifier.formats.x509chain import (
     ANY_PROFILE,

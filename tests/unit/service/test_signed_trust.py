@@ -21,11 +21,12 @@ from tools.demo.forged import FORGED_WORKLOAD, forged_documents
 from tools.demo.trust import write_documents
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.sql.store import SqlStore
-from verifier.appraise.signatures import PrivateKey, sign_document
+from verifier.appraise.signatures import sign_document
 from verifier.compose import compose, compose_store, prepare
 from verifier.core.settings import Settings
 from verifier.formats.encoding import b64url
 from verifier.formats.errors import CannotDecide, ConfigError
+from verifier.formats.jws import PrivateKey
 from verifier.worker import Worker
 
 pytestmark = pytest.mark.slow

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from verifier.adapters.collateral.cache import Cache, Entry, entry_of
-from verifier.appraise.signatures import PrivateKey, PublicKey, public_key
-from verifier.core.ports import Store
+from verifier.appraise.signatures import public_key
+from verifier.core.ports import MarkStore
 from verifier.core.settings import SKEW_MS
 from verifier.formats import jws, strict_json
-from verifier.formats.encoding import b64url, encode_json, is_name
+from verifier.formats.encoding import b64url, canonical, is_name
 from verifier.formats.errors import ConfigError, EvidenceRejected, MalformedEvidence
+from verifier.formats.jws import PrivateKey, PublicKey
 
 TYPE: Final = "vab-collateral+jws"
 VERSION: Final = 1
@@ -44,8 +45,8 @@ def make_bundle(entries: Iterable[Entry], *, issued: int, signer: str, key: Priv
     if not is_name(signer):
         raise ConfigError("--signer", "signer", signer, "a name of a-z, 0-9 and inner hyphens")
     listed = [one.as_json() for one in entries if issued <= one.facts.expires]
-    header = b64url(encode_json({"alg": jws.algorithm_of(key), "kid": signer, "typ": TYPE}))
-    message = f"{header}.{b64url(encode_json({'version': VERSION, 'issued': issued, 'items': listed}))}".encode("ascii")
+    header = b64url(canonical({"alg": jws.algorithm_of(key), "kid": signer, "typ": TYPE}))
+    message = f"{header}.{b64url(canonical({'version': VERSION, 'issued': issued, 'items': listed}))}".encode("ascii")
     return message + b"." + b64url(jws.sign(key, message)).encode("ascii") + b"\n"
 
 
@@ -96,7 +97,7 @@ def _outer(form: Mapping[str, Any]) -> tuple[int, list[Any]]:
     return issued, listed
 
 
-def import_bundle(bundle: Bundle, cache: Cache, store: Store, now: int) -> dict[str, int]:
+def import_bundle(bundle: Bundle, cache: Cache, store: MarkStore, now: int) -> dict[str, int]:
     """Put a bundle's items into the cache, where newer ones stay; returns how many were stored, same, older.
 
     ``EvidenceRejected`` for a bundle older than the one imported last: the mark is the store's.

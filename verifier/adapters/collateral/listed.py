@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 
 from verifier.adapters.vendors.registry import KINDS
-from verifier.core.ports import Store
+from verifier.core.ports import CollateralStore
 from verifier.formats.errors import CannotDecide
 
 
 class ListedChips:
     """Reads the identities anew when the trust documents have changed. A store that is away changes nothing."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: CollateralStore) -> None:
         self._store = store
         self._read: tuple[str, frozenset[str]] = ("", frozenset())
 

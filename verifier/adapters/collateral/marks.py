@@ -15,7 +15,7 @@ from typing import Final
 from verifier.adapters.collateral.folder import check_of
 from verifier.adapters.collateral.items import Item, Part
 from verifier.adapters.vendors.kind import Document
-from verifier.core.ports import Store
+from verifier.core.ports import MarkStore
 from verifier.formats.errors import CannotDecide, MalformedEvidence
 from verifier.formats.x509chain import Anchor
 from verifier.tee.scheme import Mark
@@ -31,7 +31,7 @@ class MarkKeeper:
 
     def __init__(
         self,
-        store: Store,
+        store: MarkStore,
         anchors: Mapping[str, tuple[Anchor, ...]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -16,7 +16,7 @@ from verifier.adapters.collateral.folder import Folder, check_of, looked_at_agai
 from verifier.adapters.collateral.items import Item, Part, item_of
 from verifier.adapters.collateral.marks import MarkKeeper
 from verifier.adapters.vendors.registry import STORED
-from verifier.core.ports import Clock, Store
+from verifier.core.ports import Clock, CollateralStore
 from verifier.formats.errors import CannotDecide
 from verifier.formats.x509chain import Anchor
 from verifier.tee.scheme import Need
@@ -30,7 +30,7 @@ class Collateral:
 
     def __init__(
         self,
-        store: Store,
+        store: CollateralStore,
         anchors: Mapping[str, tuple[Anchor, ...]],
         clock: Clock,
         *,

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from verifier.formats.encoding import b64url, encode_json, sha256, unb64url
+from verifier.formats.encoding import b64url, canonical, sha256, unb64url
 from verifier.formats.errors import ConfigError
 
 PASSPHRASE_MIN: Final = 16
@@ -130,7 +130,7 @@ class SealedFile:
         kdf = self._parse(about.kind).kdf if self.exists() else _Kdf(salt=b64url(secrets.token_bytes(_SALT_SIZE)))
         raw_nonce = secrets.token_bytes(_NONCE_SIZE)
         nonce = b64url(raw_nonce)
-        sealed = AESGCM(self._key(kdf)).encrypt(raw_nonce, encode_json(body), _associated(about, kdf, nonce))
+        sealed = AESGCM(self._key(kdf)).encrypt(raw_nonce, canonical(body), _associated(about, kdf, nonce))
         whole = _Sealed(about=about, kdf=kdf, nonce=nonce, body=b64url(sealed))
         replace_durably(self.path, json.dumps(whole.model_dump(), indent=1).encode() + b"\n")
 
@@ -169,7 +169,7 @@ class SealedFile:
 
     def _key(self, kdf: _Kdf) -> bytes:
         passphrase = read_passphrase(self._passphrase_file)
-        source = sha256(encode_json(kdf.model_dump()) + b"\x00" + passphrase)
+        source = sha256(canonical(kdf.model_dump()) + b"\x00" + passphrase)
         known_source, known = self._derived
         if source != known_source:
             salt = self._unb64("kdf.salt", kdf.salt)
@@ -188,7 +188,7 @@ class SealedFile:
 
 
 def _associated(about: About, kdf: _Kdf, nonce: str) -> bytes:
-    return encode_json({"about": about.model_dump(), "kdf": kdf.model_dump(), "nonce": nonce})
+    return canonical({"about": about.model_dump(), "kdf": kdf.model_dump(), "nonce": nonce})
 
 
 def replace_durably(path: Path, content: bytes) -> None:

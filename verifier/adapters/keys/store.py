@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from verifier.core.ports import SigningKey
 from verifier.core.settings import SKEW_MS
-from verifier.formats.encoding import b64url, encode_json, unb64url
+from verifier.formats.encoding import b64url, canonical, unb64url
 from verifier.formats.jwk import PrivateKey
 from verifier.token.jwks import generate_key, public_jwk, signing_key
 from verifier.token.keyring import Keyring, KeyTimes
@@ -154,4 +154,4 @@ def restock(
 
 def same(left: KeyStore, right: KeyStore) -> bool:
     """Tell whether two stores hold the same, generations aside."""
-    return encode_json({**left.body(), "generation": 0}) == encode_json({**right.body(), "generation": 0})
+    return canonical({**left.body(), "generation": 0}) == canonical({**right.body(), "generation": 0})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from verifier.core.ports import Store
+from verifier.core.ports import CollateralStore
 from verifier.tee.tpm2.collateral import encode_enrolled_ak, encode_not_enrolled
 
 
-def enrolled_ak(store: Store, tenant: str, key: str) -> bytes:
+def enrolled_ak(store: CollateralStore, tenant: str, key: str) -> bytes:
     """Return the store's answer about an AK (``key``: its Name, hex). "Not enrolled" is an answer too; the scheme refuses it."""
     ak = store.find_ak(tenant, bytes.fromhex(key))
     if ak is None:

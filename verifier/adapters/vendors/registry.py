@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from verifier.adapters.vendors.enrolled import enrolled_ak
 from verifier.adapters.vendors.kind import Kind, Vendor
-from verifier.core.ports import Store
+from verifier.core.ports import CollateralStore
 from verifier.tee.loading import Loaded
 from verifier.tee.tpm2.collateral import AK_KIND
 
@@ -24,4 +24,4 @@ VENDOR_OF: Final[Mapping[str, str]] = MappingProxyType({kind.name: vendor for ki
 if len(KINDS) != len(_ROWS):
     raise TypeError(f"a kind stands twice in {sorted(kind.name for kind, _vendor in _ROWS)}")
 # What no vendor publishes: the verifier's own store answers it, for a tenant and a key.
-STORED: Final[Mapping[str, Callable[[Store, str, str], bytes]]] = MappingProxyType({AK_KIND: enrolled_ak})
+STORED: Final[Mapping[str, Callable[[CollateralStore, str, str], bytes]]] = MappingProxyType({AK_KIND: enrolled_ak})

@@ -21,14 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from verifier.formats.cose import verify_sign1
 from verifier.formats.encoding import sha256
 from verifier.formats.errors import CannotDecide, Failed, MalformedEvidence, mismatch
-from verifier.formats.x509 import (
-    OID_SUBJECT_ALT_NAME,
-    USAGE_DIGITAL_SIGNATURE,
-    Certificate,
-    der_tlv,
-    parse_certificate,
-    pem_blocks,
-)
+from verifier.formats.pem import pem_blocks
+from verifier.formats.x509 import OID_SUBJECT_ALT_NAME, USAGE_DIGITAL_SIGNATURE, Certificate, der_tlv, parse_certificate
 from verifier.formats.x509chain import Path, Root, require_usage
 from verifier.tee.arm_cca import layout
 from verifier.tee.arm_cca.decode import CcaToken, load_point

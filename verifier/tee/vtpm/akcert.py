@@ -14,14 +14,9 @@ from typing import Any, Final
 from cryptography import x509
 
 from verifier.formats.errors import MalformedEvidence
+from verifier.formats.pem import pem_blocks
 from verifier.formats.reader import Reader
-from verifier.formats.x509 import (
-    OID_EXTENDED_KEY_USAGE,
-    OID_SUBJECT_ALT_NAME,
-    Certificate,
-    parse_certificate,
-    pem_blocks,
-)
+from verifier.formats.x509 import OID_EXTENDED_KEY_USAGE, OID_SUBJECT_ALT_NAME, Certificate, parse_certificate
 from verifier.formats.x509chain import Anchor, Profile
 from verifier.tee.chain import Chain, ChainSteps
 from verifier.tee.scheme import Subject

@@ -28,11 +28,12 @@ from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import item
 from verifier.adapters.sql.store import SqlStore, open_store
-from verifier.appraise.signatures import PrivateKey, public_key
+from verifier.appraise.signatures import public_key
 from verifier.cli.__main__ import cli
 from verifier.formats.encoding import b64url, unb64url
 from verifier.formats.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
 from verifier.formats.jwk import public_jwk
+from verifier.formats.jws import PrivateKey
 
 NOW = int(time.time())
 DAY = 86_400

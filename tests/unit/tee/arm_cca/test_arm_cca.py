@@ -24,7 +24,7 @@ from verifier.cases.platforms.arm_cca import CASE
 from verifier.cases.words.arm_cca import WORDS
 from verifier.formats import cbor
 from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
-from verifier.formats.x509 import pem_blocks
+from verifier.formats.pem import pem_blocks
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.arm_cca import layout
 from verifier.tee.arm_cca.decode import decode, encode

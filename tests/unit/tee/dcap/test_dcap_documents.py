@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from forge.intel import ForgedIntel
 from verifier.formats.errors import MalformedEvidence
-from verifier.formats.x509 import parse_certificate, pem_blocks
+from verifier.formats.pem import pem_blocks
+from verifier.formats.x509 import parse_certificate
 from verifier.tee.dcap.collateral import parse_qe_identity, parse_tcb_info
 from verifier.tee.dcap.endorse import crl_der
 from verifier.tee.dcap.pck import ca_of, ordered, pck_chain, read_chain, read_pck

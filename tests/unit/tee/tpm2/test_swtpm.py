@@ -19,7 +19,7 @@ from tests.support.swtpm import EkCa, make_ek_ca, manufacture, require_swtpm, ru
 from verifier.core.binding import BindingDigest
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.errors import BridgeError, EvidenceRejected
-from verifier.formats.x509 import pem_blocks
+from verifier.formats.pem import pem_blocks
 from verifier.formats.x509chain import Anchor, ChainCache
 from verifier.tee.scheme import Subject
 from verifier.tee.tpm2.collateral import encode_enrolled_ak
