@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from verifier.adapters.collateral.cache import Cache, Entry, entry_of
 from verifier.appraise.signatures import PrivateKey, PublicKey, public_key
+from verifier.core.ids import ServiceId
 from verifier.core.ports import Store
 from verifier.core.settings import SKEW_MS
 from verifier.formats import jws, strict_json
@@ -24,7 +25,7 @@ from verifier.formats.errors import ConfigError, EvidenceRejected, MalformedEvid
 
 TYPE: Final = "vab-collateral+jws"
 VERSION: Final = 1
-CHECK: Final = "service.collateral.bundle"
+CHECK: Final = ServiceId.BUNDLE
 MARK: Final = "collateral-bundle"
 MAX_BUNDLE: Final = 128 * 1024 * 1024
 _MAX_ITEMS: Final = 100_000
