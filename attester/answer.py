@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from attester.ids import AnswerId
 from verifier.formats import jws, strict_json
 from verifier.formats.encoding import b64url, unb64url
 from verifier.formats.errors import ConfigError, EvidenceRejected, MalformedEvidence, mismatch
@@ -102,17 +103,17 @@ def open_answer(
     ``answer.*``; docs/adr/0004-keys-and-answers.md lists every id.
     """
     unverified_jws = _decrypt(unverified_answer, enc_key)
-    signing_input, header, payload, signature = _split(unverified_jws, "answer.jws")
+    signing_input, header, payload, signature = _split(unverified_jws, AnswerId.JWS)
     if header.keys() != {"alg", "kid", "typ", "keys"} or header["alg"] != "ES256" or header["typ"] != ANSWER_TYPE:
-        _malformed("answer.jws.header", "header", sorted(header), f"alg ES256, typ {ANSWER_TYPE}, kid and keys")
+        _malformed(AnswerId.JWS_HEADER, "header", sorted(header), f"alg ES256, typ {ANSWER_TYPE}, kid and keys")
     keys, seq = _verify_key_set(header["keys"], expected, pin, now)
     kid = header["kid"]
     if not isinstance(kid, str) or kid not in keys:
-        raise EvidenceRejected("answer.kid", mismatch("kid", repr(kid), "a key of the root-signed set"))
-    _verify(keys[kid], signing_input, signature, "answer.signature", "an answer key of the set")
-    members = _object(payload, "answer.body")
+        raise EvidenceRejected(AnswerId.KID, mismatch("kid", repr(kid), "a key of the root-signed set"))
+    _verify(keys[kid], signing_input, signature, AnswerId.SIGNATURE, "an answer key of the set")
+    members = _object(payload, AnswerId.BODY)
     _compare(members, expected)
-    token = _text(members, "token", "answer.body")
+    token = _text(members, "token", AnswerId.BODY)
     _compare_token(token, expected)
     return Opened(token, _vault_place(members["vault"]), seq)
 
@@ -127,20 +128,20 @@ def _decrypt(unverified_answer: str, enc_key: ec.EllipticCurvePrivateKey) -> byt
 
     fields = unverified_answer.split(".") if len(unverified_answer) <= ANSWER_MAX else []
     if len(fields) != 5 or fields[1]:  # noqa: PLR2004 - RFC 7516 section 7.1; direct agreement has no encrypted key
-        _malformed("answer.jwe", "answer", f"{len(fields)} fields", "a compact JWE of five, the second empty")
-    head, iv, _, tag = (_unb64(fields[i], "answer.jwe") for i in (0, 2, 3, 4))
-    header = _object(head, "answer.jwe")
+        _malformed(AnswerId.JWE, "answer", f"{len(fields)} fields", "a compact JWE of five, the second empty")
+    head, iv, _, tag = (_unb64(fields[i], AnswerId.JWE) for i in (0, 2, 3, 4))
+    header = _object(head, AnswerId.JWE)
     if header.keys() != {"alg", "enc", "epk"} or header["alg"] != JWE_ALG or header["enc"] != JWE_ENC:
-        _malformed("answer.jwe.header", "header", sorted(header), f"exactly alg {JWE_ALG}, enc {JWE_ENC} and epk")
+        _malformed(AnswerId.JWE_HEADER, "header", sorted(header), f"exactly alg {JWE_ALG}, enc {JWE_ENC} and epk")
     if len(iv) != JWE_IV_SIZE or len(tag) != JWE_TAG_SIZE:
-        _malformed("answer.jwe", "iv and tag", f"{len(iv)} and {len(tag)} bytes", "12 and 16")
-    _public_key(header["epk"], "answer.jwe.header")
+        _malformed(AnswerId.JWE, "iv and tag", f"{len(iv)} and {len(tag)} bytes", "12 and 16")
+    _public_key(header["epk"], AnswerId.JWE_HEADER)
     jwe = JWE(algs=[JWE_ALG, JWE_ENC])
     with suppress(InvalidJWEData):  # raised for an empty plaintext too, which is set nevertheless
         jwe.deserialize(unverified_answer, JWK.from_pyca(enc_key))
     plaintext: bytes | None = jwe.plaintext
     if plaintext is None:
-        raise EvidenceRejected("answer.decrypt", "answer: not encrypted to this attester's key, or changed")
+        raise EvidenceRejected(AnswerId.DECRYPT, "answer: not encrypted to this attester's key, or changed")
     return plaintext
 
 
@@ -149,35 +150,35 @@ def _verify_key_set(
 ) -> tuple[dict[str, ec.EllipticCurvePublicKey], int]:
     """From the pinned root down: signature, issuer, ``seq``, times, keys. Returns the keys by kid, and ``seq``."""
     if not isinstance(unverified_set, str):
-        _malformed("answer.keys", "keys", type(unverified_set).__name__, "a compact JWS")
-    signing_input, header, payload, signature = _split(unverified_set.encode("utf-8", "surrogatepass"), "answer.keys")
+        _malformed(AnswerId.KEYS, "keys", type(unverified_set).__name__, "a compact JWS")
+    signing_input, header, payload, signature = _split(unverified_set.encode("utf-8", "surrogatepass"), AnswerId.KEYS)
     want_header = {"alg": "ES256", "kid": thumbprint(pin.root), "typ": ANSWER_KEYS_TYPE}
     if header.keys() != want_header.keys() or header["alg"] != "ES256" or header["typ"] != ANSWER_KEYS_TYPE:
-        _malformed("answer.keys.header", "header", sorted(header), f"exactly alg ES256, typ {ANSWER_KEYS_TYPE} and kid")
+        _malformed(AnswerId.KEYS_HEADER, "header", sorted(header), f"exactly alg ES256, typ {ANSWER_KEYS_TYPE} and kid")
     if header["kid"] != want_header["kid"]:
-        raise EvidenceRejected("answer.root", mismatch("keys.kid", repr(header["kid"]), want_header["kid"]))
-    _verify(p256_public_key(pin.root), signing_input, signature, "answer.root", "the pinned root")
-    members = _object(payload, "answer.keys")
+        raise EvidenceRejected(AnswerId.ROOT, mismatch("keys.kid", repr(header["kid"]), want_header["kid"]))
+    _verify(p256_public_key(pin.root), signing_input, signature, AnswerId.ROOT, "the pinned root")
+    members = _object(payload, AnswerId.KEYS)
     if members.keys() != _SET_MEMBERS:
-        _malformed("answer.keys", "members", sorted(members), ", ".join(sorted(_SET_MEMBERS)))
+        _malformed(AnswerId.KEYS, "members", sorted(members), ", ".join(sorted(_SET_MEMBERS)))
     if members["issuer"] != expected.issuer:
-        raise EvidenceRejected("answer.keys.issuer", mismatch("keys.issuer", repr(members["issuer"]), expected.issuer))
+        raise EvidenceRejected(AnswerId.KEYS_ISSUER, mismatch("keys.issuer", repr(members["issuer"]), expected.issuer))
     seq, issued_at, expires_at = (_number(members, name) for name in ("seq", "iat", "exp"))
     if seq < pin.lowest_seq:
-        raise EvidenceRejected("answer.seq", mismatch("keys.seq", seq, f"at least {pin.lowest_seq}"))
+        raise EvidenceRejected(AnswerId.SEQ, mismatch("keys.seq", seq, f"at least {pin.lowest_seq}"))
     if now >= expires_at:
-        raise EvidenceRejected("answer.expired", mismatch("keys.exp", expires_at, f"after {now}"))
+        raise EvidenceRejected(AnswerId.EXPIRED, mismatch("keys.exp", expires_at, f"after {now}"))
     if now < issued_at - SKEW_S:
-        raise EvidenceRejected("answer.early", mismatch("keys.iat", issued_at, f"not after {now}"))
+        raise EvidenceRejected(AnswerId.EARLY, mismatch("keys.iat", issued_at, f"not after {now}"))
     return _listed_keys(members["keys"]), seq
 
 
 def _listed_keys(listed: object) -> dict[str, ec.EllipticCurvePublicKey]:
     if not isinstance(listed, list) or not 1 <= len(listed) <= _KEYS_MAX:
-        _malformed("answer.keys", "keys.keys", type(listed).__name__, f"an array of 1 to {_KEYS_MAX} keys")
+        _malformed(AnswerId.KEYS, "keys.keys", type(listed).__name__, f"an array of 1 to {_KEYS_MAX} keys")
     keys = {}
     for jwk in listed:
-        key = _public_key(jwk, "answer.keys")
+        key = _public_key(jwk, AnswerId.KEYS)
         keys[thumbprint(jwk)] = key
     return keys
 
@@ -185,38 +186,38 @@ def _listed_keys(listed: object) -> dict[str, ec.EllipticCurvePublicKey]:
 def _compare(members: Mapping[str, Any], expected: Expected) -> None:
     """Compare what the answer says of its recipient with our own request: it may be genuine and someone else's."""
     if members.keys() != _MEMBERS:
-        _malformed("answer.body", "members", sorted(members), ", ".join(sorted(_MEMBERS)))
-    for name, want in (
-        ("issuer", expected.issuer),
-        ("nonce", b64url(expected.nonce)),
-        ("tenant", expected.tenant),
-        ("workload", expected.workload),
+        _malformed(AnswerId.BODY, "members", sorted(members), ", ".join(sorted(_MEMBERS)))
+    for check_id, name, want in (
+        (AnswerId.ISSUER, "issuer", expected.issuer),
+        (AnswerId.NONCE, "nonce", b64url(expected.nonce)),
+        (AnswerId.TENANT, "tenant", expected.tenant),
+        (AnswerId.WORKLOAD, "workload", expected.workload),
     ):
-        _equal(_text(members, name, "answer.body"), want, f"answer.{name}", name)
+        _equal(_text(members, name, AnswerId.BODY), want, check_id, name)
     for name, key in (("sig", expected.sig_thumbprint), ("enc", expected.enc_thumbprint)):
-        _equal(_text(members, name, "answer.body"), b64url(key), "answer.recipient", name)
+        _equal(_text(members, name, AnswerId.BODY), b64url(key), AnswerId.RECIPIENT, name)
 
 
 def _compare_token(token: str, expected: Expected) -> None:
     """Compare ``cnf.jkt`` and ``eat_nonce`` inside the token; its signature is Vault's to check."""
     fields = token.split(".")
     if len(fields) != 3:  # noqa: PLR2004 - RFC 7515 section 7.1
-        _malformed("answer.token", "token", f"{len(fields)} fields", "a compact JWS")
-    claims = _object(_unb64(fields[1], "answer.token"), "answer.token")
+        _malformed(AnswerId.TOKEN, "token", f"{len(fields)} fields", "a compact JWS")
+    claims = _object(_unb64(fields[1], AnswerId.TOKEN), AnswerId.TOKEN)
     confirmation = claims.get("cnf")
     thumbprint = confirmation.get("jkt") if isinstance(confirmation, dict) and len(confirmation) == 1 else None
-    _equal(thumbprint, b64url(expected.sig_thumbprint), "answer.token.cnf", "token.cnf.jkt")
-    _equal(claims.get("eat_nonce"), b64url(expected.nonce), "answer.token.nonce", "token.eat_nonce")
+    _equal(thumbprint, b64url(expected.sig_thumbprint), AnswerId.TOKEN_CNF, "token.cnf.jkt")
+    _equal(claims.get("eat_nonce"), b64url(expected.nonce), AnswerId.TOKEN_NONCE, "token.eat_nonce")
 
 
 def _vault_place(vault: object) -> VaultPlace:
     if not isinstance(vault, dict) or vault.keys() != _VAULT_MEMBERS:
-        _malformed("answer.body", "vault", type(vault).__name__, ", ".join(sorted(_VAULT_MEMBERS)))
+        _malformed(AnswerId.BODY, "vault", type(vault).__name__, ", ".join(sorted(_VAULT_MEMBERS)))
     address, ca_pem, mount, role = (
-        _text(vault, name, "answer.body") for name in ("address", "ca_pem", "mount", "role")
+        _text(vault, name, AnswerId.BODY) for name in ("address", "ca_pem", "mount", "role")
     )
     if not address.startswith("https://"):
-        _malformed("answer.body", "vault.address", address, "https://…: a token never travels in clear")
+        _malformed(AnswerId.BODY, "vault.address", address, "https://…: a token never travels in clear")
     return VaultPlace(address, ca_pem, mount, role)
 
 
@@ -274,7 +275,7 @@ def _text(members: Mapping[str, Any], name: str, check_id: str) -> str:
 def _number(members: Mapping[str, Any], name: str) -> int:
     value = members[name]
     if type(value) is not int or not 0 <= value < 2**53:
-        _malformed("answer.keys", name, value, "an integer from 0")
+        _malformed(AnswerId.KEYS, name, value, "an integer from 0")
     return value
 
 

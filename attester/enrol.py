@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from attester.https import Client
-from attester.problems import VERIFIER_ANSWER, raise_problem
+from attester.ids import AttesterId
+from attester.problems import raise_problem
 from attester.providers import EnrollableProvider, EnrolmentIdentity
 from attester.settings import Trust
 from verifier.formats.encoding import b64url, unb64url
@@ -25,7 +26,7 @@ def _field(answer: dict[str, Any], name: str) -> bytes:
     except ValueError:
         value = b""
     if not value:
-        raise MalformedEvidence(VERIFIER_ANSWER, f"{name}: got none, want base64url")
+        raise MalformedEvidence(AttesterId.VERIFIER_ANSWER, f"{name}: got none, want base64url")
     return value
 
 
@@ -45,7 +46,7 @@ def enrol(
     reply = client.post_json("/v1/tpm2/enrolments", request)
     if reply.status != _OK:
         raise_problem(reply)
-    answer = reply.json(VERIFIER_ANSWER)
+    answer = reply.json(AttesterId.VERIFIER_ANSWER)
     secret = tpm.activate(_field(answer, "credential_blob"), _field(answer, "encrypted_secret"), chain_file)
     proof = {"state": b64url(_field(answer, "state")), "secret": b64url(secret)}
     done = client.send_json("PUT", f"/v1/tpm2/enrolments/{identity.ak_name.hex()}", proof)

@@ -11,8 +11,9 @@ from typing import Any
 from attester.answer import Expected, Opened, Pin, open_answer
 from attester.envelope import Envelope
 from attester.https import Client
+from attester.ids import AttesterId
 from attester.keys import REQUEST_MEDIA_TYPE, RequestKeys, sign_request
-from attester.problems import VERIFIER_ANSWER, raise_problem
+from attester.problems import raise_problem
 from attester.providers import Provider
 from attester.settings import Trust
 from verifier.core.binding import NONCE_SIZE, BindingDigest, Context, binding_digest
@@ -32,13 +33,13 @@ def challenge(client: Client, trust: Trust) -> bytes:
     reply = client.post_json("/v1/challenges", {"tenant": trust.tenant, "workload": trust.workload})
     if reply.status != _OK:
         raise_problem(reply)
-    text = reply.json(VERIFIER_ANSWER).get("nonce")
+    text = reply.json(AttesterId.VERIFIER_ANSWER).get("nonce")
     try:
         nonce = unb64url(text) if isinstance(text, str) else b""
     except ValueError:
         nonce = b""
     if len(nonce) != NONCE_SIZE:
-        raise MalformedEvidence(VERIFIER_ANSWER, f"nonce: got {len(nonce)} bytes, want {NONCE_SIZE}")
+        raise MalformedEvidence(AttesterId.VERIFIER_ANSWER, f"nonce: got {len(nonce)} bytes, want {NONCE_SIZE}")
     return nonce
 
 
@@ -72,9 +73,9 @@ def attest_once(client: Client, trust: Trust, provider: Provider, now: Callable[
     reply = client.call("POST", "/v1/attestations", body=body, headers=headers)
     if reply.status != _OK:
         raise_problem(reply)
-    sealed = reply.json(VERIFIER_ANSWER).get("answer")
+    sealed = reply.json(AttesterId.VERIFIER_ANSWER).get("answer")
     if not isinstance(sealed, str):
-        raise MalformedEvidence(VERIFIER_ANSWER, "answer: got none, want a compact JWE")
+        raise MalformedEvidence(AttesterId.VERIFIER_ANSWER, "answer: got none, want a compact JWE")
     expected = Expected(
         issuer=trust.issuer,
         tenant=trust.tenant,

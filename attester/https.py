@@ -13,9 +13,10 @@ import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from attester.ids import AttesterId
 from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
 
 MAX_ANSWER = 4 * 1024 * 1024
@@ -57,7 +58,7 @@ def tls_context(ca_pem: str, where: str) -> ssl.SSLContext:
 class Client:
     """A client of one base URL; ``name`` (verifier, vault) stands in the check ids ``attester.<name>.…`` and in messages."""
 
-    def __init__(self, base_url: str, ca_pem: str, *, name: str) -> None:
+    def __init__(self, base_url: str, ca_pem: str, *, name: Literal["verifier", "vault"]) -> None:
         url = urlsplit(base_url)
         try:
             port = url.port or 443
@@ -71,6 +72,9 @@ class Client:
         self._port = port
         self._context = tls_context(ca_pem, name)
         self._name = name
+
+    def _id(self, what: str) -> AttesterId:
+        return AttesterId(f"attester.{self._name}.{what}")
 
     def call(
         self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
@@ -86,11 +90,11 @@ class Client:
             content = answer.read(MAX_ANSWER + 1)
         except ssl.SSLCertVerificationError as error:
             reason = f"{self._name} at {self._host}:{self._port}: certificate not trusted: {error.verify_message}"
-            raise EvidenceRejected(f"attester.{self._name}.untrusted", reason) from None
+            raise EvidenceRejected(self._id("untrusted"), reason) from None
         except (OSError, http.client.HTTPException) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             where = f"{self._name} at {self._host}:{self._port}: {reason}"
-            raise CannotDecide(f"attester.{self._name}.unreachable", where, retry_after=1) from None
+            raise CannotDecide(self._id("unreachable"), where, retry_after=1) from None
         finally:
             connection.close()
         if answer.length and len(content) <= MAX_ANSWER:
@@ -98,10 +102,10 @@ class Client:
             where = (
                 f"{self._name} at {self._host}:{self._port}: answer: {answer.length} bytes short of what was announced"
             )
-            raise CannotDecide(f"attester.{self._name}.unreachable", where, retry_after=1)
+            raise CannotDecide(self._id("unreachable"), where, retry_after=1)
         if len(content) > MAX_ANSWER:
             detail = f"{self._name}: answer: got more than {MAX_ANSWER} bytes, want at most that"
-            raise MalformedEvidence(f"attester.{self._name}.answer", detail)
+            raise MalformedEvidence(self._id("answer"), detail)
         return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, content)
 
     def post_json(self, path: str, value: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> Reply:

@@ -11,13 +11,14 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
 
+from verifier.core.ids import ServiceId
 from verifier.formats.errors import BridgeError, CannotDecide
 
 T = TypeVar("T")
 
 TRIES = 6
 # A challenge that somebody else's restart, a slow TPM or a lost answer used up: the way out is a new one.
-_NEW_CHALLENGE = frozenset({"service.nonce.spent", "service.nonce.expired", "service.nonce.epoch"})
+_NEW_CHALLENGE = frozenset({ServiceId.NONCE_SPENT, ServiceId.NONCE_EXPIRED, ServiceId.NONCE_EPOCH})
 # A device of this machine that does not answer has been asked often enough by its provider.
 _LOCAL = ("attester.provider.", "attester.tpm2.", "attester.configfs.")
 

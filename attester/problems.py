@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from attester.https import Reply
+from attester.ids import AttesterId
 from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
 
 # The form of check ids. Text of another form is not shown: a server sent it.
@@ -20,9 +21,6 @@ _RETRY_MAX_S = 120
 _TOO_MANY, _SERVER_ERROR, _UNAVAILABLE = 429, 500, 503
 _MALFORMED = frozenset({400, 411, 413, 415, 422})
 _REFUSED = frozenset({401, 403})
-
-VERIFIER_ANSWER = "attester.verifier.answer"
-VAULT_ANSWER = "attester.vault.answer"
 
 
 def clean(text: object, secrets: Iterable[str] = ()) -> str:
@@ -50,7 +48,7 @@ def raise_problem(reply: Reply) -> NoReturn:
     if not isinstance(problem, dict):
         problem = {}
     named = problem.get("check_id")
-    check_id = named if isinstance(named, str) and _CHECK_ID.fullmatch(named) else VERIFIER_ANSWER
+    check_id = named if isinstance(named, str) and _CHECK_ID.fullmatch(named) else AttesterId.VERIFIER_ANSWER
     words = problem.get("detail") or problem.get("title") or "no detail"
     detail = f"the verifier answered {reply.status}: {clean(words)}"
     if reply.status in _MALFORMED:
@@ -60,9 +58,9 @@ def raise_problem(reply: Reply) -> NoReturn:
     if reply.status in (_TOO_MANY, _UNAVAILABLE):
         raise CannotDecide(check_id, detail, retry_after=retry_after(reply))
     if reply.status >= _SERVER_ERROR:
-        raise CannotDecide("attester.verifier.failed", detail, retry_after=retry_after(reply, 2))
+        raise CannotDecide(AttesterId.VERIFIER_FAILED, detail, retry_after=retry_after(reply, 2))
     # 404 or a redirect: whatever stands at this URL is not the verifier's API.
-    raise MalformedEvidence(VERIFIER_ANSWER, detail)
+    raise MalformedEvidence(AttesterId.VERIFIER_ANSWER, detail)
 
 
 def raise_vault_problem(reply: Reply, check_id: str, what: str, secrets: Iterable[str]) -> NoReturn:
@@ -75,10 +73,10 @@ def raise_vault_problem(reply: Reply, check_id: str, what: str, secrets: Iterabl
     detail = f"{what}: Vault answered {reply.status}: {clean(listed, secrets) or 'no reason given'}"
     if reply.status in (400, 403, 404):
         raise EvidenceRejected(check_id, detail)
-    raise CannotDecide("attester.vault.unavailable", detail, retry_after=retry_after(reply, 2))
+    raise CannotDecide(AttesterId.VAULT_UNAVAILABLE, detail, retry_after=retry_after(reply, 2))
 
 
-# What a person can do next, by prefix of the check id; the longest prefix counts.
+# What a person at this machine can do about ids of the verifier's, or about all of a group; by prefix, the longest counts.
 _HINTS = {
     "service.nonce": "the challenge was spent or too old; attest again to get a new one",
     "service.rate": "the verifier limits this address; wait and try again",
@@ -88,24 +86,15 @@ _HINTS = {
     "tpm2.ak": "this TPM's attestation key is not enrolled with the tenant: run `attester enrol`",
     "tpm2.enrolment": "ask the operator to list this TPM (`attester enrol --show-identity`) or for a new ticket",
     "answer": "the answer is not from the verifier whose root this image pins, or it was made for another attester",
-    "attester.config.measured": (
-        "the configuration is not the one that was measured in this boot; boot again with it, or make it part of the image "
-        "(--config-in-image)"
-    ),
-    "attester.verifier.unreachable": "check verifier.url and the network",
-    "attester.verifier.untrusted": "verifier.ca did not sign the certificate at verifier.url, or it names another host",
-    "attester.verifier": "check that verifier.url leads to the verifier's API",
-    "attester.vault.unreachable": "Vault's address comes from the workload's record; check it there",
-    "attester.vault.untrusted": "Vault's address and CA come from the workload's record; check them there",
-    "attester.vault.login": "the role's bound claims or audience do not fit this token; see the workload's record and the role",
-    "attester.vault.denied": "the token's Vault policies do not grant this path",
-    "attester.provider": "this machine has no such source of evidence; name another with --provider",
-    "attester.tpm2": "check --tcti, and that no other program holds the TPM",
-    "attester.configfs": "check that the tsm driver is loaded, configfs is mounted, and this program may use it",
 }
 
 
 def hint_for(check_id: str) -> str:
     """Return what to do next for a check id, "" where nothing is known."""
+    from verifier.core.catalogue import texts_in
+
+    own = texts_in("attester").get(check_id)
+    if own is not None and own.remedy:
+        return own.remedy
     known = [prefix for prefix in _HINTS if check_id == prefix or check_id.startswith(f"{prefix}.")]
     return _HINTS[max(known, key=len)] if known else ""

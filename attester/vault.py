@@ -16,7 +16,8 @@ from typing import Any
 
 from attester.answer import VaultPlace
 from attester.https import Client, Reply
-from attester.problems import VAULT_ANSWER, raise_vault_problem
+from attester.ids import AttesterId
+from attester.problems import raise_vault_problem
 from verifier.formats.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
 
 # Paths and mounts go into a URL as they stand: no escapes, no queries, no empty or dotted steps.
@@ -77,11 +78,11 @@ class Vault:
         body = {"role": place.role, "jwt": jwt}
         reply = self._client.post_json(f"/v1/auth/{place.mount}/login", body, headers={"X-Vault-Request": "true"})
         if reply.status != _OK:
-            raise_vault_problem(reply, "attester.vault.login", f"login as role {place.role!r}", (jwt,))
-        auth = reply.json(VAULT_ANSWER).get("auth")
+            raise_vault_problem(reply, AttesterId.VAULT_LOGIN, f"login as role {place.role!r}", (jwt,))
+        auth = reply.json(AttesterId.VAULT_ANSWER).get("auth")
         token = auth.get("client_token") if isinstance(auth, dict) else None
         if not isinstance(auth, dict) or not isinstance(token, str) or not _TOKEN.fullmatch(token):
-            raise MalformedEvidence(VAULT_ANSWER, "auth.client_token: got none, want a token")
+            raise MalformedEvidence(AttesterId.VAULT_ANSWER, "auth.client_token: got none, want a token")
         lease = auth.get("lease_duration")
         self._token = token
         return VaultToken(token, lease if isinstance(lease, int) else 0, renewable=auth.get("renewable") is True)
@@ -89,19 +90,19 @@ class Vault:
     def read(self, reference: Reference) -> bytes:
         """Read one value: the string itself, or the JSON form of another type."""
         reply = self._get(reference.path)
-        data = reply.json(VAULT_ANSWER).get("data")
+        data = reply.json(AttesterId.VAULT_ANSWER).get("data")
         if not isinstance(data, dict):
-            raise MalformedEvidence(VAULT_ANSWER, f"{reference.path}: data: want an object")
+            raise MalformedEvidence(AttesterId.VAULT_ANSWER, f"{reference.path}: data: want an object")
         if set(data) >= {"data", "metadata"} and isinstance(data["metadata"], dict):
             data = data["data"]  # KV version 2 wraps what version 1 has at the top
         if not isinstance(data, dict) or reference.key not in data:
-            raise EvidenceRejected("attester.secret.key", f"{reference}: no such key at that path (or deleted)")
+            raise EvidenceRejected(AttesterId.SECRET_KEY, f"{reference}: no such key at that path (or deleted)")
         return _as_bytes(data[reference.key])
 
     def _get(self, path: str) -> Reply:
         reply = self._client.call("GET", f"/v1/{path}", headers=self._headers())
         if reply.status != _OK:
-            raise_vault_problem(reply, "attester.vault.denied", f"read {path}", (self._token,))
+            raise_vault_problem(reply, AttesterId.VAULT_DENIED, f"read {path}", (self._token,))
         return reply
 
     def _headers(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ from verifier.core.exits import Exit
 # name -> (module that defines `command`, its line of help). Imported on use; the help is here so that `attester --help`
 # imports none of them.
 _COMMANDS = {
+    "checks": ("attester.cli.checks", "List check ids."),
     "enrol": ("attester.cli.enrol", "Enrol this machine's TPM with the verifier."),
     "evidence": ("attester.cli.evidence", "Print new evidence."),
     "exec": ("attester.cli.execute", "Start a command that gets secrets from Vault."),

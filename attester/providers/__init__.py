@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from attester.envelope import Envelope
+from attester.ids import AttesterId
 from verifier.core.binding import BindingDigest
 from verifier.formats.errors import CannotDecide, ConfigError
 
 # The one id under which an outside configuration is refused, whatever the machine (docs/attester.md).
-MEASURED_CHECK = "attester.config.measured"
 
 AkKind = Literal["ecc", "rsa"]
 SimulatedScheme = Literal[
@@ -143,7 +143,7 @@ def detect(machine: Machine) -> str:
     if not machine.tcti.startswith("device:") or Path(device).exists():
         return "tpm2"
     looked = f"neither {machine.configfs} nor {device} is there; name a provider with --provider"
-    raise CannotDecide("attester.provider.absent", f"provider: {looked}")
+    raise CannotDecide(AttesterId.PROVIDER_ABSENT, f"provider: {looked}")
 
 
 @contextlib.contextmanager

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import uuid
 
+from attester.ids import AttesterId
 from verifier.formats.reader import Reader
 
-CHECK = "attester.configfs.auxblob"
+CHECK = AttesterId.CONFIGFS_AUXBLOB
 # GUID -> the endorsement's name in the envelope. Others (a CRL, a vendor's own) are not the attester's to hand over.
 _GUIDS = {
     "63da758d-e664-4564-adc5-f4b93be8accd": "vcek",

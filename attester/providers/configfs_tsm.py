@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from attester.envelope import Envelope
-from attester.providers import MEASURED_CHECK, Machine
+from attester.ids import AttesterId
+from attester.providers import Machine
 from attester.providers.certificate_table import decode_certificate_table
 from verifier.core.binding import BindingDigest
 from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
@@ -63,7 +64,7 @@ def _read(path: Path) -> bytes:
         while chunk := file.read(_BLOB_MAX):
             content += chunk
             if len(content) > _BLOB_MAX:
-                raise CannotDecide("attester.configfs.report", f"{path.name}: got more than {_BLOB_MAX} bytes")
+                raise CannotDecide(AttesterId.CONFIGFS_REPORT, f"{path.name}: got more than {_BLOB_MAX} bytes")
         return content
 
 
@@ -75,7 +76,7 @@ def _write(path: Path, content: bytes) -> None:
     finally:
         os.close(fd)
     if written != len(content):
-        raise CannotDecide("attester.configfs.report", f"{path.name}: wrote {written} bytes, want {len(content)}")
+        raise CannotDecide(AttesterId.CONFIGFS_REPORT, f"{path.name}: wrote {written} bytes, want {len(content)}")
 
 
 class ConfigfsTsm:
@@ -91,7 +92,7 @@ class ConfigfsTsm:
             provider = _text(_attempt(lambda: _read(entry / "provider"), "provider"))
         if provider not in _SCHEMES:
             want = " or ".join(sorted(_SCHEMES))
-            raise CannotDecide("attester.configfs.provider", mismatch("provider", repr(provider), want))
+            raise CannotDecide(AttesterId.CONFIGFS_PROVIDER, mismatch("provider", repr(provider), want))
         self._provider = provider
         self.scheme = _SCHEMES[provider]
 
@@ -107,7 +108,7 @@ class ConfigfsTsm:
         except OSError as error:
             reasons = {errno.ENXIO: "no report provider is registered (load sev-guest or tdx-guest)"}
             reason = reasons.get(error.errno or 0, error.strerror)
-            raise CannotDecide("attester.configfs.entry", f"{self._folder}: {reason}") from None
+            raise CannotDecide(AttesterId.CONFIGFS_ENTRY, f"{self._folder}: {reason}") from None
         try:
             yield entry
         finally:
@@ -126,7 +127,7 @@ class ConfigfsTsm:
                 except _RacedError as error:
                     reason = str(error)
             time.sleep(_PAUSE_S * 2**attempt)
-        raise CannotDecide("attester.configfs.busy", f"{_TRIES} tries: {reason}")
+        raise CannotDecide(AttesterId.CONFIGFS_BUSY, f"{_TRIES} tries: {reason}")
 
     def _ask(self, entry: Path, inblob: bytes) -> _Report:
         writes = 1
@@ -177,10 +178,10 @@ class ConfigfsTsm:
         except FileNotFoundError:
             return b""
         except OSError as error:
-            raise CannotDecide("attester.configfs.eventlog", f"{path}: {error.strerror}") from None
+            raise CannotDecide(AttesterId.CONFIGFS_EVENTLOG, f"{path}: {error.strerror}") from None
         if len(log) > _LOG_MAX:
             raise CannotDecide(
-                "attester.configfs.eventlog", f"{path}: got more than {_LOG_MAX} bytes, want at most that"
+                AttesterId.CONFIGFS_EVENTLOG, f"{path}: got more than {_LOG_MAX} bytes, want at most that"
             )
         return log
 
@@ -193,7 +194,7 @@ class ConfigfsTsm:
         name, algorithm = ("host_data", "sha256") if self.scheme == "sev-snp" else ("mrconfigid", "sha384")
         seen, want = self._field(report, name), hashlib.new(algorithm, config).digest()
         if not hmac.compare_digest(seen, want):
-            raise EvidenceRejected(MEASURED_CHECK, mismatch(name.upper(), seen.hex(), want.hex()))
+            raise EvidenceRejected(AttesterId.CONFIG_MEASURED, mismatch(name.upper(), seen.hex(), want.hex()))
 
 
 def _td_field(quote: bytes, name: str) -> bytes:
@@ -201,18 +202,18 @@ def _td_field(quote: bytes, name: str) -> bytes:
     version, kind = int.from_bytes(quote[:2], "little"), int.from_bytes(quote[4:8], "little")
     if version not in _TD_BODY or kind != dcap.TEE_TDX:
         raise CannotDecide(
-            "attester.configfs.report", f"outblob: got version {version}, TEE {kind:#x}, want a quote of a trust domain"
+            AttesterId.CONFIGFS_REPORT, f"outblob: got version {version}, TEE {kind:#x}, want a quote of a trust domain"
         )
     start = _TD_BODY[version]
     if len(quote) < start + dcap.TD_REPORT_10_SIZE:
-        raise CannotDecide("attester.configfs.report", f"outblob: got {len(quote)} bytes, want a whole TD report")
+        raise CannotDecide(AttesterId.CONFIGFS_REPORT, f"outblob: got {len(quote)} bytes, want a whole TD report")
     field = _TD[name]
     return quote[start + field.offset : start + field.offset + field.size]
 
 
 def _snp_field(report: bytes, name: str) -> bytes:
     if len(report) != snp.SIZE:
-        raise CannotDecide("attester.configfs.report", f"outblob: got {len(report)} bytes, want {snp.SIZE}")
+        raise CannotDecide(AttesterId.CONFIGFS_REPORT, f"outblob: got {len(report)} bytes, want {snp.SIZE}")
     field = _SNP[name]
     return report[field.offset : field.offset + field.size]
 
@@ -228,7 +229,7 @@ def _attempt(step: Callable[[], R], attribute: str) -> R:
     except OSError as error:
         if error.errno in _AGAIN:
             raise _RacedError(f"{attribute}: {error.strerror}") from None
-        raise CannotDecide("attester.configfs.refused", f"{attribute}: {error.strerror}") from None
+        raise CannotDecide(AttesterId.CONFIGFS_REFUSED, f"{attribute}: {error.strerror}") from None
 
 
 def open_provider(machine: Machine) -> ConfigfsTsm:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from attester.envelope import Envelope
-from attester.providers import MEASURED_CHECK, SIMULATED_FIXED, EnrolmentIdentity, Machine
+from attester.ids import AttesterId
+from attester.providers import SIMULATED_FIXED, EnrolmentIdentity, Machine
 from forge.bootlog import measured_boot
 from forge.tpm2 import make_tpm
 from verifier.core.binding import BindingDigest
@@ -210,11 +211,12 @@ class SimulatedMachine:
             return
         if not self._place:
             raise EvidenceRejected(
-                MEASURED_CHECK, f"{self.scheme}: has no place for an outside configuration, want --config-in-image"
+                AttesterId.CONFIG_MEASURED,
+                f"{self.scheme}: has no place for an outside configuration, want --config-in-image",
             )
         want = hashlib.new(self._hash, config).digest()
         if not hmac.compare_digest(self._fixed, want):
-            raise EvidenceRejected(MEASURED_CHECK, mismatch(self._place, self._fixed.hex(), want.hex()))
+            raise EvidenceRejected(AttesterId.CONFIG_MEASURED, mismatch(self._place, self._fixed.hex(), want.hex()))
 
 
 class SimulatedTpm2:
@@ -251,7 +253,7 @@ class SimulatedTpm2:
         try:
             return self._tpm.activate(credential_blob, encrypted_secret)
         except ValueError as error:
-            raise CannotDecide("attester.tpm2.device", f"simulated TPM: {error}") from None
+            raise CannotDecide(AttesterId.TPM2_DEVICE, f"simulated TPM: {error}") from None
 
 
 def open_provider(machine: Machine) -> SimulatedMachine | SimulatedTpm2:

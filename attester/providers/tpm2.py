@@ -26,7 +26,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attester.envelope import Envelope
-from attester.providers import MEASURED_CHECK, EnrolmentIdentity, Machine
+from attester.ids import AttesterId
+from attester.providers import EnrolmentIdentity, Machine
 from attester.providers.tpm_device import EK_KINDS, Device, Key, Quote, ak_template
 from verifier.core.binding import BindingDigest
 from verifier.formats.encoding import canonical
@@ -71,7 +72,7 @@ class Tpm2:
                 quote = self._device.quote(key, BANK, self._pcrs, digest.short)
                 if _pcr_digest(values, quote) == quote.pcr_digest:
                     return self._envelope(key, quote, values)
-        raise CannotDecide("attester.tpm2.pcrs", f"PCRs: changed during each of {_TRIES} quotes, want them still")
+        raise CannotDecide(AttesterId.TPM2_PCRS, f"PCRs: changed during each of {_TRIES} quotes, want them still")
 
     def _envelope(self, key: Key, quote: Quote, values: dict[int, bytes]) -> Envelope:
         pcrs = {BANK: {str(pcr): values[pcr].hex() for pcr in self._pcrs}}
@@ -98,10 +99,10 @@ class Tpm2:
         except FileNotFoundError:
             return b""
         except OSError as error:
-            raise CannotDecide("attester.tpm2.eventlog", f"{self._machine.event_log}: {error.strerror}") from None
+            raise CannotDecide(AttesterId.TPM2_EVENTLOG, f"{self._machine.event_log}: {error.strerror}") from None
         if len(log) > _LOG_MAX:
             raise CannotDecide(
-                "attester.tpm2.eventlog", f"event log: got more than {_LOG_MAX} bytes, want at most that"
+                AttesterId.TPM2_EVENTLOG, f"event log: got more than {_LOG_MAX} bytes, want at most that"
             )
         return log
 
@@ -112,10 +113,10 @@ class Tpm2:
             with Path(path).open("rb") as file:
                 found = file.read(_LOG_MAX + 1)
         except OSError as error:
-            raise CannotDecide("attester.tpm2.ima", f"{path}: {error.strerror}") from None
+            raise CannotDecide(AttesterId.TPM2_IMA, f"{path}: {error.strerror}") from None
         if not found or len(found) > _LOG_MAX:
             got = f"more than {_LOG_MAX}" if found else "0"
-            raise CannotDecide("attester.tpm2.ima", f"{path}: got {got} bytes, want 1 to {_LOG_MAX}")
+            raise CannotDecide(AttesterId.TPM2_IMA, f"{path}: got {got} bytes, want 1 to {_LOG_MAX}")
         return found
 
     def measure_config(self, config: bytes) -> None:
@@ -128,7 +129,7 @@ class Tpm2:
         pcr = self._machine.config_pcr
         banks = self._device.banks()
         if BANK not in banks:
-            raise CannotDecide("attester.tpm2.bank", f"PCR banks: got {', '.join(banks) or 'none'}, want {BANK} active")
+            raise CannotDecide(AttesterId.TPM2_BANK, f"PCR banks: got {', '.join(banks) or 'none'}, want {BANK} active")
         digests = {bank: hashlib.new(bank, config).digest() for bank in banks}
         want = {bank: hashlib.new(bank, bytes(len(digest)) + digest).digest() for bank, digest in digests.items()}
         with _locked(Path(self._machine.lock_folder)):
@@ -139,7 +140,7 @@ class Tpm2:
         for bank in banks:
             if seen[bank] != want[bank]:
                 field = f"PCR {pcr} ({bank}), where this configuration is measured"
-                raise EvidenceRejected(MEASURED_CHECK, mismatch(field, seen[bank].hex(), want[bank].hex()))
+                raise EvidenceRejected(AttesterId.CONFIG_MEASURED, mismatch(field, seen[bank].hex(), want[bank].hex()))
 
     @contextlib.contextmanager
     def _ek(self, chain_file: str) -> Iterator[tuple[Key, tuple[bytes, ...]]]:
@@ -157,7 +158,7 @@ class Tpm2:
                         yield key, chain
                         return
         raise CannotDecide(
-            "attester.tpm2.ek", "EK: no endorsement key with its certificate in NV, nor one that fits --ek-chain"
+            AttesterId.TPM2_EK, "EK: no endorsement key with its certificate in NV, nor one that fits --ek-chain"
         )
 
     def _ek_sources(self, kind: str, handle: int) -> Iterator[contextlib.AbstractContextManager[Key]]:
@@ -208,7 +209,7 @@ def _certificates(chain_file: str) -> tuple[bytes, ...]:
         found = x509.load_pem_x509_certificates(Path(chain_file).read_bytes())
     except (OSError, ValueError) as error:
         raise CannotDecide(
-            "attester.tpm2.ek", f"{chain_file}: no certificates in PEM: {type(error).__name__}"
+            AttesterId.TPM2_EK, f"{chain_file}: no certificates in PEM: {type(error).__name__}"
         ) from None
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
 
@@ -217,7 +218,7 @@ def _public_key(certificate: bytes) -> bytes:
     try:
         key: Any = x509.load_der_x509_certificate(certificate).public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise CannotDecide("attester.tpm2.ek", f"EK certificate: unreadable: {type(error).__name__}") from None
+        raise CannotDecide(AttesterId.TPM2_EK, f"EK certificate: unreadable: {type(error).__name__}") from None
     der: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return der
 

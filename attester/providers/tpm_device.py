@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
+from attester.ids import AttesterId
 from attester.providers import AkKind
 from verifier.formats.errors import CannotDecide
 
@@ -105,7 +106,7 @@ def tpm_call(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return function(*args, **kwargs)
     except TSS2_Exception as error:
         name = getattr(function, "__name__", "TPM")
-        raise CannotDecide("attester.tpm2.device", f"TPM: {name}: {error}") from None
+        raise CannotDecide(AttesterId.TPM2_DEVICE, f"TPM: {name}: {error}") from None
 
 
 def ak_template(kind: AkKind) -> Any:
@@ -147,7 +148,7 @@ class Device:
         try:
             self._esapi = ESAPI(tcti)
         except (TSS2_Exception, OSError, RuntimeError) as error:
-            raise CannotDecide("attester.tpm2.device", f"TPM at {tcti!r}: {error}") from None
+            raise CannotDecide(AttesterId.TPM2_DEVICE, f"TPM at {tcti!r}: {error}") from None
         self._tcti = tcti
 
     def close(self) -> None:
@@ -170,7 +171,7 @@ class Device:
             numbers = _selected(selected)
             got = [bytes(digests[i]) for i in range(digests.count)]
             if not got or len(numbers) != len(got):
-                raise CannotDecide("attester.tpm2.bank", f"PCR bank: got {bank} without {left}, want an active bank")
+                raise CannotDecide(AttesterId.TPM2_BANK, f"PCR bank: got {bank} without {left}, want an active bank")
             values.update(zip(numbers, got, strict=True))
         return values
 
@@ -207,7 +208,7 @@ class Device:
         except TSS2_Exception as error:
             if error.rc == _HANDLE_MISSING:
                 return False
-            raise CannotDecide("attester.tpm2.device", f"TPM: handle {number:#x}: {error}") from None
+            raise CannotDecide(AttesterId.TPM2_DEVICE, f"TPM: handle {number:#x}: {error}") from None
         self._esapi.tr_close(handle)
         return True
 
@@ -227,14 +228,14 @@ class Device:
         except NoSuchIndex:
             return None
         except TSS2_Exception as error:
-            raise CannotDecide("attester.tpm2.nv", f"NV index {index:#x}: {error}") from None
+            raise CannotDecide(AttesterId.TPM2_NV, f"NV index {index:#x}: {error}") from None
 
     def ek_template(self, kind: str) -> Any:
         """Return the EK template of a kind, with the nonce or template from NV where the vendor left one."""
         try:
             _, template = create_ek_template(kind, NVReadEK(self._esapi))
         except TSS2_Exception as error:
-            raise CannotDecide("attester.tpm2.nv", f"EK template {kind}: {error}") from None
+            raise CannotDecide(AttesterId.TPM2_NV, f"EK template {kind}: {error}") from None
         return template
 
     def activate(self, ak: Key, ek: Key, blob: bytes, secret: bytes) -> bytes:

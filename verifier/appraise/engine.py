@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from verifier.appraise.identities import Candidate, PreparedRule
 from verifier.appraise.policy import CompiledClass, CompiledPolicy
 from verifier.appraise.result import Appraisal, EarStatus
+from verifier.core.ids import PolicyId
 from verifier.core.rules import TRUST_CLAIMS, Finding, Judgement, Scope, TrustClaim
 from verifier.tee.catalogue import remedy_of
 from verifier.tee.scheme import Matched, Verified
@@ -23,9 +24,6 @@ WARNING = 32
 AFFIRMING = 2
 NO_CLAIM = 0
 
-SCHEME_RULE = "policy.scheme"
-WINDOW_RULE = "policy.identity.window"
-NOTHING_RULE = "policy.nothing"
 
 # (rule, identity) -> what an earlier appraisal by the same policy found.
 Known: TypeAlias = Mapping[tuple[str, str], Finding]
@@ -52,7 +50,7 @@ def appraise(verified: Verified[Any, Any], policy: CompiledPolicy, now: int, kno
         _lower(vector, counted)
         matched += held
     if not findings:
-        findings.append(Finding(NOTHING_RULE, "service", "policy", ok=False, expected="a rule", seen=None))
+        findings.append(Finding(PolicyId.NOTHING, "service", "policy", ok=False, expected="a rule", seen=None))
         _lower(vector, findings)
     return _result(verified, policy, tuple(findings), tuple(matched), vector)
 
@@ -113,7 +111,7 @@ def _try_candidate(
         findings.insert(
             0,
             Finding(
-                WINDOW_RULE,
+                PolicyId.WINDOW,
                 scope,
                 "window",
                 ok=False,
@@ -121,7 +119,7 @@ def _try_candidate(
                 seen=now,
                 identity=candidate.reference,
                 detail=f"{candidate.reference} may not be used now",
-                remedy=remedy_of(WINDOW_RULE),
+                remedy=remedy_of(PolicyId.WINDOW),
                 trust_claim=_WINDOW_CLAIM.get(scope, "executables"),
                 value=WARNING,
             ),
@@ -177,7 +175,7 @@ def _status(vector: dict[TrustClaim, int], *, contraindicated: bool, essential: 
 
 def _wrong_scheme(verified: Verified[Any, Any], policy: CompiledPolicy) -> Finding:
     return Finding(
-        SCHEME_RULE,
+        PolicyId.SCHEME,
         "service",
         "scheme",
         ok=False,

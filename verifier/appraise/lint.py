@@ -1,9 +1,6 @@
-"""The linter of trust documents: what is allowed and all the same worth a second look. Pure; a warning each, with an id.
+"""The linter of trust documents: what is allowed and all the same worth a second look. Pure; a warning each, with an id (``LintId``).
 
-``lint.unmeasured``: a policy leaves guest software unmeasured. ``lint.indistinct``: one evidence satisfies several workloads,
-which can then pose as each other (docs/trust-documents.md). ``lint.newest``: a reference moves without the policy being touched.
-``lint.window``: a pinned version whose window is closed, not yet open, or about to close. ``lint.debug``: debug is let pass.
-``lint.loose``: an allow-list that lets files pass whose content no rule judges, or violations.
+What each warning means: ``verifier/core/checks.toml``, docs/trust-documents.md.
 """
 
 from __future__ import annotations
@@ -19,6 +16,7 @@ from verifier.appraise.bundle import Documents, Key
 from verifier.appraise.documents import WorkloadDocument
 from verifier.appraise.identities import FOREVER, Candidate
 from verifier.appraise.policy import CompiledClass, CompiledPolicy
+from verifier.core.ids import LintId
 
 WINDOW_NOTICE_S = 14 * 24 * 3600
 MAX_COMPARED = 1_000
@@ -32,7 +30,7 @@ _NOT_EXCLUSIVE = re.compile(r"deny|denied|min|max|least|most", re.ASCII)
 class Warned:
     """One warning: ``id`` never changes, ``where`` is a file or the policy's name."""
 
-    id: str
+    id: LintId
     where: str
     detail: str
 
@@ -43,28 +41,28 @@ def lint(documents: Documents, compiled: Mapping[Key, CompiledPolicy], now: int)
     for key, policy in compiled.items():
         where = documents.policies[key].where
         warned += [
-            Warned(f"lint.{name}", where, f"{policy.tenant}/{policy.name}: {text}") for name, text in _of(policy, now)
+            Warned(warning, where, f"{policy.tenant}/{policy.name}: {text}") for warning, text in _of(policy, now)
         ]
     return [*warned, *_indistinct(documents, compiled)]
 
 
-def _of(policy: CompiledPolicy, now: int) -> Iterator[tuple[str, str]]:
+def _of(policy: CompiledPolicy, now: int) -> Iterator[tuple[LintId, str]]:
     bare = sorted(policy.unchecked_classes & policy.scheme.appraisal.software)
     if bare:
         yield (
-            "unmeasured",
+            LintId.UNMEASURED,
             f"leaves guest software unmeasured: nothing about executables is compared in {', '.join(bare)}",
         )
     if policy.allows_debug:
-        yield "debug", "lets debug pass: no process with production keys mints for it"
+        yield LintId.DEBUG, "lets debug pass: no process with production keys mints for it"
     for reference in policy.newest:
-        yield "newest", f"takes whichever version is highest (now {reference})"
+        yield LintId.NEWEST, f"takes whichever version is highest (now {reference})"
     for one in policy.classes:
         for candidate in one.candidates:
             if text := _window(candidate, now):
-                yield "window", f"{one.scope} {candidate.reference} {text}"
+                yield LintId.WINDOW, f"{one.scope} {candidate.reference} {text}"
             for text in _loose(candidate):
-                yield "loose", f"{one.scope} {candidate.reference} {text}"
+                yield LintId.LOOSE, f"{one.scope} {candidate.reference} {text}"
 
 
 def _loose(candidate: Candidate) -> Iterator[str]:
@@ -95,7 +93,7 @@ def _indistinct(documents: Documents, compiled: Mapping[Key, CompiledPolicy]) ->
     for key, names in users.items():
         if len(names) > 1:
             text = f"{_listed(names)} share policy {key[1]}: one evidence satisfies each of them"
-            yield Warned("lint.indistinct", documents.policies[key].where, text)
+            yield Warned(LintId.INDISTINCT, documents.policies[key].where, text)
     by_scheme: defaultdict[str, list[Key]] = defaultdict(list)
     for key in users:
         by_scheme[compiled[key].scheme.name].append(key)
@@ -104,14 +102,14 @@ def _indistinct(documents: Documents, compiled: Mapping[Key, CompiledPolicy]) ->
             text = (
                 f"{len(keys)} policies for {scheme} are in use, more than the {MAX_COMPARED} that are compared in pairs"
             )
-            yield Warned("lint.indistinct", scheme, text)
+            yield Warned(LintId.INDISTINCT, scheme, text)
             continue
         for one, other in itertools.combinations(keys, 2):
             if _both_can_hold(compiled[one], compiled[other]):
                 text = (
                     f"{_listed(users[one])} and {_listed(users[other])}: no value seen here tells their policies apart"
                 )
-                yield Warned("lint.indistinct", documents.policies[one].where, text)
+                yield Warned(LintId.INDISTINCT, documents.policies[one].where, text)
 
 
 def _listed(names: Sequence[str]) -> str:

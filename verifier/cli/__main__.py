@@ -16,6 +16,7 @@ _COMMANDS = {
     "serve": "verifier.cli.serve",
     "appraise": "verifier.cli.appraise",
     "explain": "verifier.cli.explain",
+    "checks": "verifier.cli.checks",
     "keys": "verifier.cli.keys",
     "policy": "verifier.cli.policy",
     "identity": "verifier.cli.identity",

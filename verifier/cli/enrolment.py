@@ -16,6 +16,7 @@ from verifier.formats.encoding import sha256
 from verifier.formats.errors import ConfigError, MalformedEvidence
 from verifier.formats.pem import pem_blocks
 from verifier.formats.x509 import parse_certificate
+from verifier.tee.tpm2.ids import EnrolmentId
 from verifier.tee.tpm2.layout import is_name as is_tpm_name
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -75,7 +76,7 @@ def _digest_of_certificate(path: str) -> bytes:
     try:
         data = Path(path).read_bytes()
         der = (pem_blocks(data, "CERTIFICATE") or (data,))[0]
-        return sha256(parse_certificate(der, "tpm2.enrolment.ek-chain").spki)
+        return sha256(parse_certificate(der, EnrolmentId.EK_CHAIN).spki)
     except (MalformedEvidence, ValueError) as error:
         raise ConfigError(path, "certificate", str(error), "an EK certificate") from None
 

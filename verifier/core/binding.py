@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+from verifier.core.ids import BindingId, ServiceId, WireId
 from verifier.formats.encoding import b64url, canonical, sha256
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 
@@ -27,7 +28,6 @@ _NONCE_HEAD = 1 + 1 + 2 + 8 + 28
 _NONCE_MAC = 24
 
 # Every scheme's user data is compared centrally and under one id, early (step 3) and in step 5.
-BINDING_CHECK = "binding.user-data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def binding_digest(
     )
 
 
-def require_bound(seen: bytes, want: bytes, check_id: str = BINDING_CHECK) -> None:
+def require_bound(seen: bytes, want: bytes, check_id: str = BindingId.USER_DATA) -> None:
     """Refuse user data that is not exactly the expected digest; an empty or shorter field never satisfies it."""
     if not want or not hmac.compare_digest(seen, want):
         raise EvidenceRejected(check_id, f"user data: got {seen.hex() or 'nothing'}, want {want.hex()}")
@@ -159,9 +159,9 @@ def make_nonce(
 def read_nonce(nonce: bytes) -> Nonce:
     """Read a nonce's fields, unverified. Raises ``MalformedEvidence('wire.nonce')`` for a wrong size or version."""
     if len(nonce) != NONCE_SIZE:
-        raise MalformedEvidence("wire.nonce", f"nonce: got {len(nonce)} bytes, want {NONCE_SIZE}")
+        raise MalformedEvidence(WireId.NONCE, f"nonce: got {len(nonce)} bytes, want {NONCE_SIZE}")
     if nonce[0] != NONCE_VERSION:
-        raise MalformedEvidence("wire.nonce", f"nonce.version: got {nonce[0]}, want {NONCE_VERSION}")
+        raise MalformedEvidence(WireId.NONCE, f"nonce.version: got {nonce[0]}, want {NONCE_VERSION}")
     return Nonce(nonce[0], nonce[1], int.from_bytes(nonce[2:4], "big"), int.from_bytes(nonce[4:12], "big"))
 
 
@@ -185,10 +185,10 @@ def check_nonce(
     if key is None or not hmac.compare_digest(
         _nonce_mac(key, nonce[:_NONCE_HEAD], issuer, tenant, workload), nonce[_NONCE_HEAD:]
     ):
-        raise EvidenceRejected("service.nonce.mac", "nonce: not issued here, or for another tenant or workload")
+        raise EvidenceRejected(ServiceId.NONCE_MAC, "nonce: not issued here, or for another tenant or workload")
     if read.epoch != epoch:
-        raise EvidenceRejected("service.nonce.epoch", f"nonce.epoch: got {read.epoch}, want {epoch}")
+        raise EvidenceRejected(ServiceId.NONCE_EPOCH, f"nonce.epoch: got {read.epoch}, want {epoch}")
     if not read.issued_at_ms - skew_ms <= now_ms <= read.issued_at_ms + NONCE_LIFE_MS:
         age = now_ms - read.issued_at_ms
-        raise EvidenceRejected("service.nonce.expired", f"nonce: got age {age} ms, want 0 to {NONCE_LIFE_MS}")
+        raise EvidenceRejected(ServiceId.NONCE_EXPIRED, f"nonce: got age {age} ms, want 0 to {NONCE_LIFE_MS}")
     return read

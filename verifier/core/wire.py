@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from verifier.core.ids import WireId
 from verifier.formats import jws
 from verifier.formats.encoding import jwk_thumbprint, unb64url
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
@@ -144,7 +145,7 @@ class AttestationRequest:
     raw_evidence: bytes  # the envelope as JSON, names in the sender's order, what the record keeps
 
 
-def parse_model(model: type[M], body: bytes, *, check_id: str = "wire.body") -> M:
+def parse_model(model: type[M], body: bytes, *, check_id: str = WireId.BODY) -> M:
     """Validate JSON against a wire model; the error names the first wrong field."""
     try:
         return model.model_validate_json(body)
@@ -156,7 +157,7 @@ def parse_model(model: type[M], body: bytes, *, check_id: str = "wire.body") -> 
         raise MalformedEvidence(check_id, "body: nested too deeply") from None
 
 
-def unb64_field(text: str, field: str, *, check_id: str = "wire.body") -> bytes:
+def unb64_field(text: str, field: str, *, check_id: str = WireId.BODY) -> bytes:
     """Decode a base64url field."""
     try:
         return unb64url(text)
@@ -170,21 +171,20 @@ def ec_public_key(jwk: EcJwk, field: str) -> ec.EllipticCurvePublicKey:
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
     except ValueError:
-        raise MalformedEvidence("wire.keys", f"{field}: not a point of P-256") from None
+        raise MalformedEvidence(WireId.KEYS, f"{field}: not a point of P-256") from None
 
 
 def _envelope(model: EnvelopeModel, *, depth: int = 0) -> EvidenceEnvelope:
     if depth > 1:
-        raise MalformedEvidence("wire.evidence.components", "components: nested, want one level")
+        raise MalformedEvidence(WireId.COMPONENTS, "components: nested, want one level")
     if not model.parts and not model.components:
-        raise MalformedEvidence("wire.evidence.parts", "evidence: got neither parts nor components, want some")
-    where = "wire.evidence.parts"
+        raise MalformedEvidence(WireId.PARTS, "evidence: got neither parts nor components, want some")
+    where = WireId.PARTS
     return EvidenceEnvelope(
         scheme=model.scheme,
         unverified_parts={k: unb64_field(v, f"parts.{k}", check_id=where) for k, v in model.parts.items()},
         unverified_endorsements={
-            k: unb64_field(v, f"endorsements.{k}", check_id="wire.evidence.endorsements")
-            for k, v in model.endorsements.items()
+            k: unb64_field(v, f"endorsements.{k}", check_id=WireId.ENDORSEMENTS) for k, v in model.endorsements.items()
         },
         components=tuple(_envelope(part, depth=depth + 1) for part in model.components),
     )
@@ -199,9 +199,7 @@ def flatten(envelope: EvidenceEnvelope) -> tuple[dict[str, bytes], dict[str, byt
     seen: set[str] = set()
     for component in envelope.components:
         if component.scheme in seen:
-            raise MalformedEvidence(
-                "wire.evidence.components", f"components: got {component.scheme!r} twice, want once"
-            )
+            raise MalformedEvidence(WireId.COMPONENTS, f"components: got {component.scheme!r} twice, want once")
         seen.add(component.scheme)
         prefix = component.scheme.replace("-", "_")
         parts |= {f"{prefix}.{name}": data for name, data in component.unverified_parts.items()}
@@ -214,11 +212,11 @@ def split_jws(body: bytes, *, typ: str) -> jws.CompactJws:
     try:
         unverified = jws.split(body)
     except ValueError:
-        raise MalformedEvidence("wire.jws", "body: not a compact JWS") from None
+        raise MalformedEvidence(WireId.JWS, "body: not a compact JWS") from None
     if unverified.header != {"alg": "ES256", "typ": typ}:
-        raise MalformedEvidence("wire.jws.header", f"header: want exactly alg ES256 and typ {typ}")
+        raise MalformedEvidence(WireId.JWS_HEADER, f"header: want exactly alg ES256 and typ {typ}")
     if len(unverified.signature) != 64:  # noqa: PLR2004 - r and s of P-256
-        raise MalformedEvidence("wire.jws", f"signature: got {len(unverified.signature)} bytes, want 64")
+        raise MalformedEvidence(WireId.JWS, f"signature: got {len(unverified.signature)} bytes, want 64")
     return unverified
 
 
@@ -233,15 +231,15 @@ def parse(body: bytes) -> AttestationRequest:
     ec_public_key(claims.keys.enc, "keys.enc")
     sig, enc = claims.keys.sig.model_dump(), claims.keys.enc.model_dump()
     if sig == enc:
-        raise MalformedEvidence("wire.keys", "keys: sig and enc are the same key, want two")
+        raise MalformedEvidence(WireId.KEYS, "keys: sig and enc are the same key, want two")
     if not jws.is_signed(sig_key, unverified.signature, unverified.signing_input):
-        raise EvidenceRejected("wire.signature", "request: signature does not verify with keys.sig")
+        raise EvidenceRejected(WireId.SIGNATURE, "request: signature does not verify with keys.sig")
     user_data = unb64_field(claims.user_data, "user_data")
     return AttestationRequest(
         tenant=claims.tenant,
         workload=claims.workload,
         audience=claims.audience,
-        nonce=unb64_field(claims.nonce, "nonce", check_id="wire.nonce"),
+        nonce=unb64_field(claims.nonce, "nonce", check_id=WireId.NONCE),
         sig=sig,
         enc=enc,
         sig_thumbprint=jwk_thumbprint(sig),

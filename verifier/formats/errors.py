@@ -4,8 +4,8 @@
 ``CannotDecide``: an endorsement, the store or the clock is missing (503, may be retried). None of them mints.
 ``ConfigError``: the operator's own documents or settings are wrong; start-up only.
 
-Every no carries a ``check_id`` (``<scheme>.<noun>[.<noun>]``, ``wire.*``, ``service.*``, ``binding.*``, ``policy.*``);
-ids are never renamed. What each means to a caller: docs/api.md.
+Every no carries a ``check_id``: a scheme's (``<scheme>.<noun>[.<noun>]``, its folder's ``checks.toml``) or a member of an enumeration
+(``core.ids``, ``attester.ids``). Ids are never renamed. What each means: ``verifier checks``, ``attester checks``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class BridgeError(Exception):
 
     def __init__(self, check_id: str, detail: str) -> None:
         super().__init__(f"{check_id}: {detail}")
-        self.check_id = check_id
+        self.check_id = str(check_id)  # of an enumeration's member the plain string
         self.detail = detail
 
 

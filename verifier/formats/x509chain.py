@@ -75,7 +75,7 @@ class Anchor:
     @property
     def certificate(self) -> Certificate:
         """The pinned certificate, read (cached)."""
-        return parse_certificate(self.certificate_der, "x509.anchor", f"anchor {self.name}")
+        return parse_certificate(self.certificate_der, "anchor", f"anchor {self.name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +163,7 @@ def _names_issuer(child: Certificate, issuer: Certificate) -> bool:
 
 @lru_cache(maxsize=1024)
 def _find(chain: tuple[bytes, ...], anchors: tuple[Anchor, ...]) -> Path | None:
-    certificates = tuple(parse_certificate(der, "x509.chain") for der in chain)
+    certificates = tuple(parse_certificate(der, "chain") for der in chain)
     for place, certificate in enumerate(certificates[1:], start=1):
         for anchor in anchors:
             pinned = anchor.certificate

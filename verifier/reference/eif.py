@@ -23,14 +23,11 @@ from typing import Any, Final
 import cbor2
 from cryptography import x509
 
+from verifier.core.ids import ArtifactId
 from verifier.formats import cbor, ecdsa
 from verifier.formats.cose import ALGORITHMS, to_be_signed
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.formats.pem import pem_or_der
-
-EIF: Final = "identity.artifact.eif"
-SIGNATURE: Final = "identity.artifact.eif.signature"
-CERTIFICATE: Final = "identity.artifact.certificate"
 
 MAX_IMAGE: Final = 4 * 1024**3
 _MAX_CBOR: Final = 32 * 1024  # the signature section: one certificate and one signature, as arrays of small numbers
@@ -146,7 +143,9 @@ def pcrs_of(image: Eif, signing_certificate: bytes | None = None) -> dict[str, s
         signed_by = _verified_signer(image.signature, bytes.fromhex(values["0"]))
         if given not in (None, signed_by):
             got, want = hashlib.sha256(signed_by).hexdigest(), hashlib.sha256(given or b"").hexdigest()
-            raise EvidenceRejected(SIGNATURE, f"signing certificate (SHA-256): got {got}, want {want}, as given")
+            raise EvidenceRejected(
+                ArtifactId.EIF_SIGNATURE, f"signing certificate (SHA-256): got {got}, want {want}, as given"
+            )
         given = signed_by
     if given is not None:
         values["8"] = _pcr(given)
@@ -173,7 +172,9 @@ def _verified_signer(section: bytes, pcr0: bytes) -> bytes:
         raise _bad("signature payload", "another shape", "register_index and register_value")
     index, value = signed["register_index"], _octets(signed["register_value"], "register_value")
     if index != 0 or value != pcr0:
-        raise EvidenceRejected(SIGNATURE, f"signed register: got {index!r} {value.hex()}, want 0 {pcr0.hex()}")
+        raise EvidenceRejected(
+            ArtifactId.EIF_SIGNATURE, f"signed register: got {index!r} {value.hex()}, want 0 {pcr0.hex()}"
+        )
     _require_signed(certificate, protected, payload, signature)
     return certificate
 
@@ -183,13 +184,15 @@ def _require_signed(certificate: bytes, protected: bytes, payload: bytes, signat
     stated = header.get(1) if isinstance(header, dict) else None
     algorithm = ALGORITHMS.get(stated) if isinstance(stated, int) else None
     if algorithm is None:
-        raise EvidenceRejected(SIGNATURE, f"algorithm: got {stated!r}, want ES256, ES384 or ES512")
+        raise EvidenceRejected(ArtifactId.EIF_SIGNATURE, f"algorithm: got {stated!r}, want ES256, ES384 or ES512")
     key = x509.load_der_x509_certificate(certificate).public_key()
     size = 2 * algorithm.size
     if not ecdsa.is_key_of(key, algorithm) or len(signature) != size:
-        raise EvidenceRejected(SIGNATURE, f"key and signature: got others, want {algorithm.curve} and {size} bytes")
+        raise EvidenceRejected(
+            ArtifactId.EIF_SIGNATURE, f"key and signature: got others, want {algorithm.curve} and {size} bytes"
+        )
     if not ecdsa.is_signed(key, algorithm, signature, to_be_signed(protected, payload)):
-        raise EvidenceRejected(SIGNATURE, "signature: does not verify with the certificate beside it")
+        raise EvidenceRejected(ArtifactId.EIF_SIGNATURE, "signature: does not verify with the certificate beside it")
 
 
 def _cose(data: bytes) -> tuple[bytes, bytes, bytes]:
@@ -208,7 +211,7 @@ def _cose(data: bytes) -> tuple[bytes, bytes, bytes]:
 def _cbor(data: bytes, what: str) -> Any:
     if len(data) > _MAX_CBOR:
         raise _bad(what, f"{len(data)} bytes", f"at most {_MAX_CBOR}")
-    return cbor.decode(data, EIF, what, max_items=_MAX_CBOR)
+    return cbor.decode(data, ArtifactId.EIF, what, max_items=_MAX_CBOR)
 
 
 def _octets(value: Any, what: str) -> bytes:
@@ -221,13 +224,15 @@ def _octets(value: Any, what: str) -> bytes:
 
 
 def _der(certificate: bytes) -> bytes:
-    der = pem_or_der(certificate, "CERTIFICATE", CERTIFICATE, "signing certificate")
+    der = pem_or_der(certificate, "CERTIFICATE", ArtifactId.CERTIFICATE, "signing certificate")
     try:
         x509.load_der_x509_certificate(der)
     except ValueError:
-        raise MalformedEvidence(CERTIFICATE, "signing certificate: got no certificate, want DER or PEM") from None
+        raise MalformedEvidence(
+            ArtifactId.CERTIFICATE, "signing certificate: got no certificate, want DER or PEM"
+        ) from None
     return der
 
 
 def _bad(field: str, got: object, want: str) -> MalformedEvidence:
-    return MalformedEvidence(EIF, f"EIF {field}: got {got}, want {want}")
+    return MalformedEvidence(ArtifactId.EIF, f"EIF {field}: got {got}, want {want}")

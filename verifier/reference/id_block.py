@@ -15,11 +15,10 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
+from verifier.core.ids import ArtifactId
 from verifier.formats.errors import MalformedEvidence
 from verifier.tee.sev_snp.rules import GUEST_POLICY_BITS
 
-ID_BLOCK: Final = "identity.artifact.id-block"
-ID_AUTH: Final = "identity.artifact.id-auth"
 _BLOCK: Final = struct.Struct("<48s16s16sIIQ")
 _AUTH_SIZE: Final = 4096
 _ID_KEY_AT, _AUTHOR_KEY_AT, _KEY_SIZE = 0x240, 0x880, 1028
@@ -38,21 +37,21 @@ class IdBlock:
 
 def decode_id_block(data: bytes) -> IdBlock:
     """Read a block, raw or in base64 as QEMU takes it."""
-    digest, family, image, version, svn, policy = _BLOCK.unpack(_raw(data, _BLOCK.size, ID_BLOCK))
+    digest, family, image, version, svn, policy = _BLOCK.unpack(_raw(data, _BLOCK.size, ArtifactId.ID_BLOCK))
     if version != 1:
-        raise MalformedEvidence(ID_BLOCK, f"ID block version: got {version}, want 1")
+        raise MalformedEvidence(ArtifactId.ID_BLOCK, f"ID block version: got {version}, want 1")
     return IdBlock(digest, family, image, svn, policy)
 
 
 def key_digests(data: bytes) -> dict[str, str]:
     """Return the digests of ID key and author key; an author key of zeros is none, and its digest in the report is zero."""
-    auth = _raw(data, _AUTH_SIZE, ID_AUTH)
+    auth = _raw(data, _AUTH_SIZE, ArtifactId.ID_AUTH)
     digests = {}
     for name, start in (("id_key_digest", _ID_KEY_AT), ("author_key_digest", _AUTHOR_KEY_AT)):
         key = auth[start : start + _KEY_SIZE]
         digests[name] = hashlib.sha384(key).hexdigest() if any(key) else "0" * 96
     if not any(auth[_ID_KEY_AT : _ID_KEY_AT + _KEY_SIZE]):
-        raise MalformedEvidence(ID_AUTH, "ID key: got all zero, want a key")
+        raise MalformedEvidence(ArtifactId.ID_AUTH, "ID key: got all zero, want a key")
     return digests
 
 

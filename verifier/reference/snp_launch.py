@@ -13,9 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from verifier.core.ids import ArtifactId
 from verifier.formats.errors import ConfigError, MalformedEvidence
 
-OVMF: Final = "identity.artifact.ovmf"
 VMMS: Final = ("qemu", "ec2", "gce")
 MAX_VCPUS: Final = 4096
 _FAULTS: Final = (
@@ -93,7 +93,7 @@ def launch_digest(launch: Launch) -> str:
             )
         except _FAULTS as error:
             raise MalformedEvidence(
-                OVMF, f"OVMF: got {type(error).__name__} ({error}), want firmware built for SEV-SNP"
+                ArtifactId.OVMF, f"OVMF: got {type(error).__name__} ({error}), want firmware built for SEV-SNP"
             ) from None
     return bytes(digest).hex()
 

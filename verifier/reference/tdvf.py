@@ -24,9 +24,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from verifier.core.ids import ArtifactId
 from verifier.formats.errors import MalformedEvidence
 
-TDVF: Final = "identity.artifact.tdvf"
 MAX_FIRMWARE: Final = 64 * 1024 * 1024
 PageOrder = Literal["page", "section"]
 
@@ -152,4 +152,4 @@ def _check_section(index: int, section: Section, length: int) -> None:
 
 
 def _bad(field: str, got: object, want: str) -> MalformedEvidence:
-    return MalformedEvidence(TDVF, f"TDVF {field}: got {got}, want {want}")
+    return MalformedEvidence(ArtifactId.TDVF, f"TDVF {field}: got {got}, want {want}")

@@ -26,6 +26,7 @@ from verifier.core.binding import (
     make_nonce,
     read_nonce,
 )
+from verifier.core.ids import PolicyId, ServiceId, WireId
 from verifier.core.ports import SigningKey, VerdictRecord, VerdictStore
 from verifier.core.rules import Finding
 from verifier.core.settings import SKEW_MS
@@ -40,7 +41,6 @@ from verifier.token.mint import mint
 
 # What a caller is told when genuine evidence is not wanted, whatever the reason: which reference value was missed, that the
 # workload does not exist or is disabled, goes to the record alone.
-REFUSED = "policy.refused"
 EPOCH_READ_MS = 1_000
 MAX_POLICIES = 4_096
 
@@ -153,7 +153,7 @@ class Service:
 
     def _require_tenant(self, tenant: str) -> None:
         if tenant not in self._parts.settings.tenants:
-            raise EvidenceRejected("service.tenant", f"tenant: got {tenant!r}, want one that is served here")
+            raise EvidenceRejected(ServiceId.TENANT, f"tenant: got {tenant!r}, want one that is served here")
 
     # -- steps 2 to 8 ---------------------------------------------------------------------------------------------------
 
@@ -176,7 +176,9 @@ class Service:
         workload, appraisal, reason = self._appraise(request, verified, now_ms // 1000)  # step 6
         if workload is None or appraisal is None or reason is not None or not appraisal.accepted:
             self._refuse(hearing, workload, appraisal, reason)
-            raise EvidenceRejected(REFUSED, "the evidence is genuine and not wanted; the verifier's record says why")
+            raise EvidenceRejected(
+                PolicyId.REFUSED, "the evidence is genuine and not wanted; the verifier's record says why"
+            )
         return self._grant(hearing, workload, appraisal)
 
     def _receive(self, request: wire.AttestationRequest, now_ms: int) -> int:
@@ -201,7 +203,7 @@ class Service:
         scheme = self._parts.schemes.get(envelope.scheme)
         if scheme is None:
             raise MalformedEvidence(
-                "wire.evidence.scheme", f"scheme: got {envelope.scheme!r}, want {sorted(self._parts.schemes)}"
+                WireId.SCHEME, f"scheme: got {envelope.scheme!r}, want {sorted(self._parts.schemes)}"
             )
         parts, endorsements = wire.flatten(envelope)
         require_parts(scheme, parts, endorsements)
@@ -238,13 +240,13 @@ class Service:
         """Step 6. An unknown or disabled workload, or a foreign audience, is refused as any other, spent and recorded."""
         found = self._parts.trust.workload(request.tenant, request.workload)
         if found is None:
-            return None, None, _Reason("policy.workload", f"workload: got {request.workload!r}, want a registered one")
+            return None, None, _Reason(PolicyId.WORKLOAD, f"workload: got {request.workload!r}, want a registered one")
         workload, policy = found
         reason = None
         if not workload.enabled:
-            reason = _Reason("policy.workload.state", "workload: disabled")
+            reason = _Reason(PolicyId.WORKLOAD_STATE, "workload: disabled")
         elif request.audience != workload.audience:
-            reason = _Reason("policy.audience", f"audience: got {request.audience!r}, want {workload.audience!r}")
+            reason = _Reason(PolicyId.AUDIENCE, f"audience: got {request.audience!r}, want {workload.audience!r}")
         appraisal = appraise(verified, policy, now, self._findings.known(policy.digest))
         if reason is None and appraisal.accepted:
             reason = self._gate(appraisal)
@@ -264,7 +266,7 @@ class Service:
         self, hearing: _Hearing, workload: Workload | None, appraisal: Appraisal | None, reason: _Reason | None
     ) -> None:
         """Do step 7 for a no: spent and recorded, with every finding."""
-        check_id = appraisal.check_id if appraisal is not None else REFUSED
+        check_id = appraisal.check_id if appraisal is not None else PolicyId.REFUSED
         more: dict[str, Any] | None = None
         if reason is not None:
             more = {"rule": reason.check_id, "ok": False, "detail": reason.detail}

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 
+from verifier.core.ids import ServiceId
 from verifier.core.ports import EnrolledAk
 from verifier.core.wire import EnrolmentProof, EnrolmentRequest, NameStr, Wire, parse_model, unb64_field
 from verifier.formats.encoding import b64url, canonical, sha256
 from verifier.formats.errors import EvidenceRejected
 from verifier.service.parts import Parts
 from verifier.tee.tpm2.enrolment import check_ak, check_ek, describe_ek, make_credential
+from verifier.tee.tpm2.ids import EnrolmentId
 
 SCHEME = "tpm2"
 LIFE_MS = 120_000
@@ -51,14 +53,13 @@ class Enrolments:
         """Judge EK and AK, and make a credential that only that TPM can open, and only for that AK."""
         parts = self._parts
         if request.tenant not in parts.settings.tenants:
-            raise EvidenceRejected("service.tenant", f"tenant: got {request.tenant!r}, want one that is served here")
+            raise EvidenceRejected(ServiceId.TENANT, f"tenant: got {request.tenant!r}, want one that is served here")
         now_ms = parts.clock.now_ms()
-        where = f"{SCHEME}.enrolment"
         chain = tuple(
-            unb64_field(text, f"ek_chain.{i}", check_id=f"{where}.ek-chain") for i, text in enumerate(request.ek_chain)
+            unb64_field(text, f"ek_chain.{i}", check_id=EnrolmentId.EK_CHAIN) for i, text in enumerate(request.ek_chain)
         )
-        ek_public = unb64_field(request.ek_public, "ek_public", check_id=f"{where}.ek-public")
-        ak_public = unb64_field(request.ak_public, "ak_public", check_id=f"{where}.ak-public")
+        ek_public = unb64_field(request.ek_public, "ek_public", check_id=EnrolmentId.EK_PUBLIC)
+        ak_public = unb64_field(request.ak_public, "ak_public", check_id=EnrolmentId.AK_PUBLIC)
         ek = check_ek(chain, ek_public, parts.anchors.get(SCHEME, ()), now_ms // 1000, parts.chains)
         ak = check_ak(ak_public)
         ticket_hash = sha256(request.ticket.encode()) if request.ticket else b""
@@ -77,23 +78,25 @@ class Enrolments:
 
     def enrol(self, ak_name: bytes, proof: EnrolmentProof) -> str:
         """Accept the activated secret and write the AK, spending the ticket in the same transaction. Returns the tenant."""
-        parts, where = self._parts, f"{SCHEME}.enrolment"
-        raw = unb64_field(proof.state, "state", check_id=f"{where}.state")
-        secret = unb64_field(proof.secret, "secret", check_id=f"{where}.secret")
+        parts = self._parts
+        raw = unb64_field(proof.state, "state", check_id=EnrolmentId.STATE)
+        secret = unb64_field(proof.secret, "secret", check_id=EnrolmentId.SECRET)
         # The MAC comes first: before it, any caller can have made `state`.
         if not hmac.compare_digest(secret, self._secret(raw)):
-            raise EvidenceRejected(f"{where}.secret", "secret: got another one than the credential of this state holds")
-        state = parse_model(_State, raw, check_id=f"{where}.state")
+            raise EvidenceRejected(
+                EnrolmentId.SECRET, "secret: got another one than the credential of this state holds"
+            )
+        state = parse_model(_State, raw, check_id=EnrolmentId.STATE)
         now_ms = parts.clock.now_ms()
         if now_ms > int(state.expires_at):
             raise EvidenceRejected(
-                f"{where}.expired", f"state: expired {now_ms - int(state.expires_at)} ms ago, want a fresh one"
+                EnrolmentId.EXPIRED, f"state: expired {now_ms - int(state.expires_at)} ms ago, want a fresh one"
             )
-        ek_public = unb64_field(state.ek_public, "ek_public", check_id=f"{where}.state")
-        ak_public = unb64_field(state.ak_public, "ak_public", check_id=f"{where}.state")
+        ek_public = unb64_field(state.ek_public, "ek_public", check_id=EnrolmentId.STATE)
+        ak_public = unb64_field(state.ak_public, "ak_public", check_id=EnrolmentId.STATE)
         ak = check_ak(ak_public)
         if not hmac.compare_digest(ak.name, ak_name):
-            raise EvidenceRejected(f"{where}.ak-name", f"ak_name: got {ak_name.hex()}, want {ak.name.hex()}")
+            raise EvidenceRejected(EnrolmentId.AK_NAME, f"ak_name: got {ak_name.hex()}, want {ak.name.hex()}")
         ek = describe_ek(ek_public)
         ticket_hash = bytes.fromhex(state.ticket_hash)
         # Asked once: an EK that is taken off the list between two questions must not get in without a ticket.
@@ -124,6 +127,6 @@ class Enrolments:
         if ticket_hash and store.ticket_is_open(tenant, ticket_hash):
             return False
         raise EvidenceRejected(
-            f"{SCHEME}.enrolment.admission",
+            EnrolmentId.ADMISSION,
             f"EK {ek_digest.hex()}: not on the tenant's list, and no open ticket came with it",
         )

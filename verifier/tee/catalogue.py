@@ -1,23 +1,22 @@
-"""The home of check ids: every id with its meaning and its remedy, read from the ``checks.toml`` of the folder that says it.
+"""The home of check ids: every id of the verifier with its meaning and its remedy, as the folder that says it has them.
 
-A folder is read when one of its ids is asked for: nothing is read while all is well.
+Each folder's ``checks.toml`` is read when one of its ids is asked for: nothing is read while all is well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-from verifier.core.catalogue import CheckText, read_catalogue
+from verifier.core.catalogue import CheckText, Listed, texts_in
 from verifier.tee.registry import SCHEMES
 
-FILE: Final = "checks.toml"
 # Evidence that stands beside others and has no scheme of its own, and the folder of each.
 _BESIDE: Final[Mapping[str, str]] = MappingProxyType({"tcg-eventlog": "tcg", "ccel": "ccel", "ima": "ima"})
 _CORE: Final = "verifier.core"
+# What comes with the evidence or not at all: the verifier's own sources are never asked for it.
+_CARRIED: Final = frozenset({"ark", "ak_cert", "ak_chain"})
 # What is true of every part and every endorsement, where nothing more exact is written down.
 _DECODE: Final = (
     "have the attester send this part as the hardware gave it: whole, unchanged, in the layout of the scheme's page"
@@ -27,37 +26,54 @@ _ENDORSEMENT: Final = (
 )
 
 
-def _package(check_id: str) -> str:
-    """Name the package whose file has an id: the scheme's folder, or ``core`` for ids that belong to no scheme."""
-    first = check_id.partition(".")[0]
-    if first in SCHEMES:
-        return f"verifier.tee.{first.replace('-', '_')}"
-    return f"verifier.tee.{_BESIDE[first]}" if first in _BESIDE else _CORE
+def _own(owner: str) -> Mapping[str, CheckText]:
+    """Return the file of a scheme, of evidence beside others, or, for every other first label, of the ids of no scheme."""
+    if owner in SCHEMES:
+        return texts_in(f"verifier.tee.{owner.replace('-', '_')}")
+    return texts_in(f"verifier.tee.{_BESIDE[owner]}" if owner in _BESIDE else _CORE)
 
 
-@cache
-def _texts(package: str) -> Mapping[str, CheckText]:
-    return read_catalogue(files(package).joinpath(FILE).read_text(encoding="utf-8"))
+def _of_others(name: str) -> Iterator[tuple[str, CheckText]]:
+    """Say what a scheme refuses when something is missing that another scheme reads: of its parts, and of what these need.
 
-
-def text_of(check_id: str) -> CheckText | None:
-    """Return what is written down of an id; ``None`` for one that is not there."""
-    return _texts(_package(check_id)).get(check_id)
+    One that is there and cannot be read has an id of the scheme that reads it.
+    """
+    scheme = SCHEMES[name]
+    for part in sorted(scheme.form.required):
+        yield f"{name}.decode.{part}", CheckText(f"the part {part} is missing")
+    for other in scheme.verification.anchors_of:
+        start = f"{other}.endorsement."
+        nouns = [check_id.removeprefix(start) for check_id in _own(other) if check_id.startswith(start)]
+        for noun in nouns:
+            if noun not in _CARRIED:
+                text = f"{noun}, which {other} needs, is missing: cannot decide"
+                yield f"{name}.endorsement.{noun}", CheckText(text, outcome="cannot-decide")
 
 
 def remedy_of(check_id: str) -> str:
     """Return what to change when this id says no; "" for none known (the empty id too)."""
-    text = text_of(check_id)
+    owner, _, noun = check_id.partition(".")
+    text = _own(owner).get(check_id)
     if text is not None and text.remedy:
         return text.remedy
-    noun = check_id.partition(".")[2]
     if noun.startswith("decode."):
         return _DECODE
     return _ENDORSEMENT if noun.startswith("endorsement.") else ""
 
 
-def all_texts() -> Iterator[tuple[str, CheckText]]:
-    """Go through every id that is written down, core's first, then by scheme, in the order of the files."""
-    names = (*SCHEMES, *_BESIDE)
-    for package in (_CORE, *(_package(f"{name}.") for name in names)):
-        yield from _texts(package).items()
+def listed(prefix: str = "") -> Iterator[Listed]:
+    """Go through every id that may be below a prefix: those of no scheme first, then by scheme, in the order of the files."""
+    owner = prefix.partition(".")[0]
+    if owner in SCHEMES or owner in _BESIDE:
+        owners: tuple[str, ...] = (owner,)
+    else:
+        owners = ("",) if any(i.startswith(f"{owner}.") for i in _own("")) else ("", *SCHEMES, *_BESIDE)
+    for one in owners:
+        scheme = SCHEMES.get(one)
+        checks = set() if scheme is None else {check.id for check in scheme.verification.checks}
+        rules = set() if scheme is None else {rule.id for rule in scheme.appraisal.rules}
+        own = _own(one)
+        others = {} if scheme is None else {i: text for i, text in _of_others(one) if i not in own}
+        for check_id, text in {**own, **others}.items():
+            kind = "check" if check_id in checks else "rule" if check_id in rules else text.outcome
+            yield Listed(check_id, kind, text.meaning, remedy_of(check_id))

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from verifier.core.binding import BINDING_CHECK, Component
+from verifier.core.binding import Component
+from verifier.core.ids import BindingId
 from verifier.core.rules import IDENTITY_CLASSES, Rule, Scope
 from verifier.formats.x509chain import Anchor, ChainCache, Root
 
@@ -120,7 +121,7 @@ class Inner:
     scheme: Scheme[Any, Any]
     subject: Subject[Any, Any]
     user_data: bytes | None = None
-    check_id: str = BINDING_CHECK
+    check_id: str = BindingId.USER_DATA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

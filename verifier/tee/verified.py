@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from verifier.core.binding import BindingDigest, require_bound
+from verifier.core.ids import WireId
 from verifier.formats.errors import CannotDecide, Failed, MalformedEvidence, as_no
 from verifier.formats.x509 import MAX_CERTIFICATE
 from verifier.formats.x509chain import Root
@@ -44,19 +45,19 @@ def require_parts(scheme: Scheme[Any, Any], parts: Mapping[str, bytes], endorsem
     known = scheme.form.required | scheme.form.optional
     for name in sorted(name for name in parts.keys() - known if "." in name):
         raise MalformedEvidence(
-            "wire.evidence.components", f"components: got {name!r}, want {sorted(n for n in known if '.' in n)}"
+            WireId.COMPONENTS, f"components: got {name!r}, want {sorted(n for n in known if '.' in n)}"
         )
     for name in sorted(scheme.form.required - parts.keys()):
         raise MalformedEvidence(f"{scheme.name}.decode.{name}", f"parts.{name}: got nothing, want it")
     for name in sorted(parts.keys() - known):
-        raise MalformedEvidence("wire.evidence.parts", f"parts: got {name!r}, want {sorted(known)}")
+        raise MalformedEvidence(WireId.PARTS, f"parts: got {name!r}, want {sorted(known)}")
     for name in sorted(endorsements.keys() - scheme.form.endorsements):
         raise MalformedEvidence(
-            "wire.evidence.endorsements", f"endorsements: got {name!r}, want {sorted(scheme.form.endorsements)}"
+            WireId.ENDORSEMENTS, f"endorsements: got {name!r}, want {sorted(scheme.form.endorsements)}"
         )
     for name in sorted(name for name, data in endorsements.items() if len(data) > MAX_ENDORSEMENT):
         raise MalformedEvidence(
-            "wire.evidence.endorsements",
+            WireId.ENDORSEMENTS,
             f"endorsements.{name}: got {len(endorsements[name])} bytes, want at most {MAX_ENDORSEMENT}",
         )
 

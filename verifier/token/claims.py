@@ -13,6 +13,7 @@ from typing import Any, Final
 from verifier.appraise.result import Appraisal, Workload
 from verifier.core import product
 from verifier.core.binding import NONCE_SIZE
+from verifier.core.ids import PolicyId
 from verifier.core.settings import TOKEN_LIFE_MAX_S
 from verifier.formats.encoding import b64url, canonical, is_name, sha256
 from verifier.formats.errors import EvidenceRejected
@@ -53,21 +54,21 @@ def require_mintable(appraisal: Appraisal, *, simulated: bool) -> None:
     """
     if not appraisal.accepted:
         raise EvidenceRejected(
-            "policy.accepted", f"appraisal: refused by {appraisal.check_id or 'a rule without an id'}"
+            PolicyId.ACCEPTED, f"appraisal: refused by {appraisal.check_id or 'a rule without an id'}"
         )
     if not appraisal.bound:
-        raise EvidenceRejected("policy.bound", "appraisal: evidence was not bound to a challenge, want it bound")
+        raise EvidenceRejected(PolicyId.BOUND, "appraisal: evidence was not bound to a challenge, want it bound")
     want = "simulated" if simulated else "vendor or private"
     if appraisal.root not in ROOTS or (appraisal.root == "simulated") != simulated:
-        raise EvidenceRejected("policy.root", f"root: got {appraisal.root}, want {want}")
+        raise EvidenceRejected(PolicyId.ROOT, f"root: got {appraisal.root}, want {want}")
     if appraisal.debug_status not in DEBUG_STATUSES:
         raise ValueError(f"debug_status: got {appraisal.debug_status!r}, want one of {sorted(DEBUG_STATUSES)}")
     if appraisal.debug_status == "enabled" and not simulated:
-        raise EvidenceRejected("policy.debug", "dbgstat: got enabled, want a simulated process for it")
+        raise EvidenceRejected(PolicyId.DEBUG, "dbgstat: got enabled, want a simulated process for it")
     # Evidence without debugging does not help here: the same policy would accept the guest under debug the next time.
     if appraisal.debug_allowed and not simulated:
         raise EvidenceRejected(
-            "policy.debug", f"policy {appraisal.policy}: got an exception for debug, want a simulated process for it"
+            PolicyId.DEBUG, f"policy {appraisal.policy}: got an exception for debug, want a simulated process for it"
         )
 
 
@@ -75,7 +76,7 @@ def require_names(names: Iterable[str]) -> None:
     """Refuse what Vault would expand or fold in a templated path, here too: ``EvidenceRejected('policy.name')``."""
     for name in names:
         if not is_name(name):
-            raise EvidenceRejected("policy.name", f"name: got {name!r}, want a-z, 0-9 and inner hyphens, at most 63")
+            raise EvidenceRejected(PolicyId.NAME, f"name: got {name!r}, want a-z, 0-9 and inner hyphens, at most 63")
 
 
 def instance_name(workload_uuid: str, kind: str, identifier: str) -> str:

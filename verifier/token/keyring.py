@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from verifier.core.ids import ServiceId
 from verifier.core.settings import SKEW_MS, TOKEN_LIFE_MAX_S
 from verifier.formats.errors import CannotDecide
 
@@ -59,7 +60,7 @@ class Keyring:
         for key in reversed(self.keys):
             if key.signs_from <= now:
                 return key
-        raise CannotDecide("service.keys", "signing key: no key signs now; check the clock and `verifier keys list`")
+        raise CannotDecide(ServiceId.KEYS, "signing key: no key signs now; check the clock and `verifier keys list`")
 
     def published(self, now: int) -> tuple[KeyTimes, ...]:
         """Return the keys that the JWKS shows at ``now``: next, active and retired ones."""

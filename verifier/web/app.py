@@ -18,6 +18,7 @@ from verifier.formats.errors import CannotDecide, MalformedEvidence
 from verifier.service.attest import Service
 from verifier.service.enrol import Enrolments
 from verifier.service.parts import Parts
+from verifier.tee.tpm2.ids import EnrolmentId
 from verifier.token.jwks import DISCOVERY_PATH, JWKS_PATH
 from verifier.web import metrics, problems
 from verifier.web.limits import RateLimit, Readiness
@@ -152,7 +153,7 @@ def _add_enrolment(app: Flask, api: Api) -> None:
     def prove(ak_name: str) -> Response:
         # One spelling a Name: bytes.fromhex alone takes capitals and blanks.
         if not _HEX.fullmatch(ak_name):
-            raise MalformedEvidence("tpm2.enrolment.ak-name", "ak_name: want lower-case hex")
+            raise MalformedEvidence(EnrolmentId.AK_NAME, "ak_name: want lower-case hex")
         name = bytes.fromhex(ak_name)
         tenant = api.enrolments.enrol(name, parse_model(EnrolmentProof, _body(JSON_TYPE)))
         metrics.ENROLMENTS.labels(tenant).inc()

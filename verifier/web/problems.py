@@ -9,6 +9,7 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from verifier.core.ids import ServiceId, WireId
 from verifier.core.ports import Clock
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected, MalformedEvidence
 from verifier.web.limits import Sampler
@@ -64,7 +65,7 @@ def problem(status: int, code: str, *, check_id: str, detail: str, retry_after: 
 
 def not_found() -> Response:
     """Answer for a tenant that is not served here."""
-    return problem(404, "not-found", check_id="service.route", detail="no such resource")
+    return problem(404, "not-found", check_id=ServiceId.ROUTE, detail="no such resource")
 
 
 def _known(error: BridgeError, clock: Clock, sampler: Sampler) -> Response:
@@ -92,11 +93,11 @@ def _known(error: BridgeError, clock: Clock, sampler: Sampler) -> Response:
 
 def _http(error: HTTPException) -> Response:
     code, check_id = {
-        404: ("not-found", "service.route"),
-        405: ("method", "service.method"),
-        413: ("too-large", "wire.size"),
-        415: ("media-type", "wire.media-type"),
-    }.get(error.code or 500, ("malformed", "wire.http"))
+        404: ("not-found", ServiceId.ROUTE),
+        405: ("method", ServiceId.METHOD),
+        413: ("too-large", WireId.SIZE),
+        415: ("media-type", WireId.MEDIA_TYPE),
+    }.get(error.code or 500, ("malformed", WireId.HTTP))
     status = error.code or 400
     if status >= 500:  # noqa: PLR2004 - a server-side HTTP error is a bug like any other
         return _unforeseen(error)
@@ -109,21 +110,21 @@ def _http(error: HTTPException) -> Response:
 
 
 def _rate(error: RateLimited) -> Response:
-    count_refusal("rejected", "service.rate", request.endpoint or "")
+    count_refusal("rejected", ServiceId.RATE, request.endpoint or "")
     detail = "too many requests from this address"
-    return problem(429, "rate", check_id="service.rate", detail=detail, retry_after=error.retry_after)
+    return problem(429, "rate", check_id=ServiceId.RATE, detail=detail, retry_after=error.retry_after)
 
 
 def _media(error: UnsupportedMedia) -> Response:
-    count_refusal("malformed", "wire.media-type", request.endpoint or "")
-    return problem(415, "media-type", check_id="wire.media-type", detail=str(error))
+    count_refusal("malformed", WireId.MEDIA_TYPE, request.endpoint or "")
+    return problem(415, "media-type", check_id=WireId.MEDIA_TYPE, detail=str(error))
 
 
 def _unforeseen(error: Exception) -> Response:
     # The traceback goes to the log, never to the caller; its frames hold no secrets by construction (no locals are dumped).
     _log.error("bug", endpoint=request.endpoint, exc_info=error)
-    count_refusal("bug", "service.bug", request.endpoint or "")
-    return problem(500, "bug", check_id="service.bug", detail="an unexpected error; the log has it")
+    count_refusal("bug", ServiceId.BUG, request.endpoint or "")
+    return problem(500, "bug", check_id=ServiceId.BUG, detail="an unexpected error; the log has it")
 
 
 def install(app: Flask, clock: Clock) -> None:

@@ -31,7 +31,8 @@ from forge.ima import MeasurementList, small_system
 from tests.support.false_servers import Said, Seen, https_server, problem
 from tests.support.signing import new_key
 from tests.support.swtpm import EkCa, RunningTpm, manufacture, running_swtpm
-from verifier.core.binding import BINDING_CHECK, BindingDigest
+from verifier.core.binding import BindingDigest
+from verifier.core.ids import BindingId
 from verifier.core.wire import EnrolmentProof, EnrolmentRequest
 from verifier.formats.encoding import b64url, unb64url
 from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected
@@ -119,7 +120,7 @@ def test_the_quote_carries_this_digest_and_no_other(booted: Booted) -> None:
         assert isinstance(provider, Tpm2)
         with pytest.raises(EvidenceRejected) as caught:
             judge(provider, BindingDigest(whole=bytes(64), short=bytes(32)))
-    assert caught.value.check_id == BINDING_CHECK
+    assert caught.value.check_id == BindingId.USER_DATA
 
 
 def test_parts_are_what_the_envelope_promises(booted: Booted) -> None:

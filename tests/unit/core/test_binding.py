@@ -8,16 +8,8 @@ import json
 
 import pytest
 
-from verifier.core.binding import (
-    BINDING_CHECK,
-    Component,
-    Context,
-    binding_digest,
-    check_nonce,
-    make_nonce,
-    read_nonce,
-    require_bound,
-)
+from verifier.core.binding import Component, Context, binding_digest, check_nonce, make_nonce, read_nonce, require_bound
+from verifier.core.ids import BindingId
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 
 NONCE, SIG, ENC = bytes(range(64)), b"s" * 32, b"e" * 32
@@ -78,7 +70,7 @@ def test_only_the_exact_digest_binds(seen: bytes) -> None:
     require_bound(b"x" * 64, b"x" * 64)
     with pytest.raises(EvidenceRejected) as caught:
         require_bound(seen, b"x" * 64)
-    assert caught.value.check_id == BINDING_CHECK
+    assert caught.value.check_id == BindingId.USER_DATA
 
 
 def test_nothing_expected_binds_nothing() -> None:

@@ -20,7 +20,8 @@ from forge.certificates import (
     spki,
 )
 from tests.support.vectors import Outcome, PartForm, Vector
-from verifier.core.binding import BINDING_CHECK, BindingDigest
+from verifier.core.binding import BindingDigest
+from verifier.core.ids import BindingId
 from verifier.formats import cbor
 from verifier.formats.cose import ES256, ES384
 from verifier.formats.x509 import USAGE_CRL_SIGN, USAGE_DIGITAL_SIGNATURE
@@ -244,7 +245,7 @@ def _document() -> list[Vector]:
         return NITRO.leaf(extensions=extras)
 
     def swapped(**fields: Any) -> Vector:
-        return vector(next(iter(fields)) + "-of-another-challenge", no, BINDING_CHECK, **fields)
+        return vector(next(iter(fields)) + "-of-another-challenge", no, BindingId.USER_DATA, **fields)
 
     return [
         vector("leaf-is-a-ca", no, usage, certificate=leaf(basic_constraints(ca=True), key_usage(0, 5))),
@@ -264,10 +265,10 @@ def _document() -> list[Vector]:
         swapped(user_data=bytes(64)),
         swapped(nonce=bytes(64)),
         swapped(public_key=spki(p256.public_key())),
-        vector("nonce-missing", no, BINDING_CHECK, nonce=None),
-        vector("key-missing", no, BINDING_CHECK, public_key=None),
-        vector("user-data-missing", no, BINDING_CHECK, user_data=None),
-        vector("user-data-short", no, BINDING_CHECK, user_data=DIGEST.whole[:32]),
+        vector("nonce-missing", no, BindingId.USER_DATA, nonce=None),
+        vector("key-missing", no, BindingId.USER_DATA, public_key=None),
+        vector("user-data-missing", no, BindingId.USER_DATA, user_data=None),
+        vector("user-data-short", no, BindingId.USER_DATA, user_data=DIGEST.whole[:32]),
     ]
 
 

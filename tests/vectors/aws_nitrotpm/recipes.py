@@ -17,7 +17,8 @@ from forge.bootlog import measured_boot
 from forge.certificates import basic_constraints, ecdsa_sha384, key_usage, spki
 from forge.tpm2 import SimulatedTpm, make_tpm, new_key, pcr_digest, sign
 from tests.support.vectors import Outcome, PartForm, Vector
-from verifier.core.binding import BINDING_CHECK, BindingDigest
+from verifier.core.binding import BindingDigest
+from verifier.core.ids import BindingId
 from verifier.formats import cbor
 from verifier.formats.cose import ES256, ES384
 from verifier.formats.encoding import canonical, sha256
@@ -288,14 +289,14 @@ def _quote() -> list[Vector]:
         ),
         vector("log-without-sha384", no, f"{name}eventlog.replay", parts={"eventlog": measured_boot().to_bytes()}),
         vector("log-data-changed", no, f"{name}eventlog.data", parts={"eventlog": _log_data_changed()}),
-        vector("quote-of-another-challenge", no, BINDING_CHECK, parts=_quote_of(bytes(32))),
-        vector("quote-without-challenge", no, BINDING_CHECK, parts=_quote_of(b"")),
-        vector("quote-with-the-whole-digest", no, BINDING_CHECK, parts=_quote_of(DIGEST.whole)),
-        vector("document-of-another-challenge", no, BINDING_CHECK, user_data=bytes(64)),
-        vector("document-without-challenge", no, BINDING_CHECK, user_data=None),
-        vector("document-with-the-short-digest", no, BINDING_CHECK, user_data=DIGEST.short),
-        vector("document-of-another-nonce", no, BINDING_CHECK, nonce=bytes(64)),
-        vector("document-with-an-empty-nonce", no, BINDING_CHECK, nonce=b""),
+        vector("quote-of-another-challenge", no, BindingId.USER_DATA, parts=_quote_of(bytes(32))),
+        vector("quote-without-challenge", no, BindingId.USER_DATA, parts=_quote_of(b"")),
+        vector("quote-with-the-whole-digest", no, BindingId.USER_DATA, parts=_quote_of(DIGEST.whole)),
+        vector("document-of-another-challenge", no, BindingId.USER_DATA, user_data=bytes(64)),
+        vector("document-without-challenge", no, BindingId.USER_DATA, user_data=None),
+        vector("document-with-the-short-digest", no, BindingId.USER_DATA, user_data=DIGEST.short),
+        vector("document-of-another-nonce", no, BindingId.USER_DATA, nonce=bytes(64)),
+        vector("document-with-an-empty-nonce", no, BindingId.USER_DATA, nonce=b""),
     ]
 
 

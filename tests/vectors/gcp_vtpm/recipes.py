@@ -31,7 +31,8 @@ from tests.vectors.vtpm.forging import (
     scheme_vectors,
     without_log,
 )
-from verifier.core.binding import BINDING_CHECK, BindingDigest, Context, binding_digest
+from verifier.core.binding import BindingDigest, Context, binding_digest
+from verifier.core.ids import BindingId
 from verifier.formats.x509 import USAGE_CERT_SIGN, USAGE_DIGITAL_SIGNATURE, USAGE_KEY_ENCIPHERMENT, der_tlv
 from verifier.formats.x509chain import Anchor
 from verifier.tee.dcap.layout import BODIES
@@ -314,11 +315,11 @@ def _rejected() -> list[Vector]:
                **with_snp(report=snp.patched(snp.MILAN.report(report_data=vouched()), 0x90, b"\0"))),
         vector("td-quote-under-no-root", "rejected", "tdx.chain.root", **with_tdx(),
                anchors=(base().ca.anchor(), snp.MILAN.anchor())),
-        vector("snp-report-without-the-list", "rejected", BINDING_CHECK, **with_snp(report_data=WITH_LIST.whole)),
-        vector("snp-report-of-another-challenge", "rejected", BINDING_CHECK, **with_snp(report_data=NONCE[::-1] * 2)),
-        vector("td-quote-without-the-list", "rejected", BINDING_CHECK, **with_tdx(report_data=WITH_LIST.whole)),
-        vector("snp-report-beside-another-quote", "rejected", BINDING_CHECK, **{**with_snp(), "quote": other}),
-        vector("log-left-out-under-the-report", "rejected", BINDING_CHECK, **{**with_snp(), "quote": without_log(_parts())}),
+        vector("snp-report-without-the-list", "rejected", BindingId.USER_DATA, **with_snp(report_data=WITH_LIST.whole)),
+        vector("snp-report-of-another-challenge", "rejected", BindingId.USER_DATA, **with_snp(report_data=NONCE[::-1] * 2)),
+        vector("td-quote-without-the-list", "rejected", BindingId.USER_DATA, **with_tdx(report_data=WITH_LIST.whole)),
+        vector("snp-report-beside-another-quote", "rejected", BindingId.USER_DATA, **{**with_snp(), "quote": other}),
+        vector("log-left-out-under-the-report", "rejected", BindingId.USER_DATA, **{**with_snp(), "quote": without_log(_parts())}),
     ]  # fmt: skip
 
 

@@ -170,4 +170,3 @@ def vectors() -> tuple[CaseVector, ...]:
 
 
 # A signature that cannot be read explains nothing; no list is refused for it.
-NOT_IDS = frozenset({"ima.decode.signature"})

@@ -265,4 +265,3 @@ def vectors() -> tuple[CaseVector, ...]:
 
 
 # Raised inside and never seen outside: a variable that cannot be read counts as none.
-NOT_IDS = frozenset({"tcg-eventlog.decode.variable"})

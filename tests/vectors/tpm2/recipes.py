@@ -50,7 +50,7 @@ from tests.vectors.tpm2.forging import (
     without_log,
     zero_pcr,
 )
-from verifier.core.binding import BINDING_CHECK
+from verifier.core.ids import BindingId
 from verifier.formats.encoding import canonical, sha256
 from verifier.tee.tcg.layout import EV_IPL
 from verifier.tee.tpm2.collateral import encode_not_enrolled
@@ -141,9 +141,9 @@ def _checked() -> tuple[Vector, ...]:
                parts=changed(eventlog=base_boot(b"another initrd").to_bytes())),
         vector("event-log-of-another-bank", "rejected", "tpm2.eventlog.replay", parts=changed(eventlog=sha384_log())),
         vector("event-data-changed", "rejected", "tpm2.eventlog.data", parts=changed(eventlog=log_data_changed())),
-        vector("another-nonce", "rejected", BINDING_CHECK, expected=bound(bytes(32))),
-        vector("no-nonce", "rejected", BINDING_CHECK, parts=requoted(tpm(), extra_data=b""), expected=bound(NONCE)),
-        vector("no-nonce-and-none-wanted", "rejected", BINDING_CHECK, parts=requoted(tpm(), extra_data=b""),
+        vector("another-nonce", "rejected", BindingId.USER_DATA, expected=bound(bytes(32))),
+        vector("no-nonce", "rejected", BindingId.USER_DATA, parts=requoted(tpm(), extra_data=b""), expected=bound(NONCE)),
+        vector("no-nonce-and-none-wanted", "rejected", BindingId.USER_DATA, parts=requoted(tpm(), extra_data=b""),
                expected=UnsafeUnbound(b"")),
     )  # fmt: skip
 

@@ -11,7 +11,8 @@ from forge.tpm2 import SimulatedTpm, new_key, pcr_digest, sign
 from forge.vtpm_ca import VtpmCa
 from tests.support.vectors import Outcome, PartForm, Vector
 from tests.vectors.tpm2.forging import CMDLINE, DB, INITRD_EVENT, KERNEL_EVENT, PK, SECURE_BOOT_ON, rule
-from verifier.core.binding import BINDING_CHECK, BindingDigest
+from verifier.core.binding import BindingDigest
+from verifier.core.ids import BindingId
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.x509 import USAGE_CRL_SIGN
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, encode_event2, encode_spec_id
@@ -153,11 +154,11 @@ def checked_vectors(forge: QuoteVectors) -> list[Vector]:
                  forge.changed(eventlog=measured_boot(kernel=b"another kernel").to_bytes())),
         forge.no("event-log-of-another-bank", "eventlog.replay", forge.changed(eventlog=other_bank)),
         forge.no("event-data-changed", "eventlog.data", forge.changed(eventlog=data_changed)),
-        forge.make("another-nonce", "rejected", BINDING_CHECK, quote=forge.quote(extra_data=NONCE[::-1])),
-        forge.make("no-nonce", "rejected", BINDING_CHECK, quote=forge.quote(extra_data=b"")),
-        forge.make("no-nonce-and-none-wanted", "rejected", BINDING_CHECK, quote=forge.quote(extra_data=b""),
+        forge.make("another-nonce", "rejected", BindingId.USER_DATA, quote=forge.quote(extra_data=NONCE[::-1])),
+        forge.make("no-nonce", "rejected", BindingId.USER_DATA, quote=forge.quote(extra_data=b"")),
+        forge.make("no-nonce-and-none-wanted", "rejected", BindingId.USER_DATA, quote=forge.quote(extra_data=b""),
                    expected=UnsafeUnbound(b"")),
-        forge.make("half-a-nonce", "rejected", BINDING_CHECK, quote=forge.quote(extra_data=NONCE[:16])),
+        forge.make("half-a-nonce", "rejected", BindingId.USER_DATA, quote=forge.quote(extra_data=NONCE[:16])),
     ]  # fmt: skip
 
 

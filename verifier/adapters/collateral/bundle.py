@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from verifier.adapters.collateral.cache import Cache, Entry, entry_of
 from verifier.appraise.signatures import public_key
+from verifier.core.ids import ServiceId
 from verifier.core.ports import MarkStore
 from verifier.core.settings import SKEW_MS
 from verifier.formats import jws, strict_json
@@ -25,7 +26,7 @@ from verifier.formats.jws import PrivateKey, PublicKey
 
 TYPE: Final = "vab-collateral+jws"
 VERSION: Final = 1
-CHECK: Final = "service.collateral.bundle"
+CHECK: Final = ServiceId.BUNDLE
 MARK: Final = "collateral-bundle"
 MAX_BUNDLE: Final = 128 * 1024 * 1024
 _MAX_ITEMS: Final = 100_000

@@ -22,6 +22,7 @@ from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import Item, item
 from verifier.adapters.vendors.kind import Facts
 from verifier.adapters.vendors.registry import KINDS
+from verifier.core.ids import ServiceId
 from verifier.formats.encoding import b64url, sha256, unb64url
 from verifier.formats.errors import CannotDecide
 
@@ -206,7 +207,7 @@ class Cache:
             finally:
                 os.close(lock)
         except OSError as error:
-            raise CannotDecide("service.collateral.cache", f"{self.folder}: {error.strerror}") from None
+            raise CannotDecide(ServiceId.CACHE, f"{self.folder}: {error.strerror}") from None
 
 
 def make_folder(path: Path) -> None:

@@ -24,10 +24,7 @@ from typing import Any, Final, Literal
 from cachetools import LRUCache
 
 from verifier.adapters.collateral.items import Item
-
-QUEUE_FULL: Final = "service.collateral.queue"
-QUOTA: Final = "service.collateral.quota"
-NO_FETCHER: Final = "service.collateral.fetcher"
+from verifier.core.ids import ServiceId
 
 Lane = Literal["shared", "listed", "open"]
 LANES: Final[tuple[Lane, ...]] = ("shared", "listed", "open")
@@ -176,7 +173,7 @@ class FetchQueue:
             if refused is not None:
                 return refused
         if lane != "shared" and len(waiting) >= self.limits.places and not self._make_room(lane, source, waiting):
-            return Reply(QUEUE_FULL, f"fetches waiting: got {len(waiting)}, want fewer; try later", MAX_WAIT_S)
+            return Reply(ServiceId.QUEUE, f"fetches waiting: got {len(waiting)}, want fewer; try later", MAX_WAIT_S)
         if lane == "listed":
             self._chips.take(item.chip, now)
         if lane == "open":
@@ -210,11 +207,11 @@ class FetchQueue:
         ):
             if budgets.left(name, now) < 1:
                 why = f"fetches for this {who}: got as many as its quota, want fewer"
-                return Reply(QUOTA, why, _seconds(budgets.wait(name, now)))
+                return Reply(ServiceId.QUOTA, why, _seconds(budgets.wait(name, now)))
             most = max(2, self.limits.places // share)
             if len(held) >= most:
                 why = f"fetches waiting for this {who}: got {len(held)}, want fewer than {most}"
-                return Reply(QUOTA, why, MAX_WAIT_S // 2)
+                return Reply(ServiceId.QUOTA, why, MAX_WAIT_S // 2)
         return None
 
     def refresh(self, item: Item, now: float) -> bool:

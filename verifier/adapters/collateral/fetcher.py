@@ -25,6 +25,7 @@ from verifier.adapters.collateral.fetcher_socket import FetcherServer
 from verifier.adapters.collateral.http import Client, Throttled
 from verifier.adapters.collateral.items import Item
 from verifier.adapters.vendors.kind import NO_HEADERS, Absent, Answer, CallFailed, Service, Vendor
+from verifier.core.ids import ServiceId
 from verifier.core.ports import Clock
 from verifier.formats.errors import CannotDecide, MalformedEvidence
 from verifier.formats.x509chain import Anchor
@@ -105,7 +106,7 @@ class Fetcher:
             make_folder(self.cache.folder)
             hold = os.open(self.cache.folder / "fetcher.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise CannotDecide("service.collateral.cache", f"{self.cache.folder}: {error.strerror}") from None
+            raise CannotDecide(ServiceId.CACHE, f"{self.cache.folder}: {error.strerror}") from None
         try:
             fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

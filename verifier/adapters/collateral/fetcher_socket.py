@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from verifier.adapters.collateral.cache import make_folder
-from verifier.adapters.collateral.fetch_queue import NO_FETCHER, Reply
+from verifier.adapters.collateral.fetch_queue import Reply
 from verifier.adapters.collateral.items import Item, item
+from verifier.core.ids import ServiceId
 from verifier.formats.errors import CannotDecide
 
 SOCKET: Final = "fetcher.sock"
@@ -65,10 +66,12 @@ class FetcherClient:
             replies = [Reply(str(a), str(b), int(c), bool(d)) for a, b, c, d in listed]
         except (OSError, ValueError, TypeError, RecursionError) as error:
             what = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-            raise CannotDecide(NO_FETCHER, f"the fetcher does not answer: {what}", retry_after=5) from None
+            raise CannotDecide(ServiceId.FETCHER, f"the fetcher does not answer: {what}", retry_after=5) from None
         if len(replies) != len(wanted):
             raise CannotDecide(
-                NO_FETCHER, f"the fetcher: got {len(replies)} replies, want {len(wanted)}", retry_after=5
+                ServiceId.FETCHER,
+                f"the fetcher: got {len(replies)} replies, want {len(wanted)}",
+                retry_after=5,
             )
         return replies
 

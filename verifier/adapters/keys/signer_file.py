@@ -30,6 +30,7 @@ from verifier.adapters.keys.store import (
     same,
     unpack,
 )
+from verifier.core.ids import ServiceId
 from verifier.core.ports import SigningKey
 from verifier.core.settings import Settings
 from verifier.formats.encoding import unb64url
@@ -132,7 +133,7 @@ class KeyFile:
         kid = keys.ring.signing(now).kid
         if kid not in keys.signers:
             raise CannotDecide(
-                "service.keys", "signing key: its private half was removed when it retired; check the clock"
+                ServiceId.KEYS, "signing key: its private half was removed when it retired; check the clock"
             )
         return keys.signers[kid]
 
@@ -141,7 +142,7 @@ class KeyFile:
         keys = self._tenant(tenant)
         if not keys.answers_from <= now < keys.answers_until:
             raise CannotDecide(
-                "service.keys.answer", "answer keys: the set is not valid now; run `verifier keys sign-answer-keys`"
+                ServiceId.ANSWER_KEYS, "answer keys: the set is not valid now; run `verifier keys sign-answer-keys`"
             )
         return keys.answer_key, keys.key_set
 
@@ -224,7 +225,7 @@ class KeyFile:
             return self._rotate(lambda _tenant, ring, pantry: plan(ring, now, self._rules, pantry.new_kid), now)
         except (ConfigError, OSError) as error:
             raise CannotDecide(
-                "service.keys", f"key file: a rotation is due and the file cannot be written: {error}"
+                ServiceId.KEYS, f"key file: a rotation is due and the file cannot be written: {error}"
             ) from None
 
     def _is_due(self, now: int) -> bool:
@@ -278,7 +279,7 @@ class KeyFile:
     def _tenant(self, tenant: str) -> _Tenant:
         found = self._current().tenants.get(tenant)
         if found is None:
-            raise CannotDecide("service.keys", f"tenant: {tenant} has no keys")
+            raise CannotDecide(ServiceId.KEYS, f"tenant: {tenant} has no keys")
         return found
 
     def _document(
@@ -297,7 +298,7 @@ class KeyFile:
             self._look()
         snapshot = self._snapshot
         if snapshot is None:
-            raise CannotDecide("service.keys", "key file: it is missing, or it cannot be opened")
+            raise CannotDecide(ServiceId.KEYS, "key file: it is missing, or it cannot be opened")
         return snapshot
 
     def _look(self) -> None:

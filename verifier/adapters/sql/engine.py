@@ -22,9 +22,8 @@ from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine,
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from verifier.core.ids import ServiceId
 from verifier.formats.errors import CannotDecide, ConfigError
-
-STORE_CHECK = "service.store"
 
 # Shorter than the allowed skew (5 s): a commit that waits longer for the lock would be refused for its time anyway.
 BUSY_S = 4.5
@@ -183,7 +182,7 @@ def cannot_decide(error: Exception) -> CannotDecide:
     words = [type(error).__name__]
     original = error.orig if isinstance(error, DBAPIError) else error
     words.append(getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None) or "")
-    return CannotDecide(STORE_CHECK, f"the store did not answer: {' '.join(word for word in words if word)}")
+    return CannotDecide(ServiceId.STORE, f"the store did not answer: {' '.join(word for word in words if word)}")
 
 
 def prepare_file(url: URL) -> None:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.engine import URL
 
-from verifier.adapters.sql.engine import STORE_CHECK, Database
+from verifier.adapters.sql.engine import Database
 from verifier.adapters.sql.writer import Writer
+from verifier.core.ids import ServiceId
 from verifier.formats.errors import CannotDecide
 
 _FORK_WAIT_S = 5.0
@@ -58,7 +59,7 @@ class OwnedByProcess:
             return process
         if self._is_unusable:
             raise CannotDecide(
-                STORE_CHECK, "this process was forked while another thread used the store; start it again"
+                ServiceId.STORE, "this process was forked while another thread used the store; start it again"
             )
         with self._lock:
             if self._process is None:

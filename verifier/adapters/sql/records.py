@@ -19,11 +19,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from verifier.core.binding import NONCE_SIZE
+from verifier.core.ids import ServiceId
 from verifier.core.ports import CommittedRecord, StoredRecord, VerdictRecord
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.errors import EvidenceRejected, mismatch
 
-CHAIN_CHECK = "service.record.chain"
 GENESIS = CommittedRecord(seq=0, digest=bytes(32))
 
 COLUMNS = tuple(field.name for field in fields(StoredRecord))
@@ -105,15 +105,15 @@ def verify_links(records: Iterable[StoredRecord], start: CommittedRecord = GENES
     last = start
     for record in records:
         if record.seq != last.seq + 1:
-            raise EvidenceRejected(CHAIN_CHECK, mismatch("record.seq", record.seq, last.seq + 1))
+            raise EvidenceRejected(ServiceId.RECORD_CHAIN, mismatch("record.seq", record.seq, last.seq + 1))
         if not hmac.compare_digest(record.prev, last.digest):
             raise EvidenceRejected(
-                CHAIN_CHECK, mismatch(f"record {record.seq}: prev", record.prev.hex(), last.digest.hex())
+                ServiceId.RECORD_CHAIN, mismatch(f"record {record.seq}: prev", record.prev.hex(), last.digest.hex())
             )
         want = record_digest(record)
         if not hmac.compare_digest(record.digest, want):
             raise EvidenceRejected(
-                CHAIN_CHECK, mismatch(f"record {record.seq}: digest", record.digest.hex(), want.hex())
+                ServiceId.RECORD_CHAIN, mismatch(f"record {record.seq}: digest", record.digest.hex(), want.hex())
             )
         last = CommittedRecord(record.seq, record.digest)
     return last

@@ -28,8 +28,9 @@ from verifier.adapters.sql.models import (
     state,
     trust_documents,
 )
-from verifier.adapters.sql.records import CHAIN_CHECK, COLUMNS, GENESIS, prepare, stored, verify_links
+from verifier.adapters.sql.records import COLUMNS, GENESIS, prepare, stored, verify_links
 from verifier.adapters.sql.schema import check_server, migrate
+from verifier.core.ids import ServiceId
 from verifier.core.ports import CommittedRecord, StoredRecord, TrustRow, VerdictRecord
 from verifier.core.settings import SKEW_MS
 from verifier.formats.errors import ConfigError, EvidenceRejected, mismatch
@@ -180,7 +181,9 @@ class SqlStore(tpm.TpmTables):
             seq, digest = connection.execute(_HEAD).one()
         last = verify_links(self._walk(int(seq)))
         if last != CommittedRecord(seq, bytes(digest)):
-            raise EvidenceRejected(CHAIN_CHECK, mismatch("end of the chain", last, CommittedRecord(seq, bytes(digest))))
+            raise EvidenceRejected(
+                ServiceId.RECORD_CHAIN, mismatch("end of the chain", last, CommittedRecord(seq, bytes(digest)))
+            )
         return last
 
     def trust_digest(self) -> str:

@@ -12,9 +12,8 @@ from verifier.adapters.sql.engine import Database
 from verifier.adapters.sql.models import StoreClock, tpm_aks, tpm_eks, tpm_tickets
 from verifier.core.ports import EnrolledAk
 from verifier.formats.errors import EvidenceRejected
+from verifier.tee.tpm2.ids import EnrolmentId
 
-TICKET_CHECK = "tpm2.enrolment.ticket"
-ADMISSION_CHECK = "tpm2.enrolment.admission"
 _HASH_SIZE = 32
 
 _AK = (tpm_aks.c.tenant == bindparam("tenant")) & (tpm_aks.c.ak_name == bindparam("ak_name"))
@@ -88,13 +87,13 @@ class TpmTables:
                 )
                 if connection.execute(listed.with_for_update(read=True)).one_or_none() is None:
                     raise EvidenceRejected(
-                        ADMISSION_CHECK, f"EK {ak.ek_public_digest.hex()}: not on the tenant's list any more"
+                        EnrolmentId.ADMISSION, f"EK {ak.ek_public_digest.hex()}: not on the tenant's list any more"
                     )
             if ticket_hash is not None:
                 spent = connection.execute(_SPEND_TICKET, {"of_tenant": ak.tenant, "of_hash": ticket_hash})
                 if spent.rowcount != 1:
                     raise EvidenceRejected(
-                        TICKET_CHECK, "ticket: got one that is unknown, spent or expired, want an open one"
+                        EnrolmentId.TICKET, "ticket: got one that is unknown, spent or expired, want an open one"
                     )
             connection.execute(_WRITE_AK, {column.name: getattr(ak, column.name) for column in tpm_aks.c})
 

@@ -20,15 +20,12 @@ from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
 
-from verifier.adapters.sql.engine import STORE_CHECK, Database, cannot_decide
+from verifier.adapters.sql.engine import Database, cannot_decide
 from verifier.adapters.sql.models import CLOCK_SQL
 from verifier.adapters.sql.records import COLUMNS, Prepared, link
+from verifier.core.ids import ServiceId
 from verifier.core.ports import CommittedRecord
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
-
-CLOCK_CHECK = "service.clock"
-SPENT_CHECK = "service.nonce.spent"
-EXPIRED_CHECK = "service.nonce.expired"
 
 GROUP_MAX = 64
 # How long a group waits for verdicts that are being worked on. A commit costs as much as the cryptography of a request, so
@@ -124,10 +121,10 @@ class Writer:
         if not waiter.done.acquire(timeout=_WAIT_S):
             # It may still be written, without a token: a nonce lost, never one spent twice.
             waiter.given_up = True
-            raise CannotDecide(STORE_CHECK, f"the store did not answer within {_WAIT_S:.0f} s")
+            raise CannotDecide(ServiceId.STORE, f"the store did not answer within {_WAIT_S:.0f} s")
         if waiter.committed is not None:
             return waiter.committed
-        raise waiter.failure or CannotDecide(STORE_CHECK, "the store did not answer")
+        raise waiter.failure or CannotDecide(ServiceId.STORE, "the store did not answer")
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
@@ -153,7 +150,7 @@ class Writer:
     def _start(self) -> None:
         with self._lock:
             if self._closed:
-                raise CannotDecide(STORE_CHECK, "the store is closed")
+                raise CannotDecide(ServiceId.STORE, "the store is closed")
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
                 self._thread.start()
@@ -168,7 +165,7 @@ class Writer:
                 # Defensive: whatever ended this thread, no caller is left waiting.
                 for waiter in group:
                     if not waiter.is_settled:
-                        waiter.settle(CannotDecide(STORE_CHECK, "the store's writer failed"))
+                        waiter.settle(CannotDecide(ServiceId.STORE, "the store's writer failed"))
             if is_last:
                 return
 
@@ -290,15 +287,15 @@ class Writer:
         now_ms = prepared.now_ms
         if abs(now_ms - store_ms) > self._skew_ms:
             return CannotDecide(
-                CLOCK_CHECK, f"time: got {now_ms - store_ms} ms off the store's clock, want {self._skew_ms}"
+                ServiceId.CLOCK, f"time: got {now_ms - store_ms} ms off the store's clock, want {self._skew_ms}"
             )
         if now_ms < latest_ms - self._skew_ms:
             return CannotDecide(
-                CLOCK_CHECK, f"time: got {latest_ms - now_ms} ms before the last record, want {self._skew_ms}"
+                ServiceId.CLOCK, f"time: got {latest_ms - now_ms} ms before the last record, want {self._skew_ms}"
             )
         if prepared.nonce_hash in spent:
-            return EvidenceRejected(SPENT_CHECK, "nonce: it was spent before")
+            return EvidenceRejected(ServiceId.NONCE_SPENT, "nonce: it was spent before")
         if store_ms >= prepared.nonce_expires_ms + 2 * self._skew_ms:
             # Its row, had it been spent, may be purged: nothing says any more that it was not.
-            return EvidenceRejected(EXPIRED_CHECK, "nonce: it has expired by the store's clock")
+            return EvidenceRejected(ServiceId.NONCE_EXPIRED, "nonce: it has expired by the store's clock")
         return None

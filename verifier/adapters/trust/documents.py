@@ -27,6 +27,7 @@ from verifier.appraise.result import Workload
 from verifier.appraise.schema import schemas
 from verifier.appraise.signatures import Demands, check_signature, read_demands
 from verifier.appraise.text import PlainDocument, read_documents
+from verifier.core.ids import ServiceId
 from verifier.core.ports import TrustRow, TrustStore
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.errors import CannotDecide, ConfigError
@@ -317,14 +318,14 @@ class TrustCatalogue:
                 if self._generation is not generation:
                     continue
             if failure is not None:
-                raise CannotDecide("service.trust", f"trust documents in the store: {failure}") from failure
+                raise CannotDecide(ServiceId.TRUST, f"trust documents in the store: {failure}") from failure
             if found is not None:
                 with self._lock:
                     generation.workloads[key] = found[0]
                     generation.policies[key[0], found[0].policy] = found[1]
             return found
         raise CannotDecide(
-            "service.trust", "trust documents: they were replaced at each try to read them", retry_after=1
+            ServiceId.TRUST, "trust documents: they were replaced at each try to read them", retry_after=1
         )
 
     def _read_once(self, generation: _Generation, key: Key) -> tuple[tuple[Workload, CompiledPolicy] | None, int]:

@@ -11,7 +11,8 @@ from typing import Any, Final
 from verifier.cases.form import CaseFiles
 from verifier.cases.platforms.tpm2 import SignedQuote, require_log, require_quote, signed_quotes
 from verifier.cases.reading import hex_value, switch
-from verifier.core.binding import BINDING_CHECK, require_bound
+from verifier.core.binding import require_bound
+from verifier.core.ids import BindingId
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence, named
 from verifier.formats.x509 import Certificate
 from verifier.formats.x509chain import Anchor, ChainCache, ChainIds, Path, verify_chain
@@ -103,7 +104,7 @@ def judge_quotes(files: CaseFiles, key: Key, scheme: str, *, schemes: frozenset[
     allow_sha1, check_data = switch(files.policy, "allow_sha1_signature"), switch(files.policy, "check_event_data")
     quotes = quotes_of(files, scheme)
     if nonce is not None and not quotes:
-        raise EvidenceRejected(BINDING_CHECK, f"nonce: got no quote to carry it, want {nonce.hex()}")
+        raise EvidenceRejected(BindingId.USER_DATA, f"nonce: got no quote to carry it, want {nonce.hex()}")
     raw_banks, where = files.evidence.get("pcrs.json"), f"{scheme}.decode.pcrs"
     banks = None if raw_banks is None else decode_banks(as_written_strictly(raw_banks), where, "pcrs.json")
     log = log_of(files, scheme)

@@ -22,10 +22,11 @@ from verifier.cli.identity.written import (
     written_options,
 )
 from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.core.ids import ArtifactId
 from verifier.formats.errors import ConfigError, EvidenceRejected, mismatch
 from verifier.reference import snp_launch
 from verifier.reference.eif import decode_eif, pcrs_of
-from verifier.reference.id_block import ID_BLOCK, decode_id_block, guest_policy_values, key_digests
+from verifier.reference.id_block import decode_id_block, guest_policy_values, key_digests
 from verifier.reference.tdvf import PageOrder, mrtd_of
 
 Given = Mapping[str, Any]
@@ -100,7 +101,7 @@ def _id_block(given: Given, files: Mapping[str, Artifact], values: Mapping[str, 
         block = decode_id_block(files["id_block"].data)
         if block.launch_digest.hex() != values["measurement"]:
             got, want = block.launch_digest.hex(), f"{values['measurement']}, as computed"
-            raise EvidenceRejected(ID_BLOCK, mismatch("ID block's launch digest", got, want))
+            raise EvidenceRejected(ArtifactId.ID_BLOCK, mismatch("ID block's launch digest", got, want))
         policy = guest_policy_values(block.policy)
         if any(values.get(name, policy[name]) != policy[name] for name in policy):
             raise ConfigError("--guest-policy", "policy", given["guest_policy"], f"the ID block's, {block.policy:#x}")

@@ -146,7 +146,7 @@ def _field(line: _Line, kind: FieldKind, text: bytes) -> bytes:
     return name + b":\x00" + value
 
 
-def decode_file_signature(data: bytes, *, check_id: str = "ima.decode.signature") -> FileSignature:
+def decode_file_signature(data: bytes, *, check_id: str = "signature") -> FileSignature:
     """Read a ``sig`` field: type, version, hash, key id, and a signature of exactly the stated size."""
     reader = Reader(data, check_id, "IMA signature")
     kind, version, algorithm, key_id, size = SIG_HEADER.unpack(reader.take(SIG_HEADER.size, "header"))

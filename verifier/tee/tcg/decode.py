@@ -186,7 +186,7 @@ def _startup_locality(events: list[Event], reader: Reader) -> int:
     return 4 if any(e.type == EV_EFI_HCRTM_EVENT and e.register == 0 for e in events) else 0
 
 
-def decode_uefi_variable(data: bytes, *, check_id: str = "tcg-eventlog.decode.variable") -> UefiVariable:
+def decode_uefi_variable(data: bytes, *, check_id: str = "variable") -> UefiVariable:
     """Read UEFI_VARIABLE_DATA (PFP 10.2.6) exactly; trailing bytes are malformed."""
     reader = Reader(data, check_id, "UEFI variable")
     vendor = reader.take(16, "vendor")

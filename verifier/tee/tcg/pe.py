@@ -11,11 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+from verifier.core.ids import ArtifactId
 from verifier.formats.errors import MalformedEvidence
 from verifier.formats.reader import Reader
 from verifier.tee.tcg.layout import HashAlgorithm
-
-IMAGE = "uki.decode.image"
 
 MAX_IMAGE = 1 << 30
 MAX_SECTIONS = 96  # the PE format's own limit for images
@@ -70,8 +69,8 @@ def is_image(data: bytes) -> bool:
 def decode_image(data: bytes) -> Image:
     """Read headers and section table; every range has to lie in the file, and no two sections may share bytes of it."""
     if len(data) > MAX_IMAGE:
-        raise MalformedEvidence(IMAGE, f"PE image: got {len(data)} bytes, want at most {MAX_IMAGE}")
-    reader = Reader(data, IMAGE, "PE image")
+        raise MalformedEvidence(ArtifactId.UKI, f"PE image: got {len(data)} bytes, want at most {MAX_IMAGE}")
+    reader = Reader(data, ArtifactId.UKI, "PE image")
     if reader.take(2, "DOS magic") != b"MZ":
         raise reader.fail("DOS magic: want MZ")
     reader.take(_NEW_HEADER_AT - 2, "DOS header")
@@ -100,7 +99,7 @@ def decode_image(data: bytes) -> Image:
 def _optional_header(reader: Reader, size: int, length: int) -> tuple[int, int, tuple[int, int]]:
     """Read PE32 or PE32+: SizeOfHeaders, where the security entry stands, and what it says."""
     start = reader.position
-    header = Reader(reader.take(size, "optional header"), IMAGE, "PE optional header")
+    header = Reader(reader.take(size, "optional header"), ArtifactId.UKI, "PE optional header")
     magic = header.u16le("Magic")
     directories_at = _DIRECTORIES_AT.get(magic)
     if directories_at is None:
@@ -175,7 +174,7 @@ def section_in_memory(image: Image, section: Section, algorithm: HashAlgorithm) 
     """Hash the section as a loaded image shows it: VirtualSize bytes, those that the file does not have being zero."""
     zeros = section.virtual_size - section.file_size
     if zeros > MAX_ZEROS:
-        raise MalformedEvidence(IMAGE, f"section {section.name}: got {zeros} zeros, want at most {MAX_ZEROS}")
+        raise MalformedEvidence(ArtifactId.UKI, f"section {section.name}: got {zeros} zeros, want at most {MAX_ZEROS}")
     content = memoryview(image.data)[section.raw_offset : section.raw_offset + section.file_size]
     chunk = memoryview(bytes(min(zeros, _CHUNK)))
     parts = [content] + [chunk[: min(_CHUNK, zeros - at)] for at in range(0, zeros, _CHUNK)]

@@ -18,18 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from verifier.core.ids import ArtifactId
 from verifier.formats.errors import MalformedEvidence
 from verifier.tee.tcg.layout import SHA256, HashAlgorithm, extend
-from verifier.tee.tcg.pe import (
-    IMAGE,
-    Image,
-    Section,
-    authenticode,
-    decode_image,
-    is_image,
-    section_content,
-    section_in_memory,
-)
+from verifier.tee.tcg.pe import Image, Section, authenticode, decode_image, is_image, section_content, section_in_memory
 
 PCR_UKI, PCR_COMMAND_LINE, PCR_APPLICATION = 11, 12, 4
 
@@ -98,7 +90,7 @@ def predict_uki(
     image = decode_image(data)
     sections = _once_each(image)
     if ".linux" not in sections:
-        raise MalformedEvidence(IMAGE, "UKI: got no .linux section, want a kernel")
+        raise MalformedEvidence(ArtifactId.UKI, "UKI: got no .linux section, want a kernel")
     said = _stub_version(image, sections)
     measured = tuple(name for name in measured_sections(stub_version or said or _NEWEST) if name in sections)
     start = bytes(bank.size)
@@ -123,7 +115,7 @@ def predict_uki(
 def measured_sections(stub_version: int) -> tuple[str, ...]:
     """Return the sections that a version of systemd-stub measures, in order; refuses a version whose list is not known."""
     if stub_version < _OLDEST or stub_version in _UNKNOWN_STUBS:
-        raise MalformedEvidence(IMAGE, f"systemd-stub: got version {stub_version}, want 252, or 254 or later")
+        raise MalformedEvidence(ArtifactId.UKI, f"systemd-stub: got version {stub_version}, want 252, or 254 or later")
     return tuple(name for name, since in _MEASURED if since <= stub_version)
 
 
@@ -169,9 +161,13 @@ def _once_each(image: Image) -> dict[str, Section]:
     sections: dict[str, Section] = {}
     for section in image.sections:
         if section.name in _UNPREDICTABLE:
-            raise MalformedEvidence(IMAGE, f"UKI: got {section.name}, whose measurement depends on the machine")
+            raise MalformedEvidence(
+                ArtifactId.UKI, f"UKI: got {section.name}, whose measurement depends on the machine"
+            )
         if section.name in sections:
-            raise MalformedEvidence(IMAGE, f"UKI: got section {section.name} twice, want each once (one profile)")
+            raise MalformedEvidence(
+                ArtifactId.UKI, f"UKI: got section {section.name} twice, want each once (one profile)"
+            )
         sections[section.name] = section
     return sections
 

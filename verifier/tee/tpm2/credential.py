@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from verifier.core.ports import RandomSource
 from verifier.formats.errors import EvidenceRejected
 from verifier.tee.tcg.layout import HASHES, STRONG_HASHES, HashAlgorithm
+from verifier.tee.tpm2.ids import EnrolmentId
 from verifier.tee.tpm2.keys import HASH_CLASSES, load_public
 from verifier.tee.tpm2.layout import ALG_AES, ALG_CFB, Public, kdfa, kdfe, tpm2b
 
-EK_PUBLIC_ID = "tpm2.enrolment.ek-public"
 _IDENTITY = b"IDENTITY"
 _SYMMETRIC = ((ALG_AES, 128, ALG_CFB), (ALG_AES, 256, ALG_CFB))
 
@@ -31,7 +31,7 @@ def protect(ek: Public, ak_name: bytes, secret: bytes, random: RandomSource) -> 
     if ek.symmetric is None or ek.symmetric not in _SYMMETRIC or ek.name_algorithm not in STRONG_HASHES:
         got = f"{ek.symmetric}, nameAlg {ek.name_algorithm:#06x}"
         raise EvidenceRejected(
-            EK_PUBLIC_ID, f"EK: got symmetric {got}, want AES-128 or -256 in CFB mode, SHA-256 or stronger"
+            EnrolmentId.EK_PUBLIC, f"EK: got symmetric {got}, want AES-128 or -256 in CFB mode, SHA-256 or stronger"
         )
     name_hash = HASHES[ek.name_algorithm]
     if len(secret) > name_hash.size:
@@ -48,7 +48,7 @@ def protect(ek: Public, ak_name: bytes, secret: bytes, random: RandomSource) -> 
 
 def _share_seed(ek: Public, name_hash: HashAlgorithm, random: RandomSource) -> tuple[bytes, bytes]:
     """Choose a seed that the EK's holder can recover: RSA-OAEP (B.10.4), or one-pass ECDH (C.6.4)."""
-    key = load_public(ek, EK_PUBLIC_ID)
+    key = load_public(ek, EnrolmentId.EK_PUBLIC)
     if not isinstance(key, ec.EllipticCurvePublicKey):
         seed = random(name_hash.size)
         algorithm = HASH_CLASSES[ek.name_algorithm]

@@ -27,7 +27,8 @@ from verifier.formats.x509 import (
 )
 from verifier.formats.x509chain import Anchor, ChainCache, ChainIds, Profile, require_path, verify_chain
 from verifier.tee.tcg.layout import STRONG_HASHES
-from verifier.tee.tpm2.credential import EK_PUBLIC_ID, protect
+from verifier.tee.tpm2.credential import protect
+from verifier.tee.tpm2.ids import EnrolmentId
 from verifier.tee.tpm2.keys import Key, load_public, spki, spki_digest
 from verifier.tee.tpm2.layout import (
     ADMIN_WITH_POLICY,
@@ -48,27 +49,13 @@ from verifier.tee.tpm2.layout import (
 )
 from verifier.tee.tpm2.roca import is_roca
 
-EK_CHAIN_ID = "tpm2.enrolment.ek-chain"
-EK_ROOT_ID = "tpm2.enrolment.ek-root"
-EK_SIGNATURE_ID = "tpm2.enrolment.ek-signature"
-EK_VALIDITY_ID = "tpm2.enrolment.ek-validity"
-EK_CONSTRAINTS_ID = "tpm2.enrolment.ek-constraints"
-EK_REVOKED_ID = "tpm2.enrolment.ek-revoked"
-EK_CRL_ID = "tpm2.enrolment.ek-crl"
-EK_USAGE_ID = "tpm2.enrolment.ek-usage"
-EK_KEY_ID = "tpm2.enrolment.ek-key"
-EK_ATTRIBUTES_ID = "tpm2.enrolment.ek-attributes"
-EK_ROCA_ID = "tpm2.enrolment.ek-roca"
-AK_PUBLIC_ID = "tpm2.enrolment.ak-public"
-AK_ATTRIBUTES_ID = "tpm2.enrolment.ak-attributes"
-
 _IDS = ChainIds(
-    root=EK_ROOT_ID,
-    signature=EK_SIGNATURE_ID,
-    validity=EK_VALIDITY_ID,
-    constraints=EK_CONSTRAINTS_ID,
-    revoked=EK_REVOKED_ID,
-    crl=EK_CRL_ID,
+    root=EnrolmentId.EK_ROOT,
+    signature=EnrolmentId.EK_SIGNATURE,
+    validity=EnrolmentId.EK_VALIDITY,
+    constraints=EnrolmentId.EK_CONSTRAINTS,
+    revoked=EnrolmentId.EK_REVOKED,
+    crl=EnrolmentId.EK_CRL,
 )
 # EK certificates name TPM and platform in a subjectAltName, critical where the subject is empty (RFC 5280 section 4.2.1.6), and
 # some mark their purpose critical (swtpm_localca does). Neither says anything that is judged here.
@@ -125,11 +112,11 @@ def ak_faults(public: Public) -> list[str]:
 
 def check_ak(ak_public: bytes) -> AkIdentity:
     """Judge an AK by its TPMT_PUBLIC: an unrestricted key would pass activation and then sign any forged quote."""
-    public = decode_public(ak_public, check_id=AK_PUBLIC_ID)
-    load_public(public, AK_PUBLIC_ID)
+    public = decode_public(ak_public, check_id=EnrolmentId.AK_PUBLIC)
+    load_public(public, EnrolmentId.AK_PUBLIC)
     faults = ak_faults(public)
     if faults:
-        raise EvidenceRejected(AK_ATTRIBUTES_ID, f"AK: {'; '.join(faults)}")
+        raise EvidenceRejected(EnrolmentId.AK_ATTRIBUTES, f"AK: {'; '.join(faults)}")
     return AkIdentity(name_of(public), public)
 
 
@@ -140,8 +127,8 @@ def describe_ek(ek_public: bytes) -> EkIdentity:
 
 
 def _read_ek(ek_public: bytes) -> tuple[Public, Key]:
-    public = decode_public(ek_public, check_id=EK_PUBLIC_ID)
-    return public, load_public(public, EK_PUBLIC_ID)
+    public = decode_public(ek_public, check_id=EnrolmentId.EK_PUBLIC)
+    return public, load_public(public, EnrolmentId.EK_PUBLIC)
 
 
 def check_ek(
@@ -152,12 +139,14 @@ def check_ek(
     Where the anchor has a CRL, that CRL is required: stale or not the anchor's is ``CannotDecide('tpm2.enrolment.ek-crl')``.
     """
     if not ek_chain:
-        raise MalformedEvidence(EK_CHAIN_ID, "ek_chain: got nothing, want the EK certificate")
-    certificates = tuple(parse_certificate(der, EK_CHAIN_ID, f"ek_chain[{i}]") for i, der in enumerate(ek_chain))
+        raise MalformedEvidence(EnrolmentId.EK_CHAIN, "ek_chain: got nothing, want the EK certificate")
+    certificates = tuple(
+        parse_certificate(der, EnrolmentId.EK_CHAIN, f"ek_chain[{i}]") for i, der in enumerate(ek_chain)
+    )
     public, key = _read_ek(ek_public)
     with named(_IDS.root):
         crl_der = require_path(certificates, anchors).anchor.crl_der
-    crls = (parse_crl(crl_der, EK_CRL_ID),) if crl_der else ()
+    crls = (parse_crl(crl_der, EnrolmentId.EK_CRL),) if crl_der else ()
     path = verify_chain(
         certificates,
         anchors,
@@ -170,11 +159,11 @@ def check_ek(
     )
     _check_usage(path.leaf)
     if spki(key) != path.leaf.spki:
-        raise EvidenceRejected(EK_KEY_ID, "ek_public: another key than the EK certificate's")
+        raise EvidenceRejected(EnrolmentId.EK_KEY, "ek_public: another key than the EK certificate's")
     _check_ek_attributes(public)
     if isinstance(key, rsa.RSAPublicKey) and is_roca(key.public_numbers().n):
         raise EvidenceRejected(
-            EK_ROCA_ID, "EK: its modulus carries the ROCA fingerprint (CVE-2017-15361), want a sound key"
+            EnrolmentId.EK_ROCA, "EK: its modulus carries the ROCA fingerprint (CVE-2017-15361), want a sound key"
         )
     return EkIdentity(spki_digest(key), name_of(public), public)
 
@@ -182,15 +171,15 @@ def check_ek(
 def _check_usage(leaf: Certificate) -> None:
     """An EK certificate is no CA, and where it states a usage, that is encryption or key agreement."""
     if leaf.is_ca:
-        raise EvidenceRejected(EK_USAGE_ID, "EK certificate: got a CA, want none")
+        raise EvidenceRejected(EnrolmentId.EK_USAGE, "EK certificate: got a CA, want none")
     if leaf.key_usage is not None and not leaf.key_usage & {USAGE_KEY_ENCIPHERMENT, USAGE_KEY_AGREEMENT}:
         raise EvidenceRejected(
-            EK_USAGE_ID,
+            EnrolmentId.EK_USAGE,
             f"EK certificate keyUsage: got bits {sorted(leaf.key_usage)}, want keyEncipherment or keyAgreement",
         )
     purpose = leaf.extensions.get(OID_EXTENDED_KEY_USAGE)
     if purpose is not None and _OID_EK_CERTIFICATE not in purpose.value and _OID_ANY_PURPOSE not in purpose.value:
-        raise EvidenceRejected(EK_USAGE_ID, "EK certificate extendedKeyUsage: want tcg-kp-EKCertificate")
+        raise EvidenceRejected(EnrolmentId.EK_USAGE, "EK certificate extendedKeyUsage: want tcg-kp-EKCertificate")
 
 
 def _check_ek_attributes(public: Public) -> None:
@@ -202,7 +191,7 @@ def _check_ek_attributes(public: Public) -> None:
     if public.name_algorithm not in STRONG_HASHES:
         faults.append(f"nameAlg: got {public.name_algorithm:#06x}, want SHA-256 or stronger")
     if faults:
-        raise EvidenceRejected(EK_ATTRIBUTES_ID, f"EK: {'; '.join(faults)}")
+        raise EvidenceRejected(EnrolmentId.EK_ATTRIBUTES, f"EK: {'; '.join(faults)}")
 
 
 def make_credential(ek_public: bytes, ak_name: bytes, secret: bytes, random: RandomSource) -> tuple[bytes, bytes]:
@@ -210,4 +199,4 @@ def make_credential(ek_public: bytes, ak_name: bytes, secret: bytes, random: Ran
 
     Returns the contents of TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET (without their outer sizes).
     """
-    return protect(decode_public(ek_public, check_id=EK_PUBLIC_ID), ak_name, secret, random)
+    return protect(decode_public(ek_public, check_id=EnrolmentId.EK_PUBLIC), ak_name, secret, random)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.adapters.collateral.fetch_queue import ABANDONED_S, QUEUE_FULL, QUOTA, FetchQueue, Limits, network_of
+from verifier.adapters.collateral.fetch_queue import ABANDONED_S, FetchQueue, Limits, network_of
 from verifier.adapters.collateral.items import Item, item
+from verifier.core.ids import ServiceId
 
 ASK = "sev-snp.ask"
 SNP_CRL = "sev-snp.crl"
@@ -59,13 +60,13 @@ def test_what_every_chip_needs_goes_first_then_listed_chips_then_strangers() -> 
 def test_a_source_address_has_a_share_of_the_places_and_a_quota_an_hour() -> None:
     wants = queue(places=40, per_source=15, per_tenant=1000)
     replies = [wants.ask(vcek(number), "default", "192.0.2.1", 0.0) for number in range(12)]
-    assert [reply.check_id for reply in replies] == [""] * 10 + [QUOTA] * 2
+    assert [reply.check_id for reply in replies] == [""] * 10 + [ServiceId.QUOTA] * 2
     assert wants.ask(vcek(100), "default", "192.0.2.2", 0.0).check_id == ""
 
     for number in range(10):
         wants.done(vcek(number))
     replies = [wants.ask(vcek(20 + number), "default", "192.0.2.1", 0.0) for number in range(6)]
-    assert [reply.check_id for reply in replies] == [""] * 5 + [QUOTA]
+    assert [reply.check_id for reply in replies] == [""] * 5 + [ServiceId.QUOTA]
     assert replies[-1].retry_after > 60
     assert wants.ask(vcek(90), "default", "192.0.2.1", 240.0).check_id == ""
 
@@ -74,7 +75,7 @@ def test_a_tenant_cannot_take_more_than_half_of_the_places() -> None:
     wants = queue(places=20, per_source=1000)
     replies = [wants.ask(vcek(number), "acme", f"192.0.2.{number}", 0.0) for number in range(12)]
 
-    assert [reply.check_id for reply in replies] == [""] * 10 + [QUOTA] * 2
+    assert [reply.check_id for reply in replies] == [""] * 10 + [ServiceId.QUOTA] * 2
     assert wants.ask(vcek(50), "default", "192.0.2.99", 0.0).check_id == ""
 
 
@@ -82,7 +83,7 @@ def test_a_full_queue_says_so_and_a_listed_chip_still_has_its_place() -> None:
     wants = queue(places=10)
     replies = [wants.ask(vcek(n), f"tenant{n}", f"192.0.2.{n}", 0.0) for n in range(11)]
 
-    assert replies[-1].check_id == QUEUE_FULL
+    assert replies[-1].check_id == ServiceId.QUEUE
     assert wants.ask(vcek(0, chip=LISTED), "default", "192.0.2.1", 0.0).check_id == ""
     want = wants.take("amd", 0.0)
     assert want is not None
@@ -243,13 +244,13 @@ def test_who_knows_many_listed_ids_cannot_fill_the_listed_lane() -> None:
     """Made-up TCBs of a hundred listed chips, from one address; then a machine of the fleet comes from another."""
     wants = fleet_queue(places=10)
     replies = [wants.ask(of_fleet(number), "default", "192.0.2.66", 0.0) for number in range(1, 101)]
-    assert [reply.check_id for reply in replies[:11]] == [""] * 10 + [QUEUE_FULL]
+    assert [reply.check_id for reply in replies[:11]] == [""] * 10 + [ServiceId.QUEUE]
 
     for number in range(101, 106):
         assert wants.ask(of_fleet(number), "default", "192.0.2.1", 0.0).check_id == ""
     # Both have as many: nobody is turned out any more, whoever asks.
-    assert wants.ask(of_fleet(106), "default", "192.0.2.1", 0.0).check_id == QUEUE_FULL
-    assert wants.ask(of_fleet(7), "default", "192.0.2.66", 0.0).check_id == QUEUE_FULL
+    assert wants.ask(of_fleet(106), "default", "192.0.2.1", 0.0).check_id == ServiceId.QUEUE
+    assert wants.ask(of_fleet(7), "default", "192.0.2.66", 0.0).check_id == ServiceId.QUEUE
     assert wants.waiting()["amd", "listed"] == 10
 
 

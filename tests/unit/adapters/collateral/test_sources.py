@@ -16,7 +16,7 @@ from tests.support.service import MovedClock
 from tests.support.vendor_servers import VendorServer, put_intel, put_vcek, vendor_server
 from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import inspect, is_of_anchor
-from verifier.adapters.collateral.fetch_queue import QUOTA, Reply
+from verifier.adapters.collateral.fetch_queue import Reply
 from verifier.adapters.collateral.folder import Folder
 from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.items import Item, item, item_of
@@ -25,6 +25,7 @@ from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.vendors.amd import Kds
 from verifier.adapters.vendors.intel import Pcs
+from verifier.core.ids import ServiceId
 from verifier.core.ports import TrustRow
 from verifier.formats.errors import CannotDecide
 from verifier.formats.x509 import parse_certificate
@@ -107,9 +108,9 @@ def test_a_miss_is_asked_for_once_with_all_that_is_missing_and_cannot_be_decided
 
 def test_a_refused_want_keeps_its_own_id(source: Callable[..., Collateral]) -> None:
     with pytest.raises(CannotDecide) as caught:
-        source(Asker(Reply(QUOTA, "too many", 30))).get("sev-snp", "acme", [CRL])
+        source(Asker(Reply(ServiceId.QUOTA, "too many", 30))).get("sev-snp", "acme", [CRL])
 
-    assert (caught.value.check_id, caught.value.retry_after) == (QUOTA, 30)
+    assert (caught.value.check_id, caught.value.retry_after) == (ServiceId.QUOTA, 30)
 
 
 def test_what_no_vendor_has_says_where_to_put_it(source: Callable[..., Collateral]) -> None:
