@@ -7,23 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from functools import cache
+from types import ModuleType
+from typing import Any, Final, NamedTuple
 
 from attester.envelope import Envelope
 from forge.nvidia_gpu import ForgedNvidia, envelope_with_gpu, gpu_envelope
 from forge.nvidia_ocsp import ocsp_answers
-from tests.support.vectors import Outcome, PartForm, Vector, base_of
+from tests.support.vectors import Outcome, PartForm, Vector, base_of, folder_of, forging
 from tests.vectors.nvidia_gpu import recipes as gpu_recipes
 from verifier.core.binding import BindingDigest, Context, binding_digest, evidence_component
 from verifier.formats.errors import MalformedEvidence
 from verifier.formats.x509chain import Anchor
 from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
+from verifier.tee.registry import SCHEMES
 from verifier.tee.scheme import Scheme
-from verifier.tee.verified import Bound, Expected, UnsafeUnbound
+from verifier.tee.verified import Bound, UnsafeUnbound
 
 CONTEXT: Final = Context("https://v/t/default", "default", "web", "vault")
 DIGEST: Final = binding_digest(bytes(range(64)), b"\x01" * 32, b"\x02" * 32, CONTEXT)
 OTHER_DIGEST: Final = binding_digest(bytes(64), b"\x01" * 32, b"\x02" * 32, CONTEXT)
+_END: Final = b"-----END CERTIFICATE-----\n"
 HOPPER, OTHER, SWITCH = gpu_recipes.HOPPER, gpu_recipes.OTHER, gpu_recipes.SWITCH
 
 
@@ -32,60 +36,77 @@ def flat(envelope: Envelope) -> tuple[dict[str, bytes], dict[str, bytes]]:
     parts: dict[str, bytes] = {}
     endorsements: dict[str, bytes] = {}
     for component in envelope.components:
-        prefix = component.scheme.replace("-", "_")
+        prefix = folder_of(component.scheme)
         parts |= {f"{prefix}.{name}": data for name, data in component.parts.items()}
         endorsements |= {f"{prefix}.{name}": data for name, data in component.endorsements.items()}
     return parts, endorsements
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class GpuComposite:
-    """What makes the vectors of a composite of a CPU and a GPU."""
+    """What makes the vectors of a composite of a host and a GPU. ``quoted`` are the parts of the host that carry a digest.
 
-    name: str
+    ``cpu_root``: what a host without its vendor's root is refused with, where that is an inner scheme's id.
+    """
+
     cpu: Scheme[Any, Any]
-    make: Callable[[BindingDigest], Envelope]  # the CPU's evidence that carries a digest
-    collateral: Mapping[str, bytes]
-    anchors: tuple[Anchor, ...]
-    now: int
-    cpu_root: str = ""  # what a CPU without its vendor's root is refused with, where that is an inner scheme's id
+    alone: Vector  # the wholesome host
+    quoted: Callable[[BindingDigest], Mapping[str, bytes]]
+    cpu_root: str = ""
+
+    @property
+    def name(self) -> str:
+        """The composite's name."""
+        return f"{self.cpu.name}-gpu"
+
+    @property
+    def anchors(self) -> tuple[Anchor, ...]:
+        """The host's roots."""
+        return self.alone.anchors
+
+    @property
+    def now(self) -> int:
+        """When the host's evidence is good."""
+        return self.alone.now
+
+    @property
+    def collateral(self) -> Mapping[str, bytes]:
+        """The host's. Signers have no root with them: it is dropped for the pinned one, so a change in it changes nothing."""
+        return {
+            name: data.partition(_END)[0] + _END if name.endswith("_chain") else data
+            for name, data in self.alone.collateral.items()
+        }
+
+    def make(self, digest: BindingDigest) -> Envelope:
+        """Make the host's evidence that carries a digest."""
+        return Envelope(self.cpu.name, {**self.alone.parts, **self.quoted(digest)}, self.alone.endorsements)
 
     def vouching(self, digest: BindingDigest, gpu: ForgedNvidia = HOPPER) -> BindingDigest:
         """Return the digest that vouches for a GPU's evidence."""
         beside = gpu_envelope(gpu, digest)
         return digest.over((evidence_component(beside.scheme, beside.parts),))
 
-    def vector(
-        self,
-        name: str,
-        outcome: Outcome = "accepted",
-        check_id: str = "",
-        *,
-        gpu: ForgedNvidia = HOPPER,
-        envelope: Envelope | None = None,
-        values: Mapping[str, Any] | None = None,
-        expected: Expected | None = None,
-        anchors: tuple[Anchor, ...] | None = None,
-    ) -> Vector:
-        """Forge one vector, bound to the challenge unless told otherwise."""
+    def wholesome(self, gpu: ForgedNvidia = HOPPER, envelope: Envelope | None = None) -> Vector:
+        """Make a wholesome machine, or the one of an envelope, bound to the challenge."""
         made = envelope_with_gpu(self.name, gpu, DIGEST, self.make) if envelope is None else envelope
         parts, endorsements = flat(made)
         return Vector(
-            name=name,
             scheme=self.name,
             parts=parts,
-            outcome=outcome,
             endorsements=endorsements,
             collateral={**self.collateral, **ocsp_answers(gpu, self.now)},
-            anchors=(*self.anchors, gpu.anchor()) if anchors is None else anchors,
+            anchors=(*self.anchors, gpu.anchor()),
             now=self.now,
-            expected=Bound(DIGEST) if expected is None else expected,
-            rule_values={} if values is None else values,
-            check_id=check_id,
+            expected=Bound(DIGEST),
         )
 
-    def own(self, values: Mapping[str, Any]) -> list[Vector]:
-        """Return the composite's own vectors; ``values`` are those of every rule of the CPU."""
+    @property
+    def vector(self) -> Callable[..., Vector]:
+        """Forge one vector."""
+        return forging(self.wholesome)
+
+    def own(self) -> list[Vector]:
+        """Return the composite's own vectors."""
         no, user_data = "rejected", "binding.user-data"
         gpu = gpu_envelope(HOPPER, DIGEST)
 
@@ -98,7 +119,7 @@ class GpuComposite:
         stale = gpu_envelope(HOPPER, OTHER_DIGEST)
         # The GPU's evidence was made for another challenge, and the CPU vouches for it all the same.
         stale_vouched = DIGEST.over((evidence_component(stale.scheme, stale.parts),))
-        everything = {**values, **gpu_recipes.everything()}
+        everything = {**self.alone.rule_values, **gpu_recipes.everything()}
         return [
             self.vector("everything", values=everything),
             self.vector("unbound", expected=UnsafeUnbound()),
@@ -132,7 +153,7 @@ class GpuComposite:
         if vector.check_id == "binding.user-data":
             return None  # the composite has its own
         parts, endorsements = flat(envelope_with_gpu(self.name, HOPPER, DIGEST, self.make))
-        prefix = f"{inner.name.replace('-', '_')}."
+        prefix = f"{folder_of(inner.name)}."
         kept = {name: data for name, data in parts.items() if not name.startswith(prefix)}
         carried = {name: data for name, data in endorsements.items() if not name.startswith(prefix)}
         is_gpu = inner.name == GPU.name
@@ -158,7 +179,7 @@ class GpuComposite:
         """What is missing is called by the composite's name; everything else as in the scheme alone."""
         missing = sorted(inner.form.required - vector.parts.keys())
         if missing:
-            return "malformed", f"{self.name}.decode.{inner.name.replace('-', '_')}.{missing[0]}"
+            return "malformed", f"{self.name}.decode.{folder_of(inner.name)}.{missing[0]}"
         if vector.check_id == "wire.evidence.parts":
             return vector.outcome, "wire.evidence.components"
         if vector.outcome != "cannot-decide":
@@ -171,26 +192,60 @@ class GpuComposite:
         return vector.outcome, f"{self.name}.endorsement.{absent[0]}" if absent else vector.check_id
 
 
-def parts_of(cpu: str, forms: Mapping[str, PartForm], base: Vector) -> dict[str, PartForm]:
+def parts_of(made: GpuComposite, forms: Mapping[str, PartForm], base: Vector) -> dict[str, PartForm]:
     """Return the part forms of a composite: the inner ones, with what carries the challenge as the range to flip.
 
     Every bit that is signed is flipped in the schemes' own suites.
     """
-    made: dict[str, PartForm] = {}
-    for scheme, own in ((cpu, forms), (GPU.name, gpu_recipes.part_forms())):
+    found: dict[str, PartForm] = {}
+    for scheme, own in ((made.cpu.name, forms), (GPU.name, gpu_recipes.part_forms())):
         for name, form in own.items():
-            full = f"{scheme.replace('-', '_')}.{name}"
+            full = f"{folder_of(scheme)}.{name}"
             if full in base.parts:
                 decode_id = form.decode_id or f"{scheme}.decode.{name}"
-                made[full] = replace(form, signed=(), decode_id=decode_id)
+                found[full] = replace(form, signed=(), decode_id=decode_id)
     nonce = "nvidia_gpu.spdm_report"
-    made[nonce] = replace(made[nonce], signed=((4, 36),))
-    return made
+    found[nonce] = replace(found[nonce], signed=((4, 36),))
+    digest = made.vouching(DIGEST)
+    for full in (f"{folder_of(made.cpu.name)}.{name}" for name in made.quoted(digest)):
+        carried = next((data for data in (digest.whole, digest.short) if data in base.parts[full]), None)
+        if carried is not None:
+            at = base.parts[full].index(carried)
+            found[full] = replace(found[full], signed=((at, at + len(carried)),))
+    return found
 
 
-def with_base(made: list[Vector]) -> tuple[Vector, ...]:
-    """Check that the first vector is an accepted, bound one: it is what truncations and flips start from."""
-    base = base_of(tuple(made))
-    if base is not made[0] or not isinstance(base.expected, Bound):
-        raise AssertionError("the first vector is to be accepted and bound")
-    return tuple(made)
+class GpuRecipes(NamedTuple):
+    """What the recipes of a composite of a host and a GPU export."""
+
+    machine: Callable[[], GpuComposite]
+    vectors: Callable[[], tuple[Vector, ...]]
+    part_forms: Callable[[], Mapping[str, PartForm]]
+    not_ids: frozenset[str]
+
+
+def with_gpu(
+    name: str, host: ModuleType, quoted: Callable[[BindingDigest], Mapping[str, bytes]], cpu_root: str = ""
+) -> GpuRecipes:
+    """Make the recipes of a host with a GPU, as ``verifier.tee.gpu.with_gpu`` makes the scheme. ``host``: the host's own recipes."""
+
+    @cache
+    def machine() -> GpuComposite:
+        return GpuComposite(SCHEMES[name], base_of(host.vectors()), quoted, cpu_root)
+
+    @cache
+    def vectors() -> tuple[Vector, ...]:
+        made = machine()
+        found = (*made.own(), *made.derived(made.cpu, host.vectors()), *made.derived(GPU, gpu_recipes.vectors()))
+        base = base_of(found)
+        if base is not found[0] or not isinstance(base.expected, Bound):
+            raise AssertionError("the first vector is to be accepted and bound")
+        return found
+
+    def part_forms() -> Mapping[str, PartForm]:
+        return parts_of(machine(), host.part_forms(), vectors()[0])
+
+    # Endorsements are read by the schemes inside, under their own ids.
+    composite = f"{name}-gpu"
+    not_ids = frozenset(f"{composite}.endorsement.{of}" for of in SCHEMES[composite].form.endorsements)
+    return GpuRecipes(machine, vectors, part_forms, not_ids)

@@ -18,10 +18,11 @@ A vector has one fault. ``run_vector`` climbs the staircase as the service does:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from verifier.cases.form import CaseFiles, CaseForm
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
@@ -57,10 +58,10 @@ class Vector:
     the expected value in JSON form; service rules left out are judged with their default, identity rules left out are not judged.
     """
 
-    name: str
     scheme: str
     parts: Mapping[str, bytes]
-    outcome: Outcome
+    name: str = "wholesome"
+    outcome: Outcome = "accepted"
     endorsements: Mapping[str, bytes] = field(default_factory=dict)
     collateral: Mapping[str, bytes] = field(default_factory=dict)
     anchors: tuple[Anchor, ...] = ()
@@ -69,6 +70,29 @@ class Vector:
     rule_values: Mapping[str, Any] = field(default_factory=dict)
     check_id: str = ""
     comment: str = ""
+
+
+def forging(wholesome: Callable[..., Vector]) -> Callable[..., Vector]:
+    """Return how a scheme's vectors are forged: ``vector(name, outcome, check_id, **told)``, accepted unless told otherwise.
+
+    ``told`` are fields of ``Vector`` (``values`` for its ``rule_values``; ``None``: as in the wholesome one), and beside them
+    arguments of ``wholesome``, which makes the vector that has no fault.
+    """
+
+    @wraps(wholesome)
+    def vector(name: str, outcome: Outcome = "accepted", check_id: str = "", **told: Any) -> Vector:
+        fields = {field: told.pop(said) for said, field in _TOLD.items() if said in told}
+        given = {field: value for field, value in fields.items() if value is not None}
+        return replace(wholesome(**told), name=name, outcome=outcome, check_id=check_id, **given)
+
+    return vector
+
+
+# What a recipe calls the fields of a vector that it tells.
+_TOLD: Final = {
+    **{name: name for name in ("endorsements", "collateral", "anchors", "now", "expected", "comment")},
+    "values": "rule_values",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

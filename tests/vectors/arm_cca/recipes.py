@@ -22,13 +22,13 @@ from forge.arm_cca import (
     sign1,
 )
 from forge.certificates import Extra, basic_constraints, forge_certificate, key_usage, spki
-from tests.support.vectors import Outcome, PartForm, Vector
+from tests.support.vectors import PartForm, Vector, forging
 from verifier.core.binding import BindingDigest
 from verifier.formats import cbor, cose
 from verifier.formats.x509 import USAGE_DIGITAL_SIGNATURE
 from verifier.formats.x509chain import Anchor
 from verifier.tee.arm_cca import layout
-from verifier.tee.verified import Bound, Expected, UnsafeUnbound
+from verifier.tee.verified import Bound, UnsafeUnbound
 
 NOW: Final = 1_800_000_000
 DAY: Final = 86_400
@@ -53,37 +53,24 @@ def part_forms() -> Mapping[str, PartForm]:
     return {"cca_token": PartForm("fixed", signed=((0, len(_token())),))}
 
 
+@forging
 def vector(
-    name: str,
-    outcome: Outcome = "accepted",
-    check_id: str = "",
     *,
     arm: ForgedArm = ARM,
     token: bytes | None = None,
     platform: Mapping[int, Any] | None = None,
     realm: Mapping[int, Any] | None = None,
-    endorsements: Mapping[str, bytes] | None = None,
-    collateral: Mapping[str, bytes] | None = None,
-    values: Mapping[str, Any] | None = None,
-    now: int = NOW,
-    anchors: tuple[Anchor, ...] | None = None,
-    expected: Expected = BOUND,
     tag: int = layout.TAG_TOKEN,
 ) -> Vector:
-    """Forge one vector: a wholesome token of ``arm``, changed where told."""
+    """Make a wholesome token of ``arm``, with other claims where told."""
     made = arm.token(challenge=DATA, platform=platform, realm=realm, tag=tag) if token is None else token
     return Vector(
-        name=name,
         scheme="arm-cca",
         parts={"cca_token": made},
-        outcome=outcome,
-        endorsements=arm.endorsements() if endorsements is None else endorsements,
-        collateral={} if collateral is None else collateral,
-        anchors=(arm.anchor(),) if anchors is None else anchors,
-        now=now,
-        expected=expected,
-        rule_values={} if values is None else values,
-        check_id=check_id,
+        endorsements=arm.endorsements(),
+        anchors=(arm.anchor(),),
+        now=NOW,
+        expected=BOUND,
     )
 
 

@@ -19,16 +19,15 @@ from forge.certificates import (
     key_usage,
     spki,
 )
-from tests.support.vectors import Outcome, PartForm, Vector
+from tests.support.vectors import PartForm, Vector, forging
 from verifier.core.binding import BindingDigest
 from verifier.core.ids import BindingId
 from verifier.formats import cbor
 from verifier.formats.cose import ES256, ES384
 from verifier.formats.x509 import USAGE_CRL_SIGN, USAGE_DIGITAL_SIGNATURE
-from verifier.formats.x509chain import Anchor
 from verifier.tee.aws_nitro import layout
 from verifier.tee.aws_nitro.scheme import SCHEME
-from verifier.tee.verified import Bound, Expected, UnsafeUnbound
+from verifier.tee.verified import Bound, UnsafeUnbound
 
 NOW: Final = 1_800_000_000
 HOUR: Final = 3600
@@ -74,35 +73,19 @@ EVERYTHING: Final[Mapping[str, Any]] = {
 }
 
 
-def vector(
-    name: str,
-    outcome: Outcome = "accepted",
-    check_id: str = "",
-    *,
-    data: bytes | None = None,
-    nitro: ForgedNitro = NITRO,
-    indefinite: bool = False,
-    values: Mapping[str, Any] | None = None,
-    now: int = NOW,
-    anchors: tuple[Anchor, ...] | None = None,
-    expected: Expected = BOUND,
-    **fields: Any,
-) -> Vector:
-    """Forge one vector: a wholesome document, its payload changed where told."""
+@forging
+def vector(*, data: bytes | None = None, nitro: ForgedNitro = NITRO, indefinite: bool = False, **fields: Any) -> Vector:
+    """Make a wholesome document, its payload changed where told."""
     made = nitro.parts(DIGEST, **({"pcrs": EXTENDED} | fields)) if not indefinite else {}
     if indefinite:
         bound = {"user_data": DIGEST.whole, "nonce": DIGEST.nonce, "public_key": ENC, "pcrs": EXTENDED}
         made = {layout.PART: nitro.document(indefinite=True, **(bound | fields))}
     return Vector(
-        name=name,
         scheme="aws-nitro",
         parts=made if data is None else {layout.PART: data},
-        outcome=outcome,
-        anchors=(nitro.anchor(),) if anchors is None else anchors,
-        now=now,
-        expected=expected,
-        rule_values={} if values is None else values,
-        check_id=check_id,
+        anchors=(nitro.anchor(),),
+        now=NOW,
+        expected=BOUND,
     )
 
 

@@ -16,18 +16,17 @@ from forge.aws_nitrotpm import EVERY_PCR, ForgedNitroTpm, point
 from forge.bootlog import measured_boot
 from forge.certificates import basic_constraints, ecdsa_sha384, key_usage, spki
 from forge.tpm2 import SimulatedTpm, make_tpm, new_key, pcr_digest, sign
-from tests.support.vectors import Outcome, PartForm, Vector
+from tests.support.vectors import PartForm, Vector, forging
 from verifier.core.binding import BindingDigest
 from verifier.core.ids import BindingId
 from verifier.formats import cbor
 from verifier.formats.cose import ES256, ES384
 from verifier.formats.encoding import canonical, sha256
-from verifier.formats.x509chain import Anchor
 from verifier.tee.aws_nitro import layout as nitro
 from verifier.tee.aws_nitrotpm.scheme import SCHEME
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384
 from verifier.tee.tpm2.layout import ALG_ECDSA, Selection, decode_signature, encode_signature
-from verifier.tee.verified import Bound, Expected, UnsafeUnbound
+from verifier.tee.verified import Bound, UnsafeUnbound
 
 NOW: Final = 1_800_000_000
 HOUR: Final = 3600
@@ -76,31 +75,18 @@ EVERYTHING: Final[Mapping[str, Any]] = {
 }
 
 
+@forging
 def vector(
-    name: str,
-    outcome: Outcome = "accepted",
-    check_id: str = "",
-    *,
-    parts: Mapping[str, bytes | None] | None = None,
-    machine: ForgedNitroTpm = MACHINE,
-    values: Mapping[str, Any] | None = None,
-    now: int = NOW,
-    anchors: tuple[Anchor, ...] | None = None,
-    expected: Expected = BOUND,
-    **fields: Any,
+    *, parts: Mapping[str, bytes | None] | None = None, machine: ForgedNitroTpm = MACHINE, **fields: Any
 ) -> Vector:
-    """Forge one vector: wholesome parts, the document's payload changed where told, or whole ``parts`` (``None``: left out)."""
+    """Make wholesome parts, the document's payload changed where told, or whole ``parts`` (``None``: left out)."""
     made = {**(good() if machine is MACHINE and not fields else machine.parts(DIGEST, **fields)), **(parts or {})}
     return Vector(
-        name=name,
         scheme="aws-nitrotpm",
         parts={part: data for part, data in made.items() if data is not None},
-        outcome=outcome,
-        anchors=(machine.anchor(),) if anchors is None else anchors,
-        now=now,
-        expected=expected,
-        rule_values={} if values is None else values,
-        check_id=check_id,
+        anchors=(machine.anchor(),),
+        now=NOW,
+        expected=BOUND,
     )
 
 

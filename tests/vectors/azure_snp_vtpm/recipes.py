@@ -6,31 +6,18 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from forge.azure import ForgedAzure, azure_ca
+from forge.azure import ForgedAzure
 from forge.sev_snp import ForgedAmd
-from tests.support.vectors import Outcome, PartForm, Vector
+from tests.support.vectors import Outcome, PartForm, Vector, forging
 from tests.vectors.sev_snp import forging as snp
-from tests.vectors.sev_snp.unwanted import unwanted
-from tests.vectors.vtpm.forging import (
-    BOUND,
-    CONFIG,
-    NONCE,
-    PCRS,
-    QuoteVectors,
-    chain_vectors,
-    good_values,
-    quote_parts_form,
-    quote_vectors,
-    scheme_vectors,
-    without_log,
-)
+from tests.vectors.sev_snp.unwanted import lifted
+from tests.vectors.vtpm import forging as vtpm
+from tests.vectors.vtpm.forging import NONCE, PCRS, QuoteVectors
+from verifier.core.binding import BindingDigest
 from verifier.formats.encoding import b64url, sha256
-from verifier.formats.x509chain import Anchor
 from verifier.tee.azure.layout import REPORT_SNP, REPORT_TDX, make_hcl
 from verifier.tee.azure_snp_vtpm.scheme import SCHEME
 from verifier.tee.sev_snp.layout import SIGNED
-from verifier.tee.tpm2.keys import spki_digest
-from verifier.tee.verified import Expected
 
 NAME: Final = "azure-snp-vtpm"
 NOW: Final = snp.NOW
@@ -42,7 +29,7 @@ NOT_IDS: Final[frozenset[str]] = frozenset()
 def machine(amd: ForgedAmd) -> ForgedAzure:
     """Return the machine of the base vector on a chip: it booted, and its attester measured its configuration."""
     made = ForgedAzure(amd, now=NOW)
-    made.configured(CONFIG)
+    made.configured(vtpm.CONFIG)
     return made
 
 
@@ -51,37 +38,31 @@ def base() -> ForgedAzure:
     return machine(snp.MILAN)
 
 
+@forging
 def vector(
-    name: str,
-    outcome: Outcome = "accepted",
-    check_id: str = "",
     *,
     hcl: bytes | None = None,
     quote: Mapping[str, bytes] | None = None,
     on: ForgedAzure | None = None,
     fields: Mapping[str, Any] | None = None,
-    endorsements: Mapping[str, bytes] | None = None,
-    collateral: Mapping[str, bytes] | None = None,
-    values: Mapping[str, Any] | None = None,
-    anchors: tuple[Anchor, ...] | None = None,
-    expected: Expected = BOUND,
 ) -> Vector:
-    """Forge one vector: the wholesome machine, changed where told."""
+    """Make a wholesome machine, with other fields in its SNP report where told."""
     on = on or base()
     report = on.hcl_report(**(fields or {})) if hcl is None else hcl
     return Vector(
-        name=name,
         scheme=NAME,
-        parts={"hcl_report": report, **(on.quote_parts(NONCE, PCRS) if quote is None else quote)},
-        outcome=outcome,
-        check_id=check_id,
-        endorsements=on.endorsements() if endorsements is None else endorsements,
-        collateral={"crl": on.amd.crl()} if collateral is None else collateral,
-        anchors=(on.amd.anchor(), on.ca.anchor()) if anchors is None else anchors,
+        parts={"hcl_report": report, **(answer(vtpm.DIGEST, on) if quote is None else quote)},
+        endorsements=on.endorsements(),
+        collateral={"crl": on.amd.crl()},
+        anchors=(on.amd.anchor(), on.ca.anchor()),
         now=NOW,
-        expected=expected,
-        rule_values={} if values is None else values,
+        expected=vtpm.BOUND,
     )
+
+
+def answer(digest: BindingDigest, on: ForgedAzure | None = None) -> dict[str, bytes]:
+    """Return the parts with which the machine answers a challenge."""
+    return (on or base()).quote_parts(digest.short, PCRS)
 
 
 def quotes() -> QuoteVectors:
@@ -97,13 +78,11 @@ def everything(amd: ForgedAmd) -> dict[str, Any]:
     """Return values of every identity rule that the machine on this chip satisfies."""
     on = machine(amd)
     measured = bytes(base().amd.fields()["measurement"]).hex()  # type: ignore[arg-type]
-    lifted = {rule: value for rule, value in snp.everything(amd).items() if rule in _LIFTED}
+    own = {rule: value for rule, value in snp.everything(amd).items() if rule in _LIFTED}
     return {
-        **lifted,
+        **own,
         f"{NAME}.paravisor": {"kind": "measurement", "digests": ["11" * 48, measured]},
-        f"{NAME}.ak": [spki_digest(base().public()).hex()],
-        f"{NAME}.vm-configuration": {"secure_boot": True, "tpm_enabled": True, "console_enabled": True},
-        **good_values(NAME, on.tpm),
+        **vtpm.azure_values(NAME, on),
     }
 
 
@@ -121,15 +100,14 @@ def _accepted() -> list[Vector]:
     signer = {"kind": "id-key", "digests": [_SIGNED_BY]}
     author = {"kind": "author-key", "digests": [_SIGNED_BY]}
     claims = base().claims()
-    bare = base().quote_parts(NONCE, PCRS)
-    bare["quote_sig"] = bare["quote_sig"][6:]
+    whole = answer(vtpm.DIGEST)
     return [
         vector("milan-everything", values=everything(snp.MILAN)),
         vector("turin-everything", on=machine(snp.TURIN), values=everything(snp.TURIN)),
         vector("hcl-version-1", hcl=make_hcl(_snp_report(claims), claims, report_type=REPORT_SNP, version=1)),
         vector("without-ak-certificate", endorsements=without("ak_cert", "ak_chain")),
-        vector("without-event-log", quote=without_log(base().quote_parts(NONCE, PCRS))),
-        vector("signature-as-bare-bytes", quote=bare),
+        vector("without-event-log", quote=vtpm.without_log(whole)),
+        vector("signature-as-bare-bytes", quote=vtpm.bare_signature(whole)),
         vector("paravisor-by-signer", fields={"id_key_digest": bytes.fromhex(_SIGNED_BY)},
                values={f"{NAME}.paravisor": signer}),
         vector("paravisor-by-author", fields={"author_key_digest": bytes.fromhex(_SIGNED_BY)},
@@ -252,20 +230,13 @@ def _rejected() -> list[Vector]:
     untrimmed = make_hcl(_snp_report(claims, report_data=sha256(claims) * 2), claims, report_type=REPORT_SNP)
     other = ForgedAzure(snp.MILAN, now=NOW, label="azure vm 1")
 
-    def chain(name: str, what: str, ak_cert: bytes, ak_chain: bytes | None, **fields: Any) -> Vector:
-        given = {**without("ak_chain"), "ak_cert": ak_cert, **({} if ak_chain is None else {"ak_chain": ak_chain})}
-        anchors = (base().amd.anchor(),) if fields.pop("anchors_without_ca", False) else None
-        return vector(name, "rejected", f"{NAME}.{what}", endorsements=given, anchors=anchors)
-
     return [
         vector("snp-report-flipped", "rejected", "sev-snp.report.signature", hcl=flipped),
         vector("no-amd-root", "rejected", "sev-snp.chain.root", anchors=(base().ca.anchor(),)),
         vector("runtime-claims-changed", "rejected", digest, hcl=changed),
         vector("report-asked-for-by-the-guest", "rejected", digest, hcl=of_guest),
         vector("report-data-goes-on", "rejected", digest, hcl=untrimmed),
-        *chain_vectors(chain, base().ca, azure_ca(NOW, "stranger"), base().public(), NOW),
-        chain("ak-certificate-of-another-vm", "ak-cert.key", other.ak_certificate(), base().ca.intermediate()),
-        vector("quote-of-another-vm", "rejected", f"{NAME}.quote.signature", quote=other.quote_parts(NONCE, PCRS)),
+        *vtpm.azure_chain_vectors(quotes(), base(), other, (base().amd.anchor(),), without("ak_cert", "ak_chain")),
         vector("hcl-of-another-vm", "rejected", f"{NAME}.quote.signature", hcl=other.hcl_report(),
                endorsements=without("ak_cert", "ak_chain")),
     ]  # fmt: skip
@@ -274,13 +245,9 @@ def _rejected() -> list[Vector]:
 def _unwanted() -> list[Vector]:
     """Return SNP's own unwanted reports, made the reports of an Azure VM, and what Azure's rules add."""
     found: list[Vector] = []
-    for bare in unwanted():
-        amd = next((a for a in (snp.MILAN, snp.TURIN) if a.endorsements() == bare.endorsements), None)
-        if amd is None or bare.check_id not in _LIFTED:
-            continue  # Azure's hosts sign with VCEKs
-        on, claims = machine(amd), machine(amd).claims()
-        bound = snp.patched(bare.parts["report"], 0x50, sha256(claims) + bytes(32))
-        hcl = make_hcl(amd.sign(bound[: SIGNED[1]] + bytes(1184 - SIGNED[1])), claims, report_type=REPORT_SNP)
+    for bare, amd, report in lifted(_LIFTED, lambda amd: sha256(machine(amd).claims()) + bytes(32)):
+        on = machine(amd)
+        hcl = make_hcl(report, on.claims(), report_type=REPORT_SNP)
         found.append(vector(f"snp-{bare.name}", "rejected", bare.check_id, hcl=hcl, on=on, values=bare.rule_values))
 
     def no(name: str, rule: str, value: Any, **fields: Any) -> Vector:
@@ -305,20 +272,13 @@ def _unwanted() -> list[Vector]:
 @cache
 def vectors() -> tuple[Vector, ...]:
     """Forge the vectors, once a process."""
-    return (
-        *_accepted(),
-        *_malformed(),
-        *_undecided(),
-        *_rejected(),
-        *quote_vectors(quotes()),
-        *scheme_vectors(quotes()),
-        *_unwanted(),
-    )
+    own = (*_accepted(), *_malformed(), *_undecided(), *_rejected())
+    return (*own, *vtpm.rsa_vectors(quotes()), *_unwanted())
 
 
 def part_forms() -> Mapping[str, PartForm]:
     """Return what each part of the evidence is."""
     return {
         "hcl_report": PartForm("fixed", ((0, 32 + SIGNED[1]), (1216, 1236 + len(base().claims())))),
-        **quote_parts_form(vectors()[0]),
+        **vtpm.quote_parts_form(vectors()[0]),
     }

@@ -6,34 +6,18 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from forge.azure import ForgedAzureTdx, azure_ca
+from forge.azure import ForgedAzureTdx
 from forge.intel_quote import Shape
-from tests.support.vectors import PartForm, Vector
-from tests.vectors.dcap import tcb, wanted
+from tests.support.vectors import PartForm, Vector, forging
 from tests.vectors.dcap.forging import INTEL, NOW
 from tests.vectors.tdx import wanted as tdx
-from tests.vectors.vtpm.forging import (
-    BOUND,
-    CONFIG,
-    NONCE,
-    PCRS,
-    QuoteVectors,
-    chain_vectors,
-    good_values,
-    quote_parts_form,
-    quote_vectors,
-    scheme_vectors,
-    without_log,
-)
+from tests.vectors.vtpm import forging as vtpm
+from tests.vectors.vtpm.forging import NONCE, PCRS, QuoteVectors
+from verifier.core.binding import BindingDigest
 from verifier.formats.encoding import sha256
-from verifier.formats.x509chain import Anchor
 from verifier.tee.azure.layout import REPORT_SNP, TDREPORT_FIELDS, make_hcl
 from verifier.tee.azure_tdx_vtpm.scheme import SCHEME
 from verifier.tee.dcap import layout as dcap
-from verifier.tee.dcap.layout import BODIES
-from verifier.tee.tdx.decode import decode
-from verifier.tee.tpm2.keys import spki_digest
-from verifier.tee.verified import Expected
 
 NAME: Final = "azure-tdx-vtpm"
 SOURCES: Final = ("verifier/tee/azure_tdx_vtpm", "verifier/tee/azure", "verifier/tee/vtpm")
@@ -47,7 +31,7 @@ _LIFTED: Final = {rule.id for rule in SCHEME.appraisal.rules if rule.id.startswi
 def base() -> ForgedAzureTdx:
     """Return the machine of the base vector: it booted, and its attester measured its configuration."""
     made = ForgedAzureTdx(INTEL, now=NOW)
-    made.configured(CONFIG)
+    made.configured(vtpm.CONFIG)
     return made
 
 
@@ -56,38 +40,29 @@ def _collateral() -> Mapping[str, bytes]:
     return INTEL.collateral("tdx")
 
 
+@forging
 def vector(
-    name: str,
-    outcome: Any = "accepted",
-    check_id: str = "",
-    *,
-    hcl: bytes | None = None,
-    td_quote: bytes | None = None,
-    quote: Mapping[str, bytes] | None = None,
-    endorsements: Mapping[str, bytes] | None = None,
-    collateral: Mapping[str, bytes] | None = None,
-    values: Mapping[str, Any] | None = None,
-    anchors: tuple[Anchor, ...] | None = None,
-    expected: Expected = BOUND,
+    *, hcl: bytes | None = None, td_quote: bytes | None = None, quote: Mapping[str, bytes] | None = None
 ) -> Vector:
-    """Forge one vector: the wholesome machine, changed where told."""
+    """Make a wholesome machine."""
     return Vector(
-        name=name,
         scheme=NAME,
         parts={
             "hcl_report": base().hcl_report() if hcl is None else hcl,
             "td_quote": base().td_quote() if td_quote is None else td_quote,
-            **(base().quote_parts(NONCE, PCRS) if quote is None else quote),
+            **(answer(vtpm.DIGEST) if quote is None else quote),
         },
-        outcome=outcome,
-        check_id=check_id,
-        endorsements=base().endorsements() if endorsements is None else endorsements,
-        collateral=_collateral() if collateral is None else collateral,
-        anchors=(INTEL.anchor(), base().ca.anchor()) if anchors is None else anchors,
+        endorsements=base().endorsements(),
+        collateral=_collateral(),
+        anchors=(INTEL.anchor(), base().ca.anchor()),
         now=NOW,
-        expected=expected,
-        rule_values={} if values is None else values,
+        expected=vtpm.BOUND,
     )
+
+
+def answer(digest: BindingDigest) -> dict[str, bytes]:
+    """Return the parts with which the machine answers a challenge."""
+    return base().quote_parts(digest.short, PCRS)
 
 
 def quotes() -> QuoteVectors:
@@ -97,13 +72,11 @@ def quotes() -> QuoteVectors:
 
 def everything() -> dict[str, Any]:
     """Return values of every identity rule that the machine satisfies."""
-    lifted = {f"tdx.{rule}": value for rule, value in tdx.everything().items() if f"tdx.{rule}" in _LIFTED}
+    own = {f"tdx.{rule}": value for rule, value in tdx.everything().items() if f"tdx.{rule}" in _LIFTED}
     return {
-        **lifted,
+        **own,
         f"{NAME}.paravisor": {"mrtd": ["11" * 48, bytes(base().td["mrtd"]).hex()]},
-        f"{NAME}.ak": [spki_digest(base().public()).hex()],
-        f"{NAME}.vm-configuration": {"secure_boot": True, "tpm_enabled": True, "console_enabled": True},
-        **good_values(NAME, base().tpm),
+        **vtpm.azure_values(NAME, base()),
     }
 
 
@@ -113,14 +86,13 @@ def along(**changes: bytes) -> dict[str, bytes]:
 
 
 def _accepted() -> list[Vector]:
-    bare = base().quote_parts(NONCE, PCRS)
-    bare["quote_sig"] = bare["quote_sig"][6:]
+    whole = answer(vtpm.DIGEST)
     return [
         vector("everything", values=everything()),
         vector("quote-v5", td_quote=base().td_quote(shape=Shape(version=5)), values=everything()),
         vector("without-ak-certificate", endorsements={}),
-        vector("without-event-log", quote=without_log(base().quote_parts(NONCE, PCRS))),
-        vector("signature-as-bare-bytes", quote=bare),
+        vector("without-event-log", quote=vtpm.without_log(whole)),
+        vector("signature-as-bare-bytes", quote=vtpm.bare_signature(whole)),
     ]
 
 
@@ -178,11 +150,6 @@ def _rejected() -> list[Vector]:
     changed = base().hcl_report(claims.replace(b"0000", b"0001", 1))
     hashes = f"{NAME}.tdreport.hashes"
 
-    def chain(name: str, what: str, ak_cert: bytes, ak_chain: bytes | None, **fields: Any) -> Vector:
-        given = {"ak_cert": ak_cert, **({} if ak_chain is None else {"ak_chain": ak_chain})}
-        anchors = (INTEL.anchor(),) if fields.pop("anchors_without_ca", False) else None
-        return vector(name, "rejected", f"{NAME}.{what}", endorsements=given, anchors=anchors)
-
     td = {**base().td, "mrtd": b"\x01" * 48}
     return [
         vector("no-intel-root", "rejected", "tdx.chain.root", anchors=(base().ca.anchor(),)),
@@ -193,45 +160,24 @@ def _rejected() -> list[Vector]:
         vector("tdreport-of-other-user-data", "rejected", same, hcl=base().hcl_report(report_data=NONCE * 2)),
         vector("tdreport-tcb-hash", "rejected", hashes, hcl=base().hcl_report(tee_tcb_info_hash=bytes(48))),
         vector("tdreport-info-hash", "rejected", hashes, hcl=base().hcl_report(tee_info_hash=bytes(48))),
-        *chain_vectors(chain, base().ca, azure_ca(NOW, "stranger"), base().public(), NOW),
-        chain("ak-certificate-of-another-vm", "ak-cert.key", other.ak_certificate(), base().ca.intermediate()),
-        vector("quote-of-another-vm", "rejected", f"{NAME}.quote.signature", quote=other.quote_parts(NONCE, PCRS)),
+        *vtpm.azure_chain_vectors(quotes(), base(), other, (INTEL.anchor(),), {}),
     ]  # fmt: skip
 
 
-def _on_azure(bare: Vector) -> Vector | None:
-    """Make a trust domain of ``tdx``'s vectors the one under the paravisor: same fields, REPORTDATA the claims' hash.
-
-    ``None`` for one whose fault is not in the domain or the collateral (another platform, another quoting enclave).
-    """
-    read = decode({"quote": bare.parts["quote"]})
-    body_type, report = read.quote.body_type, read.report
-    fields = {f.name: getattr(report, f.name) for f in BODIES[body_type].fields if f.kind != "zero"}
-    bound = fields.pop("report_data")
-    shape = Shape(version=read.quote.version, body_type=body_type)
-    if INTEL.quote("tdx", report_data=bound, shape=shape, **fields) != bare.parts["quote"]:
-        return None
-    quote = INTEL.quote("tdx", report_data=base().bound(), shape=shape, **fields)
-    return vector(
-        f"tdx-{bare.name}",
-        bare.outcome,
-        bare.check_id,
-        hcl=base().hcl_report(td=fields),
-        td_quote=quote,
-        collateral=bare.collateral,
-        values=bare.rule_values,
-    )
-
-
 def _unwanted() -> list[Vector]:
-    bare = (*tdx.unwanted(), *wanted.unwanted(tdx.FORGE), *tcb.platform_states(tdx.FORGE))
-    lifted = [v for v in bare if v.check_id in _LIFTED and v.outcome == "rejected"]
+    """Return trust domains of ``tdx``'s vectors as the one under the paravisor, and what Azure's rules add."""
+    found = [
+        vector(f"tdx-{bare.name}", "rejected", bare.check_id,
+               hcl=base().hcl_report(td={n: data for n, data in domain.fields.items() if n != "report_data"}),
+               td_quote=domain.quote(base().bound()), collateral=bare.collateral, values=bare.rule_values)
+        for bare, domain in tdx.lifted(_LIFTED)
+    ]  # fmt: skip
 
     def no(name: str, rule: str, value: Any) -> Vector:
         return vector(name, "rejected", f"{NAME}.{rule}", values={f"{NAME}.{rule}": value})
 
     return [
-        *(made for v in lifted if (made := _on_azure(v)) is not None),
+        *found,
         no("paravisor-unknown", "paravisor", {"mrtd": ["11" * 48]}),
         no("ak-not-listed", "ak", ["ab" * 32]),
         no("secure-boot-switched-on", "vm-configuration", {"secure_boot": False}),
@@ -241,15 +187,8 @@ def _unwanted() -> list[Vector]:
 @cache
 def vectors() -> tuple[Vector, ...]:
     """Forge the vectors, once a process."""
-    return (
-        *_accepted(),
-        *_malformed(),
-        *_undecided(),
-        *_rejected(),
-        *quote_vectors(quotes()),
-        *scheme_vectors(quotes()),
-        *_unwanted(),
-    )
+    own = (*_accepted(), *_malformed(), *_undecided(), *_rejected())
+    return (*own, *vtpm.rsa_vectors(quotes()), *_unwanted())
 
 
 # Of the TDREPORT: its hashes and REPORTDATA whole, one byte of every field that the hashes cover (a flip there is as good as any).
@@ -265,6 +204,6 @@ def part_forms() -> Mapping[str, PartForm]:
     return {
         "hcl_report": PartForm("fixed", ((0, 32), *_TDREPORT, (1216, 1236 + len(base().claims())))),
         "td_quote": PartForm("fixed", ((0, 48 + 584),), decode_id="tdx.decode.quote", trailing=(0,)),
-        **quote_parts_form(vectors()[0]),
+        **vtpm.quote_parts_form(vectors()[0]),
         "pcrs": PartForm("kept"),
     }

@@ -2,62 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from functools import cache
-from typing import Final
-
-from attester.envelope import Envelope
-from tests.support.composites import DIGEST, GpuComposite, parts_of, with_base
-from tests.support.vectors import PartForm, Vector, base_of
+from tests.support.composites import with_gpu
 from tests.vectors.azure_tdx_vtpm import recipes as azure
-from tests.vectors.nvidia_gpu import recipes as gpu
-from tests.vectors.vtpm.forging import PCRS
-from verifier.core.binding import BindingDigest
-from verifier.tee.azure_tdx_vtpm.scheme import SCHEME as AZURE
-from verifier.tee.azure_tdx_vtpm_gpu.scheme import SCHEME
-from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
 
-# Endorsements are read by the schemes inside, under their own ids.
-NOT_IDS: Final = frozenset(f"azure-tdx-vtpm-gpu.endorsement.{name}" for name in SCHEME.form.endorsements)
-_END: Final = b"-----END CERTIFICATE-----\n"
-
-
-@cache
-def machine() -> GpuComposite:
-    """Return the wholesome machine of both."""
-    alone = base_of(azure.vectors())
-
-    def cpu(digest: BindingDigest) -> Envelope:
-        quoted = azure.base().quote_parts(digest.short, PCRS)
-        return Envelope(AZURE.name, {**alone.parts, **quoted}, alone.endorsements)
-
-    return GpuComposite(
-        name="azure-tdx-vtpm-gpu",
-        cpu=AZURE,
-        make=cpu,
-        collateral={
-            # Signers without the root that comes along: it is dropped for the pinned one, so a change in it changes nothing.
-            name: data.partition(_END)[0] + _END if name.endswith("_chain") else data
-            for name, data in alone.collateral.items()
-        },
-        anchors=alone.anchors,
-        now=alone.now,
-        cpu_root="tdx.chain.root",
-    )
-
-
-@cache
-def vectors() -> tuple[Vector, ...]:
-    """Forge the vectors, once a process."""
-    values = base_of(azure.vectors()).rule_values
-    made = machine()
-    return with_base([*made.own(values), *made.derived(AZURE, azure.vectors()), *made.derived(GPU, gpu.vectors())])
-
-
-def part_forms() -> Mapping[str, PartForm]:
-    """Return what each part of the evidence is."""
-    base, quote = vectors()[0], "azure_tdx_vtpm.quote"
-    forms = parts_of(AZURE.name, azure.part_forms(), base)
-    at = base.parts[quote].index(machine().vouching(DIGEST).short)
-    return {**forms, quote: replace(forms[quote], signed=((at, at + 32),))}
+machine, vectors, part_forms, NOT_IDS = with_gpu("azure-tdx-vtpm", azure, azure.answer, "tdx.chain.root")

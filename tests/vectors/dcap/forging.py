@@ -10,10 +10,9 @@ from typing import Any, Final
 from forge.intel import ForgedIntel
 from forge.intel_documents import Tee
 from forge.intel_quote import Shape
-from tests.support.vectors import Outcome, Vector
+from tests.support.vectors import Outcome, Vector, forging
 from verifier.core.binding import BindingDigest
-from verifier.formats.x509chain import Anchor
-from verifier.tee.verified import Bound, Expected
+from verifier.tee.verified import Bound
 
 NOW: Final = 1_800_000_000
 DAY: Final = 86_400
@@ -49,42 +48,30 @@ class Forge:
         made: dict[str, Any] = {"report_data": DATA, **fields}
         return intel.quote(self.tee, shape=shape or Shape(), **made)
 
-    def vector(
+    def wholesome(
         self,
-        name: str,
-        outcome: Outcome = "accepted",
-        check_id: str = "",
-        *,
         intel: ForgedIntel = INTEL,
         shape: Shape | None = None,
         fields: Mapping[str, bytes | int] | None = None,
         quote: bytes | None = None,
         parts: Mapping[str, bytes] | None = None,
-        endorsements: Mapping[str, bytes] | None = None,
-        collateral: Mapping[str, bytes] | None = None,
-        values: Mapping[str, Any] | None = None,
-        now: int = NOW,
-        anchors: tuple[Anchor, ...] | None = None,
-        expected: Expected = BOUND,
-        comment: str = "",
     ) -> Vector:
-        """Forge one vector: a wholesome quote with honest collateral, changed where told; ids without the scheme's name."""
+        """Make a wholesome quote with honest collateral, with other fields where told."""
         made = self.quote(intel, shape, **(fields or {})) if quote is None else quote
-        whole = check_id if check_id.startswith(("wire.", "binding.")) or not check_id else f"{self.tee}.{check_id}"
         return Vector(
-            name=name,
             scheme=self.tee,
             parts={"quote": made, **(self.parts if parts is None else parts)},
-            outcome=outcome,
-            endorsements={} if endorsements is None else endorsements,
-            collateral=self.collateral(intel) if collateral is None else collateral,
-            anchors=(intel.anchor(),) if anchors is None else anchors,
-            now=now,
-            expected=expected,
-            rule_values={f"{self.tee}.{rule}": value for rule, value in (values or {}).items()},
-            check_id=whole,
-            comment=comment,
+            collateral=self.collateral(intel),
+            anchors=(intel.anchor(),),
+            now=NOW,
+            expected=BOUND,
         )
+
+    def vector(self, name: str, outcome: Outcome = "accepted", check_id: str = "", **told: Any) -> Vector:
+        """Forge one vector, changed where told; ids of checks and rules without the scheme's name."""
+        whole = check_id if check_id.startswith(("wire.", "binding.")) or not check_id else f"{self.tee}.{check_id}"
+        values = {f"{self.tee}.{rule}": value for rule, value in told.pop("values", {}).items()}
+        return forging(self.wholesome)(name, outcome, whole, values=values, **told)
 
     def undecided(self, name: str, check_id: str, **changes: bytes) -> Vector:
         """Forge a vector in which the verifier's own collateral is at fault."""

@@ -12,38 +12,22 @@ from forge.certificates import der_integer
 from forge.gcp_vtpm import INSTANCE, ForgedGcp, component, gcp_ca
 from forge.intel_quote import Shape
 from forge.sev_snp import ForgedAmd
-from tests.support.vectors import PartForm, Vector
-from tests.vectors.dcap import tcb, wanted
+from tests.support.vectors import PartForm, Vector, forging
 from tests.vectors.dcap.forging import INTEL
 from tests.vectors.sev_snp import forging as snp
-from tests.vectors.sev_snp.unwanted import unwanted
+from tests.vectors.sev_snp.unwanted import lifted
 from tests.vectors.tdx import wanted as tdx
-from tests.vectors.vtpm.forging import (
-    CONFIG,
-    DIGEST,
-    NONCE,
-    PCRS,
-    QuoteVectors,
-    chain_vectors,
-    good_values,
-    quote_parts_form,
-    quote_vectors,
-    scheme_vectors,
-    without_log,
-)
+from tests.vectors.vtpm import forging as vtpm
+from tests.vectors.vtpm.forging import NONCE, PCRS, QuoteVectors
 from verifier.core.binding import BindingDigest, Context, binding_digest
 from verifier.core.ids import BindingId
 from verifier.formats.x509 import USAGE_CERT_SIGN, USAGE_DIGITAL_SIGNATURE, USAGE_KEY_ENCIPHERMENT, der_tlv
-from verifier.formats.x509chain import Anchor
-from verifier.tee.dcap.layout import BODIES
 from verifier.tee.gcp_vtpm.layout import encode_instance
 from verifier.tee.gcp_vtpm.scheme import SCHEME
-from verifier.tee.sev_snp.layout import SIGNED
 from verifier.tee.sev_snp.scheme import SCHEME as SNP
-from verifier.tee.tdx.decode import decode
 from verifier.tee.tdx.scheme import SCHEME as TDX
 from verifier.tee.tpm2.keys import spki_digest
-from verifier.tee.verified import Bound, Expected
+from verifier.tee.verified import Bound
 
 NAME: Final = "gcp-vtpm"
 NOW: Final = snp.NOW
@@ -58,7 +42,7 @@ _CONTEXT: Final = Context("https://v/t/default", "default", "web", "web")
 def base() -> ForgedGcp:
     """Return the machine of the base vector: it booted, and its attester measured its configuration."""
     made = ForgedGcp(now=NOW)
-    made.configured(CONFIG)
+    made.configured(vtpm.CONFIG)
     return made
 
 
@@ -66,7 +50,7 @@ def base() -> ForgedGcp:
 def ecc() -> ForgedGcp:
     """Return another machine, whose AK is on a curve."""
     made = ForgedGcp(now=NOW, kind="ecc", label="gce vm 1")
-    made.configured(CONFIG)
+    made.configured(vtpm.CONFIG)
     return made
 
 
@@ -74,42 +58,27 @@ def _vouching(components: Any) -> BindingDigest:
     return binding_digest(bytes(64), bytes(32), b"\x01" * 32, _CONTEXT, components)
 
 
-WITH_LIST: Final = replace(DIGEST, vouching=_vouching)
+WITH_LIST: Final = replace(vtpm.DIGEST, vouching=_vouching)
 BOUND: Final = Bound(WITH_LIST)
 
 
+@forging
 def vector(
-    name: str,
-    outcome: Any = "accepted",
-    check_id: str = "",
     *,
     on: ForgedGcp | None = None,
     quote: Mapping[str, bytes] | None = None,
     beside: Mapping[str, bytes] | None = None,
-    endorsements: Mapping[str, bytes] | None = None,
     more: Mapping[str, bytes] | None = None,
-    collateral: Mapping[str, bytes] | None = None,
-    values: Mapping[str, Any] | None = None,
-    anchors: tuple[Anchor, ...] | None = None,
-    expected: Expected = BOUND,
 ) -> Vector:
-    """Forge one vector: the wholesome machine, changed where told; ``beside`` are a CPU's parts, ``more`` its endorsements."""
+    """Make a wholesome machine; ``beside`` are a CPU's parts, ``more`` its endorsements."""
     on = on or base()
-    own = on.endorsements() if endorsements is None else endorsements
     return Vector(
-        name=name,
         scheme=NAME,
         parts={**(on.quote_parts(NONCE, PCRS) if quote is None else quote), **(beside or {})},
-        outcome=outcome,
-        check_id=check_id,
-        endorsements={**own, **(more or {})},
-        collateral={} if collateral is None else collateral,
-        anchors=(on.ca.anchor(), snp.MILAN.anchor(), snp.TURIN.anchor(), INTEL.anchor())
-        if anchors is None
-        else anchors,
+        endorsements={**on.endorsements(), **(more or {})},
+        anchors=(on.ca.anchor(), snp.MILAN.anchor(), snp.TURIN.anchor(), INTEL.anchor()),
         now=NOW,
-        expected=expected,
-        rule_values={} if values is None else values,
+        expected=BOUND,
     )
 
 
@@ -184,7 +153,7 @@ def everything(on: ForgedGcp, cpu: str) -> dict[str, Any]:
         f"{NAME}.instance": [str(INSTANCE.instance_id)],
         f"{NAME}.production": True,
         f"{NAME}.ak": [spki_digest(on.tpm.ak.public_key()).hex()],
-        **good_values(NAME, on.tpm),
+        **vtpm.good_values(NAME, on.tpm),
     }
 
 
@@ -199,7 +168,7 @@ def _tdx_everything() -> dict[str, Any]:
 
 def _accepted() -> list[Vector]:
     old = ForgedGcp(now=NOW, instance=replace(INSTANCE, security_version=None, is_production=None, further=()))
-    old.configured(CONFIG)
+    old.configured(vtpm.CONFIG)
     pem = {
         "ak_cert": snp_pem(base().ak_certificate()),
         "ak_chain": snp_pem(base().ca.root()) + snp_pem(base().ca.intermediate()),
@@ -212,7 +181,7 @@ def _accepted() -> list[Vector]:
                                                                    **_snp_everything(snp.TURIN)}),
         vector("tdx-everything", **with_tdx(), values={**everything(base(), "tdx"), **_tdx_everything()}),
         vector("project-by-name", values={f"{NAME}.project": [INSTANCE.project_id]}),
-        vector("without-event-log", quote=without_log(base().quote_parts(NONCE, PCRS))),
+        vector("without-event-log", quote=vtpm.without_log(base().quote_parts(NONCE, PCRS))),
         vector("without-security-properties", on=old),
         vector("subject-empty", endorsements=along(ak_cert=base().ak_certificate(subject=der_tlv(0x30, b"")))),
         vector("certificates-as-pem-root-first", endorsements=pem),
@@ -294,17 +263,14 @@ def _rejected() -> list[Vector]:
     like = {"subject": base().subject(), "extensions": base().extensions()}
     other = base().quote_parts(NONCE, PCRS, clock=7)
 
-    def chain(name: str, what: str, ak_cert: bytes, ak_chain: bytes | None, **fields: Any) -> Vector:
-        given = {"ak_cert": ak_cert, **({} if ak_chain is None else {"ak_chain": ak_chain})}
-        anchors = (INTEL.anchor(), snp.MILAN.anchor()) if fields.pop("anchors_without_ca", False) else None
-        return vector(name, "rejected", f"{NAME}.{what}", endorsements=given, anchors=anchors)
+    chain = vtpm.AkChain(quotes(), base().ca, gcp_ca(NOW, "stranger"), (INTEL.anchor(), snp.MILAN.anchor()))
 
     def used(name: str, *usage: int) -> Vector:
         certificate = base().ak_certificate(usage=usage)
         return vector(name, "rejected", f"{NAME}.ak-cert.usage", endorsements=along(ak_cert=certificate))
 
     return [
-        *chain_vectors(chain, base().ca, gcp_ca(NOW, "stranger"), public, NOW, **like),
+        *chain.vectors(public, NOW, **like),
         used("certificate-of-an-ek", USAGE_KEY_ENCIPHERMENT),
         used("certificate-for-both", USAGE_DIGITAL_SIGNATURE, USAGE_KEY_ENCIPHERMENT),
         used("certificate-that-certifies", USAGE_DIGITAL_SIGNATURE, USAGE_CERT_SIGN),
@@ -319,18 +285,14 @@ def _rejected() -> list[Vector]:
         vector("snp-report-of-another-challenge", "rejected", BindingId.USER_DATA, **with_snp(report_data=NONCE[::-1] * 2)),
         vector("td-quote-without-the-list", "rejected", BindingId.USER_DATA, **with_tdx(report_data=WITH_LIST.whole)),
         vector("snp-report-beside-another-quote", "rejected", BindingId.USER_DATA, **{**with_snp(), "quote": other}),
-        vector("log-left-out-under-the-report", "rejected", BindingId.USER_DATA, **{**with_snp(), "quote": without_log(_parts())}),
+        vector("log-left-out-under-the-report", "rejected", BindingId.USER_DATA,
+               **{**with_snp(), "quote": vtpm.without_log(_parts())}),
     ]  # fmt: skip
 
 
 def _unwanted_snp() -> list[Vector]:
     found = []
-    for bare in unwanted():
-        amd = next((a for a in (snp.MILAN, snp.TURIN) if a.endorsements() == bare.endorsements), None)
-        if amd is None or bare.check_id not in _SNP_RULES:
-            continue
-        bound = snp.patched(bare.parts["report"], 0x50, vouched())
-        report = amd.sign(bound[: SIGNED[1]] + bytes(1184 - SIGNED[1]))
+    for bare, amd, report in lifted(_SNP_RULES, lambda _: vouched()):
         values = tabled(bare.rule_values, _SNP_RULES, {"signing_key": {"kind": "VCEK"}})
         found.append(vector(f"snp-{bare.name}", "rejected", bare.check_id, **with_snp(amd, report), values=values))
     return found
@@ -338,16 +300,8 @@ def _unwanted_snp() -> list[Vector]:
 
 def _unwanted_tdx() -> list[Vector]:
     found = []
-    for bare in (*tdx.unwanted(), *wanted.unwanted(tdx.FORGE), *tcb.platform_states(tdx.FORGE)):
-        if bare.check_id not in _TDX_RULES or bare.outcome != "rejected":
-            continue
-        read = decode({"quote": bare.parts["quote"]})
-        names = (f.name for f in BODIES[read.quote.body_type].fields if f.kind != "zero")
-        fields = {name: getattr(read.report, name) for name in names}
-        shape = Shape(version=read.quote.version, body_type=read.quote.body_type)
-        if INTEL.quote("tdx", shape=shape, **fields) != bare.parts["quote"]:
-            continue  # its fault is another platform's, or its quoting enclave's
-        quote = INTEL.quote("tdx", shape=shape, **{**fields, "report_data": vouched()})
+    for bare, domain in tdx.lifted(_TDX_RULES):
+        quote = domain.quote(vouched())
         told = with_tdx(quote, bare.collateral)
         beside = {"tdx.quote": quote, **{f"tdx.{n}": d for n, d in bare.parts.items() if n != "quote"}}
         values = tabled(bare.rule_values, _TDX_RULES, {})
@@ -380,23 +334,14 @@ def _unwanted() -> list[Vector]:
 @cache
 def vectors() -> tuple[Vector, ...]:
     """Forge the vectors, once a process."""
-    return (
-        *_accepted(),
-        *_malformed(),
-        *_undecided(),
-        *_rejected(),
-        *quote_vectors(quotes()),
-        *scheme_vectors(quotes()),
-        *_unwanted_snp(),
-        *_unwanted_tdx(),
-        *_unwanted(),
-    )
+    own = (*_accepted(), *_malformed(), *_undecided(), *_rejected())
+    return (*own, *vtpm.rsa_vectors(quotes()), *_unwanted_snp(), *_unwanted_tdx(), *_unwanted())
 
 
 def part_forms() -> Mapping[str, PartForm]:
     """Return what each part of the evidence is."""
     return {
-        **quote_parts_form(vectors()[0]),
+        **vtpm.quote_parts_form(vectors()[0]),
         "sev_snp.report": PartForm("fixed", decode_id="sev-snp.decode.report"),
         "tdx.quote": PartForm("fixed", decode_id="tdx.decode.quote", trailing=(0,)),
         "tdx.eventlog": PartForm("log", decode_id="tdx.decode.eventlog"),

@@ -12,13 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from forge.certificates import Extra, basic_constraints, der_oid, key_usage, spki
 from forge.nvidia_gpu import END_OF_TIME, ForgedNvidia, ecdsa_sha256, ecdsa_sha384, without
 from forge.nvidia_ocsp import ForgedAnswer, ocsp_answers, ocsp_signing, responder_certificate
-from tests.support.vectors import Outcome, PartForm, Vector
+from tests.support.vectors import Outcome, PartForm, Vector, forging
 from verifier.core.binding import BindingDigest
 from verifier.formats.x509 import der_tlv
-from verifier.formats.x509chain import Anchor
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.scheme import SCHEME
-from verifier.tee.verified import Bound, Expected, UnsafeUnbound
+from verifier.tee.verified import Bound, UnsafeUnbound
 
 NOW: Final = 1_800_000_000
 NONCE: Final = bytes(range(32))
@@ -46,38 +45,28 @@ def part_forms() -> Mapping[str, PartForm]:
     }
 
 
-def vector(
-    name: str,
-    outcome: Outcome = "accepted",
-    check_id: str = "",
-    *,
-    gpu: ForgedNvidia = HOPPER,
-    report: bytes | None = None,
-    chain: bytes | None = None,
-    values: Mapping[str, Any] | None = None,
-    now: int = NOW,
-    anchors: tuple[Anchor, ...] | None = None,
-    expected: Expected = BOUND,
-    answers: Mapping[str, bytes] | None = None,
-    **fields: Any,
+@forging
+def _report_of(
+    *, gpu: ForgedNvidia = HOPPER, report: bytes | None = None, chain: bytes | None = None, **fields: Any
 ) -> Vector:
-    """Forge one vector: a wholesome report of ``gpu``, changed where told; with NVIDIA's answers where a rule wants them."""
-    asked = values is not None and REVOCATION in values
     return Vector(
-        name=name,
         scheme="nvidia-gpu",
         parts={
             "spdm_report": gpu.report(nonce=NONCE, **fields) if report is None else report,
             "cert_chain": gpu.chain_pem() if chain is None else chain,
         },
-        outcome=outcome,
-        collateral=(ocsp_answers(gpu, now) if asked else {}) if answers is None else answers,
-        anchors=(gpu.anchor(),) if anchors is None else anchors,
-        now=now,
-        expected=expected,
-        rule_values={} if values is None else values,
-        check_id=check_id,
+        anchors=(gpu.anchor(),),
+        now=NOW,
+        expected=BOUND,
     )
+
+
+def vector(name: str, outcome: Outcome = "accepted", check_id: str = "", **told: Any) -> Vector:
+    """Forge one vector: a wholesome report of ``gpu``, changed where told; with NVIDIA's answers where a rule wants them."""
+    answers = told.pop("answers", None)
+    if answers is None and REVOCATION in told.get("values", {}):
+        answers = ocsp_answers(told.get("gpu", HOPPER), told.get("now", NOW))
+    return _report_of(name, outcome, check_id, collateral=answers, **told)
 
 
 def golden(gpu: ForgedNvidia, **changes: Any) -> dict[str, Any]:

@@ -12,11 +12,10 @@ from forge.certificates import (
     spki,
 )
 from forge.sev_snp import ForgedAmd, authority_key
-from tests.support.vectors import Outcome, Vector
+from tests.support.vectors import Vector, forging
 from verifier.core.binding import BindingDigest
-from verifier.formats.x509chain import Anchor
 from verifier.tee.sev_snp import layout
-from verifier.tee.verified import Bound, Expected
+from verifier.tee.verified import Bound
 
 NOW: Final = 1_800_000_000
 YEAR: Final = 365 * 86_400
@@ -61,38 +60,24 @@ def everything(amd: ForgedAmd, version: int | None = None) -> dict[str, Any]:
     return values
 
 
+@forging
 def vector(
-    name: str,
-    outcome: Outcome = "accepted",
-    check_id: str = "",
     *,
     amd: ForgedAmd = MILAN,
     version: int | None = None,
     fields: Mapping[str, bytes | int] | None = None,
     report: bytes | None = None,
-    endorsements: Mapping[str, bytes] | None = None,
-    collateral: Mapping[str, bytes] | None = None,
-    values: Mapping[str, Any] | None = None,
-    now: int = NOW,
-    anchors: tuple[Anchor, ...] | None = None,
-    expected: Expected = BOUND,
-    comment: str = "",
 ) -> Vector:
-    """Forge one vector: a wholesome report of ``amd``, changed where told."""
+    """Make a wholesome report of ``amd``, with other fields where told."""
     data = report if report is not None else amd.report(**{"report_data": DATA, "version": version, **(fields or {})})  # type: ignore[arg-type]
     return Vector(
-        name=name,
         scheme="sev-snp",
         parts={"report": data},
-        outcome=outcome,
-        endorsements=amd.endorsements() if endorsements is None else endorsements,
-        collateral={"crl": amd.crl()} if collateral is None else collateral,
-        anchors=(amd.anchor(),) if anchors is None else anchors,
-        now=now,
-        expected=expected,
-        rule_values={} if values is None else values,
-        check_id=check_id,
-        comment=comment,
+        endorsements=amd.endorsements(),
+        collateral={"crl": amd.crl()},
+        anchors=(amd.anchor(),),
+        now=NOW,
+        expected=BOUND,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from forge.sev_snp import ForgedAmd, tcb_version
 from tests.support.vectors import Vector
-from tests.vectors.sev_snp.forging import CSP, MILAN, TURIN, VLEK, vector
+from tests.vectors.sev_snp.forging import CSP, MILAN, TURIN, VLEK, patched, vector
+from verifier.tee.sev_snp.layout import SIGNED
 
 
 def unwanted() -> list[Vector]:
@@ -60,3 +62,14 @@ def unwanted() -> list[Vector]:
         no("author-key-other", "author-key-digest", "01" * 48),
         no("configuration-other", "host-data", "01" * 32),
     ]
+
+
+def lifted(
+    rules: Collection[str], report_data: Callable[[ForgedAmd], bytes]
+) -> Iterator[tuple[Vector, ForgedAmd, bytes]]:
+    """Yield what a composite inherits: each unwanted report of a VCEK that one of ``rules`` refuses, its chip, its report bound."""
+    for bare in unwanted():
+        amd = next((a for a in (MILAN, TURIN) if a.endorsements() == bare.endorsements), None)
+        if amd is not None and bare.check_id in rules:
+            bound = patched(bare.parts["report"], 0x50, report_data(amd))
+            yield bare, amd, amd.sign(bound[: SIGNED[1]] + bytes(1184 - SIGNED[1]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from forge.bootlog import COMMAND_LINE, INITRD, KERNEL, BootLog
@@ -13,9 +15,10 @@ from forge.intel_quote import Shape
 from tests.support.vectors import Vector
 from tests.vectors.dcap import wanted
 from tests.vectors.dcap.forging import INTEL, Forge
-from tests.vectors.dcap.tcb import levels
+from tests.vectors.dcap.tcb import levels, platform_states
 from verifier.tee.dcap import layout
 from verifier.tee.tcg.layout import EV_SEPARATOR, SHA384
+from verifier.tee.tdx.decode import decode
 
 LOG: Final = measured_cc_boot()
 FORGE: Final = Forge("tdx", {"eventlog": LOG.to_bytes()})
@@ -201,3 +204,31 @@ def _other_firmware() -> BootLog:
 def _with_sha256() -> list[dict[str, Any]]:
     digests = [hashlib.sha256(text).hexdigest() for text in (COMMAND_LINE, KERNEL, INITRD)]
     return [{"index": 3, "until": "end", "events": [{"type": "EV_IPL", "digests": [d]} for d in digests]}]
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A trust domain of a vector, as far as a quote can be asked for again."""
+
+    shape: Shape
+    fields: Mapping[str, Any]
+
+    def quote(self, report_data: bytes) -> bytes:
+        """Return the domain's quote with other user data."""
+        return INTEL.quote("tdx", shape=self.shape, **{**self.fields, "report_data": report_data})
+
+
+def lifted(rules: Collection[str]) -> Iterator[tuple[Vector, Domain]]:
+    """Yield what a composite inherits: each vector of a genuine domain that one of ``rules`` refuses.
+
+    One whose fault is another platform's or its quoting enclave's is left out.
+    """
+    for bare in (*unwanted(), *wanted.unwanted(FORGE), *platform_states(FORGE)):
+        if bare.check_id not in rules or bare.outcome != "rejected":
+            continue
+        read = decode({"quote": bare.parts["quote"]})
+        names = (f.name for f in layout.BODIES[read.quote.body_type].fields if f.kind != "zero")
+        shape = Shape(version=read.quote.version, body_type=read.quote.body_type)
+        domain = Domain(shape, {name: getattr(read.report, name) for name in names})
+        if domain.quote(read.report.report_data) == bare.parts["quote"]:
+            yield bare, domain

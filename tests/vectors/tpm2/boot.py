@@ -89,21 +89,21 @@ def _twice_separated() -> SimulatedTpm:
 def _accepted() -> tuple[Vector, ...]:
     """Return boots that are wanted."""
     return (
-        vector("uki-ready", "accepted", machine=booted(), rule_values=values()),
-        vector("uki-in-the-initrd", "accepted", machine=booted(IMAGE, "enter-initrd"), rule_values=values()),
+        vector("uki-ready", "accepted", machine=booted(), values=values()),
+        vector("uki-in-the-initrd", "accepted", machine=booted(IMAGE, "enter-initrd"), values=values()),
         vector("uki-before-any-phase", "accepted", machine=after(uki_boot(IMAGE)),
-               rule_values={_UKI: uki_rules(pcr11={"": [IMAGE.pcr11(SHA256).hex()]})}),
+               values={_UKI: uki_rules(pcr11={"": [IMAGE.pcr11(SHA256).hex()]})}),
         vector("uki-without-an-initrd", "accepted", machine=booted(IMAGE, "sysinit", "ready")),
         vector("uki-or-its-next-version", "accepted", machine=booted(OTHER_IMAGE),
-               rule_values={_UKI: uki_rules(applications=[[_hex(BOOT_MANAGER)],
+               values={_UKI: uki_rules(applications=[[_hex(BOOT_MANAGER)],
                                                     [i.authenticode(SHA256).hex() for i in (IMAGE, OTHER_IMAGE)]],
                                       pcr11={READY: [i.pcr11(SHA256, *WORDS).hex() for i in (IMAGE, OTHER_IMAGE)]})}),
         vector("uki-with-a-listed-command-line", "accepted", machine=booted(command_line=COMMAND_LINE),
-               rule_values={_UKI: uki_rules(command_lines=["other", COMMAND_LINE])}),
+               values={_UKI: uki_rules(command_lines=["other", COMMAND_LINE])}),
         vector("option-rom-signed-by-a-listed-key", "accepted", machine=after(_with_driver_authority()),
-               rule_values={_KEYS: key_rules(driver_authorities=[_hex(authority("an option ROM's signer"))])}),
+               values={_KEYS: key_rules(driver_authorities=[_hex(authority("an option ROM's signer"))])}),
         vector("two-wanted-authorities", "accepted", machine=_authority_behind(),
-               rule_values={_KEYS: key_rules(authorities=[_hex(authority()), _hex(authority("somebody else's key"))])}),
+               values={_KEYS: key_rules(authorities=[_hex(authority()), _hex(authority("somebody else's key"))])}),
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from forge.bootlog import (
 from forge.ima import MeasurementList, small_system
 from forge.tpm2 import Kind, SimulatedTpm, ak_public, make_tpm, new_key, pcr_digest, sign
 from forge.uki import SimulatedUki, make_uki
-from tests.support.vectors import Outcome, Vector
+from tests.support.vectors import Vector, forging
 from verifier.core.binding import BindingDigest
 from verifier.formats.encoding import canonical, sha256
 from verifier.tee.ima.identity import ImaRules
@@ -178,33 +178,23 @@ def good_values(machine: SimulatedTpm) -> dict[str, Any]:
     }
 
 
+@forging
 def vector(
-    name: str,
-    outcome: Outcome = "rejected",
-    check_id: str = "",
-    *,
-    machine: SimulatedTpm | None = None,
-    parts: Mapping[str, bytes] | None = None,
-    ak: bytes | None = None,
-    **fields: Any,
+    *, machine: SimulatedTpm | None = None, parts: Mapping[str, bytes] | None = None, ak: bytes | None = None
 ) -> Vector:
-    """Make a vector of the base machine unless told otherwise."""
+    """Make the base machine's parts, or another machine's, with the enrolment that the store has of it."""
     machine = machine or tpm()
     return Vector(
-        name=name,
         scheme="tpm2",
-        outcome=outcome,
-        check_id=check_id,
         parts=machine.parts(NONCE, PCRS) if parts is None else parts,
-        collateral=fields.pop("collateral", {"ak": enrolled(machine) if ak is None else ak}),
+        collateral={"ak": enrolled(machine) if ak is None else ak},
         now=NOW,
-        **fields,
     )
 
 
 def judged(name: str, rule_id: str, value: Any, *, machine: SimulatedTpm | None = None, **fields: Any) -> Vector:
     """Make a vector whose only fault is one rule's expected value."""
-    return vector(name, "rejected", rule_id, machine=machine, rule_values={rule_id: value}, **fields)
+    return vector(name, "rejected", rule_id, machine=machine, values={rule_id: value}, **fields)
 
 
 def changed(**parts: bytes) -> dict[str, bytes]:

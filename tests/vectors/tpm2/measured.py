@@ -157,29 +157,29 @@ def _accepted() -> tuple[Vector, ...]:
     """Return lists that are wanted."""
     return (
         vector("files-used-after-the-quote", "accepted", parts=changed(**{_NAME: tpm().ima_list + _LATER}),
-               rule_values={_RULE: FILES}),
+               values={_RULE: FILES}),
         vector("no-ima-list", "accepted", parts={k: v for k, v in changed().items() if k != _NAME}),
         vector("kernel-before-5-8-hashes-pcrs-0-to-7", "accepted",
                machine=machine(MeasurementList().boot_aggregate(_values(), 8).file(b"/a", b"/a")),
-               rule_values={_RULE: file_rules(files=listed("/a"))}),
+               values={_RULE: file_rules(files=listed("/a"))}),
         vector("boot-aggregate-of-a-bank-that-is-not-quoted", "accepted",
-               machine=machine(_aggregate(bytes(range(20)), "sha1")), rule_values={}),
+               machine=machine(_aggregate(bytes(range(20)), "sha1")), values={}),
         vector("quoted-in-another-bank", "accepted", parts=_other_bank()),
-        vector("file-signed-by-a-listed-key", "accepted", machine=signed(), rule_values={_RULE: signers(SIGNER)}),
+        vector("file-signed-by-a-listed-key", "accepted", machine=signed(), values={_RULE: signers(SIGNER)}),
         vector("file-signed-by-a-listed-rsa-key", "accepted", machine=signed(_rsa_signer()),
-               rule_values={_RULE: signers(OTHER_SIGNER, _rsa_signer())}),
+               values={_RULE: signers(OTHER_SIGNER, _rsa_signer())}),
         vector("file-signed-by-a-key-with-a-stated-id", "accepted", machine=signed(key_id=b"\1\2\3\4"),
-               rule_values={_RULE: file_rules(files=listed(*PATHS),
+               values={_RULE: file_rules(files=listed(*PATHS),
                                               keys=[{"spki": spki(SIGNER).hex(), "key_id": "01020304"}])}),
-        vector("fs-verity-signed", "accepted", machine=verity(), rule_values={_RULE: signers(SIGNER)}),
+        vector("fs-verity-signed", "accepted", machine=verity(), values={_RULE: signers(SIGNER)}),
         vector("file-listed-by-digest-alone", "accepted",
                machine=machine(files().measure(b"/anywhere\xff", _PROGRAM)),
-               rule_values={_RULE: file_rules(files=listed(*PATHS), digests=[f"sha256:{_PROGRAM.hex()}"])}),
+               values={_RULE: file_rules(files=listed(*PATHS), digests=[f"sha256:{_PROGRAM.hex()}"])}),
         vector("log-files-may-be-anything", "accepted", machine=machine(files().file(b"/var/log/x/y", b"?").file(b"/etc/mtab", b"?")),
-               rule_values={_RULE: file_rules(files=listed(*PATHS), may_be_anything=[
+               values={_RULE: file_rules(files=listed(*PATHS), may_be_anything=[
                    {"path": "/var/log/", "why": "logs"}, {"path": "/etc/mtab", "why": "changes"}])}),
         vector("violations-that-are-tolerated", "accepted", machine=_violation(b"/var/log/a", b"/var/log/b"),
-               rule_values={_RULE: file_rules(files=listed(*PATHS), max_violations=2)}),
+               values={_RULE: file_rules(files=listed(*PATHS), max_violations=2)}),
     )  # fmt: skip
 
 

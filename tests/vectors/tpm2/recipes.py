@@ -65,8 +65,8 @@ _FIRMWARE_EVENTS = "tpm2.firmware.event-log"
 def _accepted() -> tuple[Vector, ...]:
     """Return wholesome quotes; the first is the base."""
     return (
-        vector("ecc-ak", "accepted", rule_values=good_values(tpm())),
-        vector("rsa-ak", "accepted", machine=rsa_tpm(), rule_values=good_values(rsa_tpm())),
+        vector("ecc-ak", "accepted", values=good_values(tpm())),
+        vector("rsa-ak", "accepted", machine=rsa_tpm(), values=good_values(rsa_tpm())),
         vector("bound-to-the-challenge", "accepted", expected=bound(NONCE)),
         vector("no-event-log", "accepted", parts=without_log(tpm().parts(NONCE, PCRS))),
         vector(
@@ -75,7 +75,7 @@ def _accepted() -> tuple[Vector, ...]:
             parts=requoted(tpm(), qualified_signer=qualified_name(tpm().ak_name, name_of(tpm().ek_area))),
         ),
         vector("secure-boot-off-and-so-wanted", "accepted", machine=with_boot(measured_boot(secure_boot=b"\x00")),
-               rule_values={"tpm2.firmware.secure-boot": False}),
+               values={"tpm2.firmware.secure-boot": False}),
         vector("clock-not-safe-and-nobody-minds", "accepted", parts=requoted(tpm(), safe=0)),
         vector("platform-initialised-from-locality-3", "accepted", machine=with_boot(measured_boot(locality=3))),
     )  # fmt: skip

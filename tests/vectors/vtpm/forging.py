@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from forge.azure import ForgedVm, azure_ca
 from forge.bootlog import BootLog, measured_boot, secure_boot_variable
 from forge.tpm2 import SimulatedTpm, new_key, pcr_digest, sign
 from forge.vtpm_ca import VtpmCa
@@ -14,8 +15,9 @@ from tests.vectors.tpm2.forging import CMDLINE, DB, INITRD_EVENT, KERNEL_EVENT, 
 from verifier.core.binding import BindingDigest
 from verifier.core.ids import BindingId
 from verifier.formats.encoding import canonical, sha256
-from verifier.formats.x509 import USAGE_CRL_SIGN
+from verifier.formats.x509chain import Anchor
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384, encode_event2, encode_spec_id
+from verifier.tee.tpm2.keys import spki_digest
 from verifier.tee.tpm2.layout import ALG_RSAPSS, Selection, decode_quote, encode_quote, encode_signature
 from verifier.tee.verified import Bound, UnsafeUnbound
 
@@ -197,9 +199,9 @@ def judged_vectors(forge: QuoteVectors) -> list[Vector]:
     ]  # fmt: skip
 
 
-def quote_vectors(forge: QuoteVectors) -> list[Vector]:
-    """Return every failing vector of the quote part."""
-    return [*read_vectors(forge), *checked_vectors(forge), *judged_vectors(forge)]
+def rsa_vectors(forge: QuoteVectors) -> list[Vector]:
+    """Return every failing vector of a quote part that an RSA key signs."""
+    return [*read_vectors(forge), *checked_vectors(forge), *judged_vectors(forge), *scheme_vectors(forge)]
 
 
 def quote_parts_form(base: Vector, *, fixed_signature: bool = True) -> dict[str, PartForm]:
@@ -212,27 +214,67 @@ def quote_parts_form(base: Vector, *, fixed_signature: bool = True) -> dict[str,
     }
 
 
-def chain_vectors(
-    no: Callable[..., Vector], ca: VtpmCa, stranger: VtpmCa, public: Any, now: int, **certify: Any
+@dataclass(frozen=True, slots=True)
+class AkChain:
+    """How a composite makes a vector of its AK's certificate chain.
+
+    ``stranger`` has the CA's names and other keys. ``anchors``: every root but the CA's. ``beside``: the other endorsements.
+    """
+
+    forge: QuoteVectors
+    ca: VtpmCa
+    stranger: VtpmCa
+    anchors: tuple[Anchor, ...]
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+
+    def no(self, name: str, what: str, ak_cert: bytes, ak_chain: bytes | None, **fields: Any) -> Vector:
+        """Return a vector whose chain is refused under one of the composite's ids."""
+        given = {**self.beside, "ak_cert": ak_cert, **({} if ak_chain is None else {"ak_chain": ak_chain})}
+        return self.forge.make(name, "rejected", f"{self.forge.scheme}.{what}", endorsements=given, **fields)
+
+    def vectors(self, public: Any, now: int, **certify: Any) -> list[Vector]:
+        """Return vectors of a broken chain; ``certify`` says what else stands in the AK's certificate."""
+        year = 365 * 86_400
+        ca, stranger, no = self.ca, self.stranger, self.no
+        good = ca.certify(public, **certify)
+        early, late = (now + 60, now + year), (now - year, now - 60)
+        return [
+            no("ak-chain-of-an-unknown-root", "ak-cert.root", stranger.certify(public, **certify),
+               stranger.intermediate(), anchors=self.anchors),
+            no("ak-chain-missing", "ak-cert.root", good, None),
+            no("ak-intermediate-is-no-ca", "ak-cert.constraints", good, ca.intermediate(is_ca=False)),
+            no("ak-certificate-by-another-key", "ak-cert.signature",
+               ca.certify(public, signer=stranger.signer(), **certify), ca.intermediate()),
+            no("ak-intermediate-by-another-key", "ak-cert.signature", good,
+               ca.intermediate(signer=stranger.signer("root"))),
+            no("ak-certificate-expired", "ak-cert.validity", ca.certify(public, validity=late, **certify),
+               ca.intermediate()),
+            no("ak-certificate-not-yet-valid", "ak-cert.validity", ca.certify(public, validity=early, **certify),
+               ca.intermediate()),
+        ]  # fmt: skip
+
+
+def azure_chain_vectors(
+    forge: QuoteVectors, vm: ForgedVm, other: ForgedVm, anchors: tuple[Anchor, ...], beside: Mapping[str, bytes]
 ) -> list[Vector]:
-    """Return vectors of a broken AK chain. ``no(name, id, ak_cert, ak_chain, **fields)``; ``stranger`` has the same names."""
-    year = 365 * 86_400
-    good = ca.certify(public, **certify)
-    early, late = (now + 60, now + year), (now - year, now - 60)
+    """Return vectors of an Azure VM's broken AK chain, and of another VM's parts. ``anchors``, ``beside`` as in ``AkChain``."""
+    chain = AkChain(forge, vm.ca, azure_ca(vm.now, "stranger"), anchors, beside)
     return [
-        no("ak-chain-of-an-unknown-root", "ak-cert.root", stranger.certify(public, **certify),
-           stranger.intermediate(), anchors_without_ca=True),
-        no("ak-chain-missing", "ak-cert.root", good, None),
-        no("ak-intermediate-is-no-ca", "ak-cert.constraints", good, ca.intermediate(is_ca=False)),
-        no("ak-certificate-by-another-key", "ak-cert.signature",
-           ca.certify(public, signer=stranger.signer(), **certify), ca.intermediate()),
-        no("ak-intermediate-by-another-key", "ak-cert.signature", good,
-           ca.intermediate(signer=stranger.signer("root"))),
-        no("ak-certificate-expired", "ak-cert.validity", ca.certify(public, validity=late, **certify),
-           ca.intermediate()),
-        no("ak-certificate-not-yet-valid", "ak-cert.validity", ca.certify(public, validity=early, **certify),
-           ca.intermediate()),
-    ]  # fmt: skip
+        *chain.vectors(vm.public(), vm.now),
+        chain.no("ak-certificate-of-another-vm", "ak-cert.key", other.ak_certificate(), vm.ca.intermediate()),
+        forge.no("quote-of-another-vm", "quote.signature", other.quote_parts(NONCE, PCRS)),
+    ]
 
 
-NOT_A_SIGNER: Final = (USAGE_CRL_SIGN,)
+def azure_values(scheme: str, vm: ForgedVm) -> dict[str, Any]:
+    """Return values that an Azure VM satisfies: of its AK, its configuration and its vTPM."""
+    return {
+        f"{scheme}.ak": [spki_digest(vm.public()).hex()],
+        f"{scheme}.vm-configuration": {"secure_boot": True, "tpm_enabled": True, "console_enabled": True},
+        **good_values(scheme, vm.tpm),
+    }
+
+
+def bare_signature(parts: Parts) -> Parts:
+    """Return the parts with the RSA signature alone, without TPMT_SIGNATURE around it."""
+    return {**parts, "quote_sig": parts["quote_sig"][6:]}
