@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.reading import by_stem, findings_of, hex_value, require_known
-from verifier.cases.words.arm_cca import WORDS
+from verifier.cases.words import words_of
 from verifier.formats import cbor
 from verifier.formats.errors import CannotDecide
 from verifier.formats.pem import pem_or_der
@@ -58,5 +58,5 @@ CASE: Final = CaseForm(
     policy_keys=frozenset({"nonce"}),
     claims=_claims,
     judge=_judge,
-    words=WORDS,
+    words=words_of("arm_cca"),
 )

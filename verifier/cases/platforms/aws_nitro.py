@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.reading import findings_of, hex_value, switch
-from verifier.cases.words.aws_nitro import WORDS
+from verifier.cases.words import words_of
 from verifier.core.binding import require_bound
 from verifier.formats import cbor
 from verifier.formats.errors import MalformedEvidence
@@ -62,5 +62,5 @@ CASE: Final = CaseForm(
     claims=lambda files: evidence_claims(_document(files)),
     judge=_judge,
     fallback_claims=lambda files: dict(_fallback(files)),
-    words=WORDS,
+    words=words_of("aws_nitro"),
 )

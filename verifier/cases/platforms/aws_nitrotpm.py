@@ -12,7 +12,7 @@ from typing import Any, Final
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.platforms.aws_nitro import FILE, unverified_attestation
 from verifier.cases.reading import hex_value, switch
-from verifier.cases.words.aws_nitrotpm import WORDS
+from verifier.cases.words import words_of
 from verifier.core.binding import require_bound
 from verifier.formats import cbor
 from verifier.formats.errors import Failed, MalformedEvidence
@@ -102,5 +102,5 @@ CASE: Final = CaseForm(
     claims=_claims,
     judge=_judge,
     fallback_claims=_fallback,
-    words=WORDS,
+    words=words_of("aws_nitrotpm"),
 )

@@ -12,7 +12,7 @@ from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.platforms.azure import as_read_from_tpm, inner_files, judge_vtpm, vtpm_case_claims
 from verifier.cases.platforms.sev_snp import CASE as SNP_CASE
 from verifier.cases.platforms.vtpm import POLICY_KEYS
-from verifier.cases.words.azure import WORDS
+from verifier.cases.words import words_of
 from verifier.core.binding import require_bound
 from verifier.formats.errors import MalformedEvidence
 from verifier.tee.azure.claims import decode_claims, report_data_of
@@ -70,6 +70,10 @@ CASE: Final = CaseForm(
     policy_keys=POLICY_KEYS | _SNP_KEYS,
     claims=_claims,
     judge=_judge,
-    words={**WORDS, "snp": "report of the CPU, made at boot", **{f"snp.{n}": t for n, t in SNP_CASE.words.items()}},
+    words={
+        **words_of("azure"),
+        "snp": "report of the CPU, made at boot",
+        **{f"snp.{n}": t for n, t in SNP_CASE.words.items()},
+    },
     bits={f"snp.{name}": bits for name, bits in SNP_CASE.bits.items()},
 )

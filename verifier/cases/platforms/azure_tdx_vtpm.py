@@ -16,7 +16,7 @@ from verifier.cases.platforms.dcap import POLICY_KEYS as TDX_KEYS
 from verifier.cases.platforms.dcap import judge_quote, quote_claims
 from verifier.cases.platforms.tdx import CASE as TDX_CASE
 from verifier.cases.platforms.vtpm import POLICY_KEYS
-from verifier.cases.words.azure import WORDS
+from verifier.cases.words import words_of
 from verifier.core.binding import require_bound
 from verifier.formats.errors import CannotDecide, MalformedEvidence, named
 from verifier.tee.azure.claims import decode_claims, report_data_of
@@ -99,6 +99,10 @@ CASE: Final = CaseForm(
     policy_keys=POLICY_KEYS | TDX_KEYS | {"tdx"},
     claims=_claims,
     judge=_judge,
-    words={**WORDS, "tdx": "quote of the trust domain", **{f"tdx.{n}": t for n, t in TDX_CASE.words.items()}},
+    words={
+        **words_of("azure"),
+        "tdx": "quote of the trust domain",
+        **{f"tdx.{n}": t for n, t in TDX_CASE.words.items()},
+    },
     bits={f"tdx.{name}": bits for name, bits in TDX_CASE.bits.items()},
 )

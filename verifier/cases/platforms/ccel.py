@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.reading import file_of, switch
-from verifier.cases.words.ccel import WORDS
+from verifier.cases.words import words_of
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence, mismatch, named
 from verifier.tee.ccel import layout
 from verifier.tee.ccel.decode import (
@@ -183,5 +183,5 @@ CASE: Final = CaseForm(
     claims=_claims,
     judge=_judge,
     fallback_claims=_fallback_claims,
-    words=WORDS,
+    words=words_of("ccel"),
 )

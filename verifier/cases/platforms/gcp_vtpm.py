@@ -12,6 +12,8 @@ from typing import Any, Final
 from cryptography import x509
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.platforms.sev_snp import CASE as SNP_CASE
+from verifier.cases.platforms.tdx import CASE as TDX_CASE
 from verifier.cases.platforms.vtpm import (
     POLICY_KEYS,
     ak_certificate,
@@ -23,7 +25,7 @@ from verifier.cases.platforms.vtpm import (
     verified_ak_path,
 )
 from verifier.cases.reading import file_of
-from verifier.cases.words.gcp_vtpm import BITS, WORDS
+from verifier.cases.words import words_of
 from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence, named
 from verifier.tee.gcp_vtpm.decode import NAME
 from verifier.tee.gcp_vtpm.verify import AK_CERT, ANCHORS, SCHEMES, instance_of, require_usage
@@ -116,6 +118,9 @@ CASE: Final = CaseForm(
     claims=_claims,
     judge=_judge,
     fallback_claims=_fallback,
-    words=WORDS,
-    bits=BITS,
+    words=words_of("gcp_vtpm"),
+    bits={
+        **{f"sev_snp.{name}": bits for name, bits in SNP_CASE.bits.items()},
+        **{f"tdx.{name}": bits for name, bits in TDX_CASE.bits.items()},
+    },
 )

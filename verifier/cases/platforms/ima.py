@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.words.ima import WORDS
+from verifier.cases.words import words_of
 from verifier.formats import strict_json
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.tee.ima.decode import LIST_ID, MeasurementList, decode_list
@@ -123,5 +123,5 @@ CASE = CaseForm(
     claims=_claims,
     judge=_judge,
     fallback_claims=_register_claims,
-    words=WORDS,
+    words=words_of("ima"),
 )

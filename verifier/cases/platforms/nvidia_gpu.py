@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.reading import by_stem, hex_value, require_known
-from verifier.cases.words.nvidia_gpu import WORDS
+from verifier.cases.words import words_of
 from verifier.formats import strict_json
 from verifier.formats.errors import MalformedEvidence
 from verifier.formats.pem import pem_blocks
@@ -123,5 +123,5 @@ CASE: Final = CaseForm(
     policy_keys=frozenset({"nonce"}),
     claims=lambda files: evidence_claims(_evidence(files)),
     judge=_judge,
-    words=WORDS,
+    words=words_of("nvidia_gpu"),
 )

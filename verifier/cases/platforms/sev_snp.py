@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.reading import findings_of, hex_value, require_known, switch
-from verifier.cases.words.sev_snp import BITS, WORDS
+from verifier.cases.words import words_of
 from verifier.formats.errors import CannotDecide, MalformedEvidence
 from verifier.formats.pem import pem_blocks
 from verifier.formats.x509chain import ChainCache
@@ -23,6 +24,28 @@ from verifier.tee.sev_snp.decode import Report, Vek, decode, evidence_claims, tc
 from verifier.tee.sev_snp.scheme import SCHEME
 from verifier.tee.sev_snp.verify import CRL, collate, needs
 from verifier.tee.verified import UnsafeUnbound, run_checks
+
+_BITS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
+    {
+        "policy": MappingProxyType(
+            {
+                "smt allowed": layout.POLICY_SMT,
+                "reserved one": layout.POLICY_ONE,
+                "migration agent allowed": layout.POLICY_MIGRATE_MA,
+                "DEBUG": layout.POLICY_DEBUG,
+                "single socket": layout.POLICY_SINGLE_SOCKET,
+                "cxl allowed": layout.POLICY_CXL_ALLOW,
+                "AES-256-XTS": layout.POLICY_MEM_AES_256_XTS,
+                "RAPL disabled": layout.POLICY_RAPL_DIS,
+                "ciphertext hiding": layout.POLICY_CIPHERTEXT_HIDING,
+                "page swap disabled": layout.POLICY_PAGE_SWAP_DISABLE,
+            }
+        ),
+        "platform_info": MappingProxyType(
+            {name.replace("_", " "): place for name, place in layout.PLATFORM_INFO_BITS.items()}
+        ),
+    }
+)
 
 # The names of docs/cases.md, with whatever suffix the source had: DER and PEM are told apart by what is in the file.
 _FILES: Final = re.compile(r"(vcek|vlek|ask|asvk|ark|crl)\.(?:der|pem|crt|cer|crl|bin)", re.ASCII)
@@ -122,6 +145,6 @@ CASE: Final = CaseForm(
     policy_keys=frozenset({*_RULES, "report_data"}),
     claims=_claims,
     judge=_judge,
-    words=WORDS,
-    bits=BITS,
+    words=words_of("sev_snp"),
+    bits=_BITS,
 )

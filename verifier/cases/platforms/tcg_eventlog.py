@@ -10,7 +10,7 @@ from typing import Any
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.reading import switch
-from verifier.cases.words.tcg_eventlog import WORDS
+from verifier.cases.words import words_of
 from verifier.formats.errors import named
 from verifier.tee.tcg.banks import Banks, as_written_strictly, decode_banks
 from verifier.tee.tcg.claims import log_claims
@@ -72,5 +72,5 @@ CASE = CaseForm(
     claims=_claims,
     judge=_judge,
     fallback_claims=_register_claims,
-    words=WORDS,
+    words=words_of("tcg_eventlog"),
 )

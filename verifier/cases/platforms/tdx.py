@@ -6,7 +6,7 @@ from typing import Final
 
 from verifier.cases.form import CaseForm
 from verifier.cases.platforms.dcap import form_of
-from verifier.cases.words.tdx import WORDS
+from verifier.cases.words import words_of
 from verifier.tee.tdx.scheme import SCHEME
 
-CASE: Final[CaseForm] = form_of(SCHEME, WORDS)
+CASE: Final[CaseForm] = form_of(SCHEME, words_of("tdx"))

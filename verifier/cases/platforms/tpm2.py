@@ -16,7 +16,7 @@ from cryptography import x509
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.reading import file_of, hex_value, switch
-from verifier.cases.words.tpm2 import WORDS
+from verifier.cases.words import words_of
 from verifier.core.binding import require_bound
 from verifier.formats.errors import CannotDecide, EvidenceRejected, Failed, MalformedEvidence, named
 from verifier.formats.pem import pem_blocks
@@ -314,5 +314,5 @@ CASE = CaseForm(
     claims=_claims,
     judge=_judge,
     fallback_claims=_fallback,
-    words=WORDS,
+    words=words_of("tpm2"),
 )

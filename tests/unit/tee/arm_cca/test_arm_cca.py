@@ -21,7 +21,7 @@ from tests.support.vectors import run_vector, verify_vector
 from tests.vectors.arm_cca.recipes import ARM, DATA, NEWER, NOW, OTHER, P256, vector
 from verifier.cases.form import CaseError, CaseFiles
 from verifier.cases.platforms.arm_cca import CASE
-from verifier.cases.words.arm_cca import WORDS
+from verifier.cases.words import words_of
 from verifier.formats import cbor
 from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence
 from verifier.formats.pem import pem_blocks
@@ -194,7 +194,7 @@ def test_every_claim_has_its_words() -> None:
     for arm in (ARM, NEWER):
         claims = SCHEME.form.claims(decode({"cca_token": arm.token(challenge=DATA)}))
         names = {*claims, *(f"{token}.{number}" for token in ("platform", "realm") for number in claims[token])}
-        assert not names - WORDS.keys()
+        assert not names - words_of("arm_cca").keys()
 
 
 def test_the_collection_has_one_form() -> None:

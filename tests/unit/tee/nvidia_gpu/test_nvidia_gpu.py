@@ -19,7 +19,7 @@ from tests.support.vectors import run_vector, verify_vector
 from tests.vectors.nvidia_gpu.recipes import BLACKWELL, HOPPER, NONCE, NOW, OTHER, SWITCH, golden, vector
 from verifier.cases.form import CaseError, CaseFiles
 from verifier.cases.platforms.nvidia_gpu import CASE
-from verifier.cases.words.nvidia_gpu import WORDS
+from verifier.cases.words import words_of
 from verifier.formats.errors import MalformedEvidence
 from verifier.formats.x509 import common_name
 from verifier.tee.nvidia_gpu import layout
@@ -164,7 +164,7 @@ def test_a_case_without_a_file_is_a_usage_error(left_out: str) -> None:
 def test_every_claim_has_its_words() -> None:
     for gpu in (HOPPER, SWITCH):
         for name in SCHEME.form.claims(decode(gpu.parts(NONCE))):
-            assert WORDS[name]
+            assert words_of("nvidia_gpu")[name]
 
 
 def test_an_instance_is_the_device_and_not_its_firmware() -> None:
