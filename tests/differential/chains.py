@@ -37,7 +37,6 @@ from forge.certificates import (
     ecdsa_sha384,
     forge_certificate,
     key_usage,
-    pkcs1_sha256,
     pkcs1_sha384,
     pss_sha384,
     spki,
@@ -196,7 +195,7 @@ def _other_keys() -> tuple[bytes, ...]:
 
 def _other_signers(key: Key) -> tuple[Signer, ...]:
     if isinstance(key, rsa.RSAPrivateKey):
-        return (pkcs1_sha384(key), pkcs1_sha256(key), pss_sha384(amd_key("Genoa", "ask")))
+        return (pkcs1_sha384(key), pss_sha384(amd_key("Genoa", "ask")))
     other = nitro_key("nobody", key.curve)
     return (ecdsa_sha256(key), ecdsa_sha384(key), ecdsa_sha256(other), ecdsa_sha384(other))
 
