@@ -207,7 +207,7 @@ def test_another_configuration_in_the_same_boot_is_not_obeyed(booted: Booted) ->
         with pytest.raises(EvidenceRejected) as caught:
             provider.measure_config(CONFIG + b"\n")
     assert caught.value.check_id == "attester.config.measured"
-    assert "boot anew" in hint_for(caught.value.check_id)
+    assert "boot again" in hint_for(caught.value.check_id)
 
 
 def test_a_pcr_that_somebody_else_used_is_not_extended_over(booted: Booted) -> None:
