@@ -92,7 +92,6 @@ class ConfigfsTsm:
         if provider not in _SCHEMES:
             want = " or ".join(sorted(_SCHEMES))
             raise CannotDecide("attester.configfs.provider", mismatch("provider", repr(provider), want))
-        self._provider = provider
         self.scheme = _SCHEMES[provider]
 
     def close(self) -> None:

@@ -148,7 +148,6 @@ class Device:
             self._esapi = ESAPI(tcti)
         except (TSS2_Exception, OSError, RuntimeError) as error:
             raise CannotDecide("attester.tpm2.device", f"TPM at {tcti!r}: {error}") from None
-        self._tcti = tcti
 
     def close(self) -> None:
         """Close the connection."""

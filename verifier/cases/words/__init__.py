@@ -1,1 +1,1 @@
-"""What each evidence claim means and what to change when a check says no, one module a platform."""
+"""What each evidence claim means, one module a platform."""

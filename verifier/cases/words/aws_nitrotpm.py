@@ -23,10 +23,3 @@ WORDS: Final[Mapping[str, str]] = {
     "log": "the boot's event log",
     "log.secure_boot": "whether Secure Boot was on, as far as a replayed log proves it",
 }
-_PARTS: Final[Mapping[str, str]] = {
-    "attestation": "pass on the COSE_Sign1 that nitro-tpm-attest wrote, whole and without anything after it",
-    "quote": "pass on the TPMS_ATTEST of TPM2_Quote, without a size in front",
-    "quote_sig": "pass on the TPMT_SIGNATURE of TPM2_Quote",
-    "pcrs": 'send {"sha384": {"0": "…"}} in lower-case hex, or leave the part out',
-    "eventlog": "send the event log as the kernel gives it (binary_bios_measurements)",
-}

@@ -38,4 +38,3 @@ BITS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
         **{f"tdx.{name}": bits for name, bits in TDX_CASE.bits.items()},
     }
 )
-_CERTIFICATE: Final = "send the AK's certificate (NV index 0x01C10000 for RSA, 0x01C10002 for ECC)"
