@@ -20,6 +20,7 @@ from cachetools import LRUCache
 
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import Item, item
+from verifier.adapters.files import replace_durably
 from verifier.adapters.vendors.kind import Facts
 from verifier.adapters.vendors.registry import KINDS
 from verifier.formats.encoding import b64url, sha256, unb64url
@@ -149,7 +150,7 @@ class Cache:
             "fetched": entry.fetched, "sha256": entry.digest.hex(), "body": b64url(entry.body), "chain": b64url(entry.chain),
         }  # fmt: skip
         make_folder(path.parent)
-        write_whole(path, json.dumps(form).encode("ascii"))
+        replace_durably(path, json.dumps(form).encode("ascii"))
 
     def entries(self) -> Iterator[Entry]:
         """Yield every readable document, expired ones too."""
@@ -202,26 +203,6 @@ class Cache:
 def make_folder(path: Path) -> None:
     """Make a folder for this user only, its parents as usual."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file in one step: a reader, and whoever starts after a kill or power loss, sees the old or the new one."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError:
-        _unlink(fresh)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _unlink(path: Path) -> int:
