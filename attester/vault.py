@@ -59,7 +59,6 @@ class VaultToken:
 
     value: str = field(repr=False)
     lease_s: int
-    renewable: bool = False
 
 
 class Vault:
@@ -85,7 +84,7 @@ class Vault:
             raise MalformedEvidence(AttesterId.VAULT_ANSWER, "auth.client_token: got none, want a token")
         lease = auth.get("lease_duration")
         self._token = token
-        return VaultToken(token, lease if isinstance(lease, int) else 0, renewable=auth.get("renewable") is True)
+        return VaultToken(token, lease if isinstance(lease, int) else 0)
 
     def read(self, reference: Reference) -> bytes:
         """Read one value: the string itself, or the JSON form of another type."""

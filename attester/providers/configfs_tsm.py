@@ -93,7 +93,6 @@ class ConfigfsTsm:
         if provider not in _SCHEMES:
             want = " or ".join(sorted(_SCHEMES))
             raise CannotDecide(AttesterId.CONFIGFS_PROVIDER, mismatch("provider", repr(provider), want))
-        self._provider = provider
         self.scheme = _SCHEMES[provider]
 
     def close(self) -> None:

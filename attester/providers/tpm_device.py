@@ -149,7 +149,6 @@ class Device:
             self._esapi = ESAPI(tcti)
         except (TSS2_Exception, OSError, RuntimeError) as error:
             raise CannotDecide(AttesterId.TPM2_DEVICE, f"TPM at {tcti!r}: {error}") from None
-        self._tcti = tcti
 
     def close(self) -> None:
         """Close the connection."""

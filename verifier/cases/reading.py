@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+import contextlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeAlias
 
-from verifier.cases.form import CaseError, CaseFiles
+from verifier.cases.form import CaseError, CaseFiles, IncompleteCase
 from verifier.core.rules import Finding
+from verifier.formats.errors import MalformedEvidence
 from verifier.tee.catalogue import remedy_of
 from verifier.tee.scheme import Scheme, Verified
 
@@ -49,6 +51,23 @@ def by_stem(files: CaseFiles, stem: str) -> bytes | None:
     """Find a file by what stands before its first dot: suffixes say how a source encoded it, and sources differ."""
     named = {name.partition(".")[0]: data for name, data in {**files.collateral, **files.evidence}.items()}
     return named.get(stem)
+
+
+Claims: TypeAlias = Callable[[CaseFiles], Mapping[str, Any]]
+
+
+def claims_of(parts: Sequence[Claims], files: CaseFiles) -> dict[str, Any]:
+    """Return what all parts of a case claim."""
+    return {name: value for part in parts for name, value in part(files).items()}
+
+
+def readable_claims_of(parts: Sequence[Claims], files: CaseFiles) -> dict[str, Any]:
+    """Return what those parts of a case claim that can be read, beside a file that cannot."""
+    said: dict[str, Any] = {}
+    for part in parts:
+        with contextlib.suppress(MalformedEvidence, IncompleteCase):
+            said |= part(files)
+    return said
 
 
 def findings_of(

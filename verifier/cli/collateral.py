@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral.bundle import import_bundle, load_bundle_keys, make_bundle, read_bundle
-from verifier.adapters.collateral.cache import Cache, Entry, refresh_at, write_whole
+from verifier.adapters.collateral.cache import Cache, Entry, refresh_at
 from verifier.adapters.collateral.fetcher import Observer
 from verifier.adapters.collateral.fetcher_socket import FetcherClient
 from verifier.adapters.collateral.folder import Folder
 from verifier.adapters.collateral.items import Item, item
+from verifier.adapters.files import replace_durably
 from verifier.adapters.settings_source import load_settings
 from verifier.adapters.vendors.registry import KINDS
 from verifier.cli.opened import CONFIG_OPTION, opened_store, utc_time
@@ -153,7 +154,7 @@ def export(config: str | None, key_file: Path, signer: str, out: Path, output_fo
             raise ConfigError("settings", "collateral_dir", "expired documents only", "a document that is not expired")
         data = make_bundle(entries, issued=now, signer=signer, key=key)
         try:
-            write_whole(out, data)
+            replace_durably(out, data)
         except OSError as error:
             raise ConfigError(str(out), "--out", error.strerror, "a place that can be written") from None
         ends = utc_time(min(entry.facts.expires for entry in entries) * 1000)

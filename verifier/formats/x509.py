@@ -361,18 +361,18 @@ def parse_crl(der: bytes, check_id: str, what: str = "CRL") -> Crl:
         raise MalformedEvidence(check_id, f"{what}: not a CRL: {error}") from None
 
 
+def relative_names(name: bytes) -> list[list[tuple[str, bytes]]]:
+    """Return a DER Name's sets of attributes (OID, bytes of the text), in order; ``ValueError`` for what is no Name (X.501)."""
+    # ``decode_der`` wants a class at the top, so the Name goes into a sequence of one.
+    sets = asn1.decode_der(_NameInside, der_tlv(0x30, name)).name
+    return [[(one.oid.dotted_string, bytes(one.value.data)) for one in some.as_list()] for some in sets]
+
+
 @lru_cache(maxsize=256)
 def common_name(name: bytes) -> str | None:
     """Return the one commonName of a DER Name, ``None`` without one or with several (X.501)."""
-    found: list[str] = []
     try:
-        # ``decode_der`` wants a class at the top, so the Name goes into a sequence of one.
-        for relative in asn1.decode_der(_NameInside, der_tlv(0x30, name)).name:
-            found.extend(
-                bytes(attribute.value.data).decode("utf-8")
-                for attribute in relative.as_list()
-                if attribute.oid.dotted_string == OID_COMMON_NAME
-            )
+        found = [text.decode("utf-8") for some in relative_names(name) for oid, text in some if oid == OID_COMMON_NAME]
     except ValueError:
         return None
     return found[0] if len(found) == 1 else None

@@ -16,8 +16,9 @@ import pytest
 
 from tests.support.keyfiles import RULES, FakeMonotonic, KeyFolder, make_key_folder
 from tests.support.signing import APPRAISAL, BASE_URL, NOW, claims_of
+from verifier.adapters.files import replace_durably
 from verifier.adapters.keys.ceremony import SealedPaths
-from verifier.adapters.keys.sealed_file import SealedFile, replace_durably
+from verifier.adapters.keys.sealed_file import SealedFile
 from verifier.adapters.keys.signer_file import KeyFile
 from verifier.core.settings import ALGORITHMS, Settings, SigningAlgorithm
 from verifier.formats.encoding import b64url, jwk_thumbprint, unb64url

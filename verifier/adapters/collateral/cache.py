@@ -20,6 +20,7 @@ from cachetools import LRUCache
 
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import Item, item
+from verifier.adapters.files import replace_durably
 from verifier.adapters.vendors.kind import Facts
 from verifier.adapters.vendors.registry import KINDS
 from verifier.core.ids import ServiceId
@@ -160,7 +161,7 @@ class Cache:
     def _write(self, entry: Entry) -> None:
         path = self.path(entry.item)
         make_folder(path.parent)
-        write_whole(path, json.dumps({"version": VERSION, **entry.as_json()}).encode("ascii"))
+        replace_durably(path, json.dumps({"version": VERSION, **entry.as_json()}).encode("ascii"))
 
     def entries(self) -> Iterator[Entry]:
         """Yield every readable document, expired ones too."""
@@ -213,26 +214,6 @@ class Cache:
 def make_folder(path: Path) -> None:
     """Make a folder for this user only, its parents as usual."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file in one step: a reader, and whoever starts after a kill or power loss, sees the old or the new one."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError:
-        _unlink(fresh)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _unlink(path: Path) -> int:

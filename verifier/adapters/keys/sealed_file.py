@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from verifier.adapters.files import keep_owner, replace_durably
 from verifier.formats.encoding import b64url, canonical, sha256, unb64url
 from verifier.formats.errors import ConfigError
 
@@ -142,7 +143,7 @@ class SealedFile:
         except OSError as error:
             raise self._wrong("lock", error.strerror, "a folder that this process may write") from None
         try:
-            _keep_owner(handle, self.path)
+            keep_owner(handle, self.path)
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
@@ -189,31 +190,3 @@ class SealedFile:
 
 def _associated(about: About, kdf: _Kdf, nonce: str) -> bytes:
     return canonical({"about": about.model_dump(), "kdf": kdf.model_dump(), "nonce": nonce})
-
-
-def replace_durably(path: Path, content: bytes) -> None:
-    """Replace a file by a new one of mode 0600: write, sync, rename, sync the folder. Hold the file's lock."""
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _keep_owner(file.fileno(), path)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _keep_owner(handle: int, path: Path) -> None:
-    """Give a file the owner of the one that it stands for: root may rotate the keys of a service that runs as another."""
-    if os.geteuid() == 0 and path.exists():
-        owner = path.stat()
-        os.fchown(handle, owner.st_uid, owner.st_gid)

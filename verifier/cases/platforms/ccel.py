@@ -7,14 +7,14 @@ the IMA list, where it and a quote are there, leads from the log's RTMR2 to the 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.reading import file_of, switch
+from verifier.cases.reading import file_of, readable_claims_of, switch
 from verifier.cases.words import words_of
-from verifier.formats.errors import EvidenceRejected, MalformedEvidence, mismatch, named
+from verifier.formats.errors import EvidenceRejected, mismatch, named
 from verifier.tee.ccel import layout
 from verifier.tee.ccel.decode import (
     LOG,
@@ -108,14 +108,8 @@ def _claims(files: CaseFiles) -> dict[str, Any]:
     return claims
 
 
-def _fallback_claims(files: CaseFiles) -> dict[str, Any]:
-    """Return what can be read beside a file that cannot."""
-    claims: dict[str, Any] = {}
-    with contextlib.suppress(MalformedEvidence, IncompleteCase):
-        claims |= _register_claims(files)
-    with contextlib.suppress(MalformedEvidence, IncompleteCase):
-        claims["log"] = log_claims(_log(files), secure_boot_register=layout.SECURE_BOOT_REGISTER)
-    return claims
+def _log_claims(files: CaseFiles) -> dict[str, Any]:
+    return {"log": log_claims(_log(files), secure_boot_register=layout.SECURE_BOOT_REGISTER)}
 
 
 def _after_boot(log: EventLog) -> bytes:
@@ -182,6 +176,6 @@ CASE: Final = CaseForm(
     policy_keys=frozenset(("check_event_data",)),
     claims=_claims,
     judge=_judge,
-    fallback_claims=_fallback_claims,
+    fallback_claims=partial(readable_claims_of, (_register_claims, _log_claims)),
     words=words_of("ccel"),
 )

@@ -6,7 +6,7 @@ event log. ``ak_pub.pem`` counts only as far as it is the certificate's key. The
 
 from __future__ import annotations
 
-import contextlib
+from functools import partial
 from typing import Any, Final
 
 from cryptography import x509
@@ -24,7 +24,7 @@ from verifier.cases.platforms.vtpm import (
     quotes_of,
     verified_ak_path,
 )
-from verifier.cases.reading import file_of
+from verifier.cases.reading import claims_of, file_of, readable_claims_of
 from verifier.cases.words import words_of
 from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvidence, named
 from verifier.tee.gcp_vtpm.decode import NAME
@@ -79,19 +79,6 @@ def _log_claims(files: CaseFiles) -> dict[str, Any]:
 _CLAIMS: Final = (_quote_claims, _ak_claims, _log_claims)
 
 
-def _claims(files: CaseFiles) -> dict[str, Any]:
-    return {name: value for part in _CLAIMS for name, value in part(files).items()}
-
-
-def _fallback(files: CaseFiles) -> dict[str, Any]:
-    """Say what can be read beside a file that cannot."""
-    said: dict[str, Any] = {}
-    for part in _CLAIMS:
-        with contextlib.suppress(MalformedEvidence, IncompleteCase):
-            said |= part(files)
-    return said
-
-
 def _judge(files: CaseFiles) -> CaseVerdict:
     if not quotes_of(files, NAME) and "nonce" not in files.policy:
         raise IncompleteCase("gcp-vtpm.decode.quote", "evidence: got no quote (*.msg), want at least one")
@@ -115,9 +102,9 @@ def _judge(files: CaseFiles) -> CaseVerdict:
 CASE: Final = CaseForm(
     platform=NAME,
     policy_keys=POLICY_KEYS,
-    claims=_claims,
+    claims=partial(claims_of, _CLAIMS),
     judge=_judge,
-    fallback_claims=_fallback,
+    fallback_claims=partial(readable_claims_of, _CLAIMS),
     words=words_of("gcp_vtpm"),
     bits={
         **{f"sev_snp.{name}": bits for name, bits in SNP_CASE.bits.items()},

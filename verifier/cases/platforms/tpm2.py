@@ -7,15 +7,15 @@ The AK counts as it is given (``anchor: case-given``): ``ak_pub.pem`` by itself,
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cryptography import x509
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.reading import file_of, hex_value, switch
+from verifier.cases.reading import claims_of, file_of, hex_value, readable_claims_of, switch
 from verifier.cases.words import words_of
 from verifier.core.binding import require_bound
 from verifier.formats.errors import CannotDecide, EvidenceRejected, Failed, MalformedEvidence, named
@@ -190,19 +190,6 @@ def _log_claims(files: CaseFiles) -> dict[str, Any]:
 _CLAIMS = (_quote_claims, _key_claims, _log_claims)
 
 
-def _claims(files: CaseFiles) -> dict[str, Any]:
-    return {name: value for part in _CLAIMS for name, value in part(files).items()}
-
-
-def _fallback(files: CaseFiles) -> dict[str, Any]:
-    """Say what can be read beside a file that cannot."""
-    said: dict[str, Any] = {}
-    for part in _CLAIMS:
-        with contextlib.suppress(MalformedEvidence, IncompleteCase):
-            said |= part(files)
-    return said
-
-
 def _log(files: CaseFiles) -> EventLog | None:
     data = files.evidence.get("eventlog.bin")
     return None if data is None else decode_log(data, check_id=LOG_DECODE)
@@ -311,8 +298,8 @@ def _trusted_key(files: CaseFiles) -> Key:
 CASE = CaseForm(
     platform="tpm2",
     policy_keys=frozenset(("nonce", "allow_sha1_signature", "check_event_data")),
-    claims=_claims,
+    claims=partial(claims_of, _CLAIMS),
     judge=_judge,
-    fallback_claims=_fallback,
+    fallback_claims=partial(readable_claims_of, _CLAIMS),
     words=words_of("tpm2"),
 )

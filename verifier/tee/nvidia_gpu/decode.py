@@ -14,7 +14,7 @@ from cryptography.x509 import ObjectIdentifier
 from verifier.formats.errors import MalformedEvidence
 from verifier.formats.pem import pem_blocks
 from verifier.formats.reader import Reader
-from verifier.formats.x509 import Certificate, common_name, der_tlv, parse_certificate
+from verifier.formats.x509 import Certificate, common_name, parse_certificate, relative_names
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.layout import DECODE_CHAIN, DECODE_REPORT
 
@@ -209,17 +209,6 @@ class _TcbInfo:
     type: Annotated[bytes | None, asn1.Implicit(9)]
 
 
-@asn1.sequence
-class _Attribute:
-    oid: ObjectIdentifier
-    value: asn1.TLV
-
-
-@asn1.sequence
-class _NameInside:
-    name: list[asn1.SetOf[_Attribute]]
-
-
 def read_fwid(leaf: Certificate) -> bytes | None:
     """Return the first firmware id of the leaf's TCG DICE extension, ``None`` without one.
 
@@ -245,17 +234,12 @@ def has_fwid_extension(leaf: Certificate) -> bool:
 def subject_text(leaf: Certificate) -> str:
     """Print the leaf's subject as RFC 4514 does (last attribute first), "" where it has no such form."""
     try:
-        sets = [list(one.as_list()) for one in asn1.decode_der(_NameInside, der_tlv(0x30, leaf.subject)).name]
         return ",".join(
-            "+".join(f"{_attribute_name(a.oid)}={_escape(bytes(a.value.data).decode('utf-8'))}" for a in one)
-            for one in reversed(sets)
+            "+".join(f"{_SHORT_NAMES.get(oid, oid)}={_escape(text.decode('utf-8'))}" for oid, text in some)
+            for some in reversed(relative_names(leaf.subject))
         )
     except ValueError:
         return ""
-
-
-def _attribute_name(oid: ObjectIdentifier) -> str:
-    return _SHORT_NAMES.get(oid.dotted_string, oid.dotted_string)
 
 
 def _escape(text: str) -> str:
