@@ -28,6 +28,25 @@ def evidence_cases() -> Path:
     return root
 
 
+def _shares(item: pytest.Function) -> str:
+    """Return what a test has to share a worker for: where its widest fixture of more than one test was defined."""
+    shared = [defined[-1] for defined in item._fixtureinfo.name2fixturedefs.values()]
+    folders = [one.baseid for one in shared if one.scope in {"session", "package"} and one.baseid.count("/")]
+    return min(folders) if folders else item.nodeid.partition("::")[0] * any(one.scope == "module" for one in shared)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests that share a server, a machine or a forged scheme run in one worker, and all others wherever there is room."""
+    for item in items:
+        if (
+            isinstance(item, pytest.Function)
+            and not item.get_closest_marker("xdist_group")
+            and (group := _shares(item))
+        ):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Name bytes by their length: ids stay readable, and the same in every process whatever was signed into them."""
     return f"{len(val)}-bytes" if isinstance(val, bytes) and len(val) > 16 else None

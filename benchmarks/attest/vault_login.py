@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from benchmarks.measure import pinned
-from tools.demo.processes import DemoError, Processes, free_port, real_part
+from tools.demo.processes import DemoError, Processes, hold_port_pair, real_part
 
 LOGINS = 500
 _AUDIENCE = "bench"
@@ -88,7 +88,7 @@ class VaultLogin:
 def vault_login(folder: Path, processes: Processes, core: int) -> Iterator[VaultLogin]:
     """Run Vault on one core until the block ends."""
     binary = os.environ.get("VAULT_BIN") or real_part("vault")
-    port, token = free_port(), secrets.token_urlsafe(24)
+    port, token = hold_port_pair(), secrets.token_urlsafe(24)
     process = processes.start(
         "vault",
         [binary, "server", "-dev", f"-dev-listen-address=127.0.0.1:{port}", "-dev-no-store-token", "-log-level=error"],

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from tests.support.parts import missing
+from tools.demo.processes import hold_port_pair
 
 _START_S = 20.0
 
@@ -128,32 +129,17 @@ class RunningTpm:
     process: subprocess.Popen[bytes]
 
 
-def _free_ports() -> int:
-    """Return a port whose successor is free too: the TSS expects the control channel there."""
-    for _ in range(50):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            with contextlib.suppress(OSError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
-    raise AssertionError("no two neighbouring ports are free")
-
-
 @contextlib.contextmanager
 def running_swtpm(state: Path) -> Iterator[RunningTpm]:
     """Run the TPM whose state is in ``state``; power it off at the end."""
-    for _ in range(3):
-        port = _free_ports()
-        process = _start(state, port)
-        try:
-            if _answers(process, port + 1):
-                yield RunningTpm(f"swtpm:host=127.0.0.1,port={port}", port, process)
-                return
-        finally:
-            process.terminate()
-            process.wait(10)
-    raise AssertionError("swtpm did not start")
+    port = hold_port_pair()
+    process = _start(state, port)
+    try:
+        assert _answers(process, port + 1), "swtpm did not start"
+        yield RunningTpm(f"swtpm:host=127.0.0.1,port={port}", port, process)
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 def _start(state: Path, port: int) -> subprocess.Popen[bytes]:

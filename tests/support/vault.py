@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import requests
 
 from tests.support.parts import missing
+from tools.demo.processes import hold_port_pair
 
 ROOT = Path(__file__).resolve().parents[2]
 # Building Vault from source takes minutes on a small machine; colleagues may be building it already.
@@ -105,34 +105,23 @@ class VaultServer:
         }
 
 
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def vault_server(folder: Path) -> Iterator[VaultServer]:
     """Run a dev Vault with TLS in ``folder`` (CA, log) until the block ends. KV version 2 is mounted at ``secret/``."""
-    binary = part("vault")
-    for attempt in range(3):
-        process, server = _start(binary, folder / f"vault-{attempt}")
-        try:
-            if _is_up(process, server):
-                yield server
-                return
-        finally:
-            _stop(process)
-    # Each attempt had a port of its own, so it is not the port: show what Vault said, without its keys.
-    said = [line for line in (folder / "vault-2" / "vault.log").read_text().splitlines() if "rror" in line]
-    raise AssertionError(f"vault does not start: {said[-5:]}")
+    process, server = _start(part("vault"), folder / "vault")
+    try:
+        if not _is_up(process, server):
+            # What Vault said, without its keys.
+            said = [line for line in (folder / "vault" / "vault.log").read_text().splitlines() if "rror" in line]
+            raise AssertionError(f"vault does not start: {said[-5:]}")
+        yield server
+    finally:
+        _stop(process)
 
 
 def _start(binary: str, folder: Path) -> tuple[subprocess.Popen[bytes], VaultServer]:
     folder.mkdir(parents=True)
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{hold_port_pair()}"
     token = secrets.token_urlsafe(24)
     kept = {k: v for k, v in os.environ.items() if not k.startswith("VAULT_")}
     with (folder / "vault.log").open("wb") as log:

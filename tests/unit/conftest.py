@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
 import pytest
@@ -83,7 +84,7 @@ def _run_by(item: pytest.Function) -> list[FunctionType]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow."""
     for item in items:
-        if not isinstance(item, pytest.Function) or item.get_closest_marker("slow"):
+        if not isinstance(item, pytest.Function) or not item.path.is_relative_to(Path(__file__).parent):
             continue
         if _asks_for_many(item.function) or any(map(_starts, _run_by(item))):
             item.add_marker(pytest.mark.slow)

@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.demo.processes import DemoError, Processes, free_port_pair, listens
+from tools.demo.processes import DemoError, Processes, hold_port_pair, listens
 from verifier.tee.tcg.layout import (
     EFI_GLOBAL_VARIABLE,
     EV_EFI_ACTION,
@@ -123,7 +123,7 @@ def make_machine(folder: Path, processes: Processes, name: str = "swtpm", *, ker
         "swtpm_setup", "--tpm2", "--tpmstate", str(state), "--create-ek-cert", "--overwrite",
         "--pcr-banks", "sha256", "--config", str(config),
     )  # fmt: skip
-    port = free_port_pair()
+    port = hold_port_pair()
     processes.start(
         name,
         ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--flags", "not-need-init,startup-clear",

@@ -24,20 +24,29 @@ class DemoError(Exception):
     """The demo cannot go on; the message says why and what to do."""
 
 
-def free_port() -> int:
-    """Return a TCP port of the loopback on which no program listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def hold_port(port: int = 0) -> int:
+    """Return a TCP port of the loopback that this process holds until it ends; raises ``OSError`` where a stated one is taken.
+
+    It stays bound and nobody listens on it: Linux then gives it to nobody else, not to a connection either, and lets a server that
+    sets SO_REUSEADDR (as gunicorn, Vault, swtpm and ``http.server`` do) listen on it, and again after a restart.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", port))
+        found: int = held.getsockname()[1]
+        held.detach()  # kept open on purpose
+        return found
 
 
-def free_port_pair() -> int:
-    """Return a port whose successor is free too: swtpm's TCTI expects the control channel there."""
+def hold_port_pair() -> int:
+    """Hold a port and its successor, and return the lower.
+
+    swtpm's TCTI expects the control channel behind the data's; Vault opens its cluster's port behind its own.
+    """
     for _ in range(50):
-        port = free_port()
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port + 1))
+        port = hold_port()
+        with contextlib.suppress(OSError):
+            hold_port(port + 1)
             return port
     raise DemoError("no two neighbouring free ports on the loopback")
 

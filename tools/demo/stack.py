@@ -13,7 +13,7 @@ from typing import Any
 
 import requests
 
-from tools.demo.processes import DemoError, Processes, free_port
+from tools.demo.processes import DemoError, Processes, hold_port
 from tools.demo.tls import make_server_tls
 
 
@@ -75,9 +75,9 @@ def lay_verifier(
     simulated: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> VerifierFolder:
-    """Make certificates, keys and settings for a verifier on a free port. ``settings`` overrides single values."""
+    """Make certificates, keys and settings for a verifier on a port that this process holds. ``settings`` overrides single values."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    port = free_port()
+    port = hold_port()
     ca_file, certificate, key = make_server_tls(path, "verifier")
     passphrase, root_passphrase = path / "keys.passphrase", path / "root.passphrase"
     for file in (passphrase, root_passphrase):

@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from tools.demo.processes import ROOT, DemoError, Processes, free_port, real_part
+from tools.demo.processes import ROOT, DemoError, Processes, hold_port_pair, real_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,10 @@ class Vault:
 
 
 def start_vault(folder: Path, processes: Processes) -> Vault:
-    """Start Vault with TLS of its own on a free port."""
+    """Start Vault with TLS of its own on a port that this process holds."""
     binary = os.environ.get("VAULT_BIN") or real_part("vault")
     folder.mkdir(parents=True, exist_ok=True)
-    address, token = f"127.0.0.1:{free_port()}", secrets.token_urlsafe(24)
+    address, token = f"127.0.0.1:{hold_port_pair()}", secrets.token_urlsafe(24)
     processes.start(
         "vault",
         [binary, "server", "-dev-tls", f"-dev-tls-cert-dir={folder}", f"-dev-listen-address={address}",
