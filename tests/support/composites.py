@@ -221,7 +221,6 @@ class GpuRecipes(NamedTuple):
     machine: Callable[[], GpuComposite]
     vectors: Callable[[], tuple[Vector, ...]]
     part_forms: Callable[[], Mapping[str, PartForm]]
-    not_ids: frozenset[str]
 
 
 def with_gpu(
@@ -247,5 +246,4 @@ def with_gpu(
 
     # Endorsements are read by the schemes inside, under their own ids.
     composite = f"{name}-gpu"
-    not_ids = frozenset(f"{composite}.endorsement.{of}" for of in SCHEMES[composite].form.endorsements)
-    return GpuRecipes(machine, vectors, part_forms, not_ids)
+    return GpuRecipes(machine, vectors, part_forms)
