@@ -100,7 +100,7 @@ def open_answer(
     """Decrypt, verify and compare an answer; ``now`` is Unix seconds.
 
     Raises ``MalformedEvidence`` where it cannot be read and ``EvidenceRejected`` where it is not to be believed, under
-    ``answer.*``; docs/adr/0004-keys-and-answers.md lists every id.
+    ``answer.*``; docs/attester.md lists every id.
     """
     unverified_jws = _decrypt(unverified_answer, enc_key)
     signing_input, header, payload, signature = _split(unverified_jws, AnswerId.JWS)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.sources import ROOT, constants_like_ids
-from tests.support.vectors import case_vectors_of, folder_of, recipes_of, run_case_vector
+from tests.support.sources import ROOT
+from tests.support.vectors import case_vectors_of, run_case_vector
 from verifier.cases.registry import CASES
+from verifier.tee.catalogue import listed
 from verifier.tee.registry import SCHEMES
 
 NAMES = sorted(CASES.keys() - SCHEMES.keys())
 
 
 def _ids(name: str) -> set[str]:
-    recipes = recipes_of(name)
-    ids: set[str] = set()
-    for folder in getattr(recipes, "SOURCES", (f"verifier/tee/{folder_of(name)}",)):
-        ids |= constants_like_ids(folder, name)
-    return ids - getattr(recipes, "NOT_IDS", frozenset())
+    return {one.id for one in listed(name)}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -221,7 +221,6 @@ class GpuRecipes(NamedTuple):
     machine: Callable[[], GpuComposite]
     vectors: Callable[[], tuple[Vector, ...]]
     part_forms: Callable[[], Mapping[str, PartForm]]
-    not_ids: frozenset[str]
 
 
 def with_gpu(
@@ -245,7 +244,4 @@ def with_gpu(
     def part_forms() -> Mapping[str, PartForm]:
         return parts_of(machine(), host.part_forms(), vectors()[0])
 
-    # Endorsements are read by the schemes inside, under their own ids.
-    composite = f"{name}-gpu"
-    not_ids = frozenset(f"{composite}.endorsement.{of}" for of in SCHEMES[composite].form.endorsements)
-    return GpuRecipes(machine, vectors, part_forms, not_ids)
+    return GpuRecipes(machine, vectors, part_forms)

@@ -4,10 +4,7 @@ A scheme's vectors live in ``tests/vectors/<folder>/recipes.py``, which exports
 
 - ``vectors() -> tuple[Vector, ...]`` (a platform that is no scheme: ``tuple[CaseVector, ...]``), cached; the first accepted one is
   the base;
-- ``part_forms() -> Mapping[str, PartForm]``: what each part of the evidence is, for truncations and bit flips (schemes only);
-- ``SOURCES: tuple[str, ...]``: folders whose string constants that look like one of the scheme's ids must each have a vector
-  (default: ``verifier/tee/<folder>``);
-- ``NOT_IDS: frozenset[str]``: constants that look like an id and are none (a need's ``kind``).
+- ``part_forms() -> Mapping[str, PartForm]``: what each part of the evidence is, for truncations and bit flips (schemes only).
 
 Importing recipes forges nothing and signs nothing: tests are collected in every run, and evidence is needed in few.
 So a test is parametrised by scheme, and its vectors are subtests.

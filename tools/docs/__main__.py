@@ -1,4 +1,7 @@
-"""Writes ``docs/reference/``: settings, command lines, the API. With ``--check`` says what would change and leaves with 1."""
+"""Writes ``docs/reference/`` (settings, command lines, the API) and the tables of check ids in other pages.
+
+With ``--check`` says what would change and leaves with 1.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ from pathlib import Path
 
 import click
 
+from tools.docs.checks import page_with_tables
 from verifier.adapters.settings_source import PREFIX
 from verifier.core.settings import Settings
 from verifier.web.openapi import document
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "docs" / "reference"
+DOCS = ROOT / "docs"
+FOLDER = DOCS / "reference"
 _NOTE = "<!-- Made by `make docs` from the program; do not edit. -->\n\n"
 
 
@@ -47,13 +52,18 @@ def cli_page(program: str) -> str:
     return f"# Commands of `{program}`\n\n{_NOTE}" + "\n".join(_walk(command, (program,)))
 
 
-def pages() -> dict[str, str]:
+def pages() -> dict[Path, str]:
     """Make every page."""
-    return {
+    made = {
         "settings.md": settings_page(),
         "verifier-cli.md": cli_page("verifier"),
         "attester-cli.md": cli_page("attester"),
         "openapi.json": json.dumps(document(), indent=1, sort_keys=True) + "\n",
+    }
+    by_hand = (path for path in sorted(DOCS.rglob("*.md")) if path.parent != FOLDER)
+    return {
+        **{FOLDER / name: text for name, text in made.items()},
+        **{path: page_with_tables(path) for path in by_hand},
     }
 
 
@@ -62,14 +72,13 @@ def main() -> int:
     check = "--check" in sys.argv[1:]
     FOLDER.mkdir(parents=True, exist_ok=True)
     stale = []
-    for name, text in pages().items():
-        path = FOLDER / name
+    for path, text in pages().items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            stale.append(name)
+            stale.append(str(path.relative_to(DOCS)))
             if not check:
                 path.write_text(text, encoding="utf-8")
     verb = "differ from the program" if check else "written"
-    print(f"docs/reference: {', '.join(stale) or 'nothing'} {verb}")
+    print(f"docs: {', '.join(stale) or 'nothing'} {verb}")
     return 1 if check and stale else 0
 
 

@@ -15,8 +15,8 @@ from verifier.tee.registry import SCHEMES
 # Evidence that stands beside others and has no scheme of its own, and the folder of each.
 _BESIDE: Final[Mapping[str, str]] = MappingProxyType({"tcg-eventlog": "tcg", "ccel": "ccel", "ima": "ima"})
 _CORE: Final = "verifier.core"
-# What comes with the evidence or not at all: the verifier's own sources are never asked for it.
-_CARRIED: Final = frozenset({"ark", "ak_cert", "ak_chain"})
+# What comes with the evidence, or with a case, or not at all: the verifier's own sources are never asked for it.
+_CARRIED: Final = frozenset({"ark", "ak_cert", "ak_chain", "td_quote"})
 # What is true of every part and every endorsement, where nothing more exact is written down.
 _DECODE: Final = (
     "have the attester send this part as the hardware gave it: whole, unchanged, in the layout of the scheme's page"
@@ -43,9 +43,10 @@ def _of_others(name: str) -> Iterator[tuple[str, CheckText]]:
         yield f"{name}.decode.{part}", CheckText(f"the part {part} is missing")
     for other in scheme.verification.anchors_of:
         start = f"{other}.endorsement."
-        nouns = [check_id.removeprefix(start) for check_id in _own(other) if check_id.startswith(start)]
-        for noun in nouns:
-            if noun not in _CARRIED:
+        # On Azure there is no need of a VLEK: a VCEK signs what a paravisor asks for.
+        unasked = _CARRIED | ({"vlek"} if name.startswith("azure-") else set())
+        for noun in (i.removeprefix(start) for i in _own(other) if i.startswith(start)):
+            if noun not in unasked:
                 text = f"{noun}, which {other} needs, is missing: cannot decide"
                 yield f"{name}.endorsement.{noun}", CheckText(text, outcome="cannot-decide")
 

@@ -40,7 +40,6 @@ OTHER: Final = ForgedArm(now=NOW, seed=b"chip 1")
 # The curve that the base is signed on: half the time for every bit that is flipped.
 P256: Final = ForgedArm(now=NOW, cpak=derived_key("CPAK", curve="secp256r1"), rak=derived_key("RAK", curve="secp256r1"))
 # Kinds of a need, an instance and an URI, not checks.
-NOT_IDS: Final = frozenset({"arm-cca.cpak", "arm-cca.chip"})
 
 
 @cache

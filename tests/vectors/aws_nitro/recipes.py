@@ -39,7 +39,6 @@ BOUND: Final = Bound(DIGEST)
 CONFIG: Final = hashlib.sha384(b"the attester's configuration").digest()
 EXTENDED: Final = {**image_pcrs(), 16: layout.extended_once(CONFIG)}
 DEBUG: Final = {index: bytes(48) for index in range(16)}
-NOT_IDS: Final = frozenset({"aws-nitro.module"})  # a kind of instance
 
 
 @cache

@@ -34,7 +34,6 @@ DIGEST: Final = BindingDigest(whole=bytes(range(64)), short=bytes(range(64, 96))
 BOUND: Final = Bound(DIGEST)
 CONFIG: Final = hashlib.sha384(b"the attester's configuration").digest()
 MACHINE: Final = ForgedNitroTpm(now=NOW).extended(15, CONFIG)
-NOT_IDS: Final = frozenset({"aws-nitrotpm.module"})  # a kind of instance
 
 
 @cache

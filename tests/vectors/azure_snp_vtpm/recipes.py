@@ -21,8 +21,6 @@ from verifier.tee.sev_snp.layout import SIGNED
 
 NAME: Final = "azure-snp-vtpm"
 NOW: Final = snp.NOW
-SOURCES: Final = ("verifier/tee/azure_snp_vtpm", "verifier/tee/azure", "verifier/tee/vtpm")
-NOT_IDS: Final[frozenset[str]] = frozenset()
 
 
 @lru_cache(maxsize=8)

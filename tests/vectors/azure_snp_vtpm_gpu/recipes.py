@@ -5,4 +5,4 @@ from __future__ import annotations
 from tests.support.composites import with_gpu
 from tests.vectors.azure_snp_vtpm import recipes as azure
 
-machine, vectors, part_forms, NOT_IDS = with_gpu("azure-snp-vtpm", azure, azure.answer, "sev-snp.chain.root")
+machine, vectors, part_forms = with_gpu("azure-snp-vtpm", azure, azure.answer, "sev-snp.chain.root")

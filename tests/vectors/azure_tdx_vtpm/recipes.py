@@ -20,9 +20,7 @@ from verifier.tee.azure_tdx_vtpm.scheme import SCHEME
 from verifier.tee.dcap import layout as dcap
 
 NAME: Final = "azure-tdx-vtpm"
-SOURCES: Final = ("verifier/tee/azure_tdx_vtpm", "verifier/tee/azure", "verifier/tee/vtpm")
 # Only a case can come without a TD quote; tests/unit/tee/azure has it.
-NOT_IDS: Final = frozenset({"azure-tdx-vtpm.endorsement.td_quote"})
 
 _LIFTED: Final = {rule.id for rule in SCHEME.appraisal.rules if rule.id.startswith("tdx.")}
 

@@ -31,9 +31,7 @@ from verifier.tee.verified import Bound
 
 NAME: Final = "gcp-vtpm"
 NOW: Final = snp.NOW
-SOURCES: Final = ("verifier/tee/gcp_vtpm", "verifier/tee/vtpm")
 # A kind of instance; what only a case can bring (tests/unit/tee/gcp_vtpm has it).
-NOT_IDS: Final = frozenset({"gcp-vtpm.ak", "gcp-vtpm.ak-cert.ak-pub"})
 
 _CONTEXT: Final = Context("https://v/t/default", "default", "web", "web")
 

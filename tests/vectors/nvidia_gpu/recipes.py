@@ -28,7 +28,6 @@ BLACKWELL: Final = ForgedNvidia("GB100")
 SWITCH: Final = ForgedNvidia("LS_10")
 LIKE_NVIDIA: Final = ForgedNvidia(like_nvidia=True)
 # The kind of an instance, not a check.
-NOT_IDS: Final = frozenset({"nvidia-gpu.device"})
 REVOCATION: Final = "nvidia-gpu.revocation"
 
 

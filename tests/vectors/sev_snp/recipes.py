@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -45,7 +45,6 @@ def part_forms() -> Mapping[str, PartForm]:
 
 
 # Kinds of needs and of instances, not checks.
-NOT_IDS: Final = frozenset({"sev-snp.crl", "sev-snp.ask", "sev-snp.chip", "sev-snp.report-id"})
 
 
 def _accepted() -> list[Vector]:

@@ -6,6 +6,6 @@ from tests.support.composites import with_gpu
 from tests.vectors.sev_snp import recipes as snp
 from tests.vectors.sev_snp.forging import MILAN
 
-machine, vectors, part_forms, NOT_IDS = with_gpu(
+machine, vectors, part_forms = with_gpu(
     "sev-snp", snp, lambda digest: {"report": MILAN.report(report_data=digest.whole)}
 )

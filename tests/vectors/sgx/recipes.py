@@ -23,7 +23,6 @@ def part_forms() -> Mapping[str, PartForm]:
 
 
 # Kinds of needs and of instances, not checks.
-NOT_IDS: Final[frozenset[str]] = frozenset()
 
 _ENCLAVE: Final = INTEL.enclave()
 _SIGNER: Final = bytes(_ENCLAVE["mrsigner"]).hex()

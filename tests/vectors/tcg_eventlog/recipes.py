@@ -25,7 +25,6 @@ from verifier.tee.tcg.layout import (
     encode_spec_id,
 )
 
-SOURCES = ("verifier/tee/tcg",)
 NOW = 1_767_225_600
 AGILE = (SHA1, SHA256, SHA384)
 

@@ -38,7 +38,6 @@ def part_forms() -> Mapping[str, PartForm]:
 
 
 # Kinds of needs and of instances, not checks.
-NOT_IDS: Final[frozenset[str]] = frozenset()
 
 _SIGNER: Final = b"\x01" * 48
 _VE: Final = layout.TD_SEPT_VE_DISABLE

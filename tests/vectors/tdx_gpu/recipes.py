@@ -6,6 +6,6 @@ from tests.support.composites import with_gpu
 from tests.vectors.dcap.forging import INTEL
 from tests.vectors.tdx import recipes as tdx
 
-machine, vectors, part_forms, NOT_IDS = with_gpu(
+machine, vectors, part_forms = with_gpu(
     "tdx", tdx, lambda digest: {"quote": INTEL.quote("tdx", report_data=digest.whole)}
 )

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import cache
 
 from forge.bootlog import INITRD, measured_boot
-from tests.support.sources import constants_like_ids
 from tests.support.vectors import PartForm, Vector
 from tests.vectors.tpm2 import boot, measured
 from tests.vectors.tpm2.forging import (
@@ -204,11 +203,3 @@ def part_forms() -> Mapping[str, PartForm]:
         "eventlog": PartForm("log"),
         "ascii_runtime_measurements": PartForm("log"),
     }
-
-
-# Enrolment and cases have ids of their own, with tests in tests/unit/tee/tpm2: no envelope can fail with them.
-_ELSEWHERE = ("tpm2.enrolment.", "tpm2.ak-cert.")
-NOT_IDS = frozenset(
-    {"tpm2.ak", "tpm2.decode.ak_pub", "tpm2.decode.ak_cert", "tpm2.endorsement.ak-cert"}
-    | {i for i in constants_like_ids("verifier/tee/tpm2", "tpm2") if i.startswith(_ELSEWHERE)}
-)

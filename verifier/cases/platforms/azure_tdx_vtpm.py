@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.ids import CaseId
 from verifier.cases.platforms.azure import as_read_from_tpm, judge_vtpm, vtpm_case_claims
 from verifier.cases.platforms.dcap import POLICY_KEYS as TDX_KEYS
 from verifier.cases.platforms.dcap import judge_quote, quote_claims
@@ -35,7 +36,6 @@ from verifier.tee.tdx.scheme import SCHEME as TDX
 
 # Cases of this platform do not state which documents judged the quote; cases of ``tdx`` do.
 _NOT_HERE: Final = frozenset({"tcb_evaluation_data_number", "qe_evaluation_data_number"})
-TD_QUOTE_ID: Final = "azure-tdx-vtpm.endorsement.td_quote"
 
 
 def _runtime(files: CaseFiles) -> tuple[HclReport | None, RuntimeData]:
@@ -78,7 +78,7 @@ def _judge(files: CaseFiles) -> CaseVerdict:
     quote = files.evidence.get("td_quote.bin")
     if quote is None:
         raise CannotDecide(
-            TD_QUOTE_ID, "td_quote.bin: got nothing, want it: a TDREPORT's MAC proves nothing off its machine"
+            CaseId.TD_QUOTE, "td_quote.bin: got nothing, want it: a TDREPORT's MAC proves nothing off its machine"
         )
     verified, findings = judge_quote(TDX, quote, files, policy)
     report = verified.evidence.report

@@ -12,6 +12,7 @@ from typing import Any, Final
 from cryptography import x509
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.ids import CaseId
 from verifier.cases.platforms.sev_snp import CASE as SNP_CASE
 from verifier.cases.platforms.tdx import CASE as TDX_CASE
 from verifier.cases.platforms.vtpm import (
@@ -35,8 +36,6 @@ from verifier.tee.tpm2.keys import checked_key, describe, load_pem_key, spki
 from verifier.tee.tpm2.layout import Quote
 from verifier.tee.tpm2.quote import quote_claims
 from verifier.tee.vtpm.akcert import AkChain
-
-AK_PUB: Final = "gcp-vtpm.ak-cert.ak-pub"
 
 
 def _bank_of(quote: Quote) -> str:
@@ -87,14 +86,14 @@ def _judge(files: CaseFiles) -> CaseVerdict:
     if leaf is None:
         if stated is not None:
             # No certificate vouches for the key, so the case is refused. What else is wrong is said first.
-            judge_quotes(files, load_pem_key(stated, AK_PUB), NAME, schemes=SCHEMES)
+            judge_quotes(files, load_pem_key(stated, CaseId.GCP_AK_PUB), NAME, schemes=SCHEMES)
         raise CannotDecide(AK_CERT, "ak_cert: got nothing, want the certificate of this vTPM's AK")
     path = verified_ak_path(files, ak_chain(files, NAME, leaf), NAME, ANCHORS)
     with named("gcp-vtpm.ak-cert.usage"):
         require_usage(AkChain((leaf,)))
     key = checked_key(path.leaf_key(), AK_CERT)
-    if stated is not None and spki(load_pem_key(stated, AK_PUB)) != spki(key):
-        raise EvidenceRejected(AK_PUB, "ak_pub.pem: got another key, want the AK certificate's")
+    if stated is not None and spki(load_pem_key(stated, CaseId.GCP_AK_PUB)) != spki(key):
+        raise EvidenceRejected(CaseId.GCP_AK_PUB, "ak_pub.pem: got another key, want the AK certificate's")
     judge_quotes(files, key, NAME, schemes=SCHEMES)
     return CaseVerdict(root=path.anchor.root)
 

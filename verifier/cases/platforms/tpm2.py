@@ -15,6 +15,7 @@ from typing import Any
 from cryptography import x509
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.ids import CaseId
 from verifier.cases.reading import claims_of, file_of, hex_value, readable_claims_of, switch
 from verifier.cases.words import words_of
 from verifier.core.binding import require_bound
@@ -42,21 +43,17 @@ from verifier.tee.tpm2.keys import Key, checked_key, describe, load_pem_key, spk
 from verifier.tee.tpm2.layout import Quote, Signature, decode_any_signature, decode_quote
 from verifier.tee.tpm2.quote import ALL_SCHEMES, quote_claims
 
-AK_DECODE = "tpm2.decode.ak_pub"
-CERT_DECODE = "tpm2.decode.ak_cert"
 PCRS_DECODE = "tpm2.decode.pcrs"
 LOG_DECODE = "tpm2.decode.eventlog"
 IMA_DECODE = "tpm2.decode.ascii_runtime_measurements"
-CERT_KEY = "tpm2.ak-cert.key"
-AK_ENDORSEMENT = "tpm2.endorsement.ak-cert"
 
 IDS = ChainIds(
-    root="tpm2.ak-cert.root",
-    signature="tpm2.ak-cert.signature",
-    validity="tpm2.ak-cert.validity",
-    constraints="tpm2.ak-cert.constraints",
-    revoked="tpm2.ak-cert.revoked",
-    crl="tpm2.ak-cert.crl",
+    root=CaseId.AK_ROOT,
+    signature=CaseId.AK_SIGNATURE,
+    validity=CaseId.AK_VALIDITY,
+    constraints=CaseId.AK_CONSTRAINTS,
+    revoked=CaseId.AK_REVOKED,
+    crl=CaseId.AK_CRL,
 )
 # AK certificates may mark purpose and subjectAltName critical (TCG EK Credential Profile 2.5 does so for EKs).
 _PROFILE = Profile(tolerated=frozenset({OID_SUBJECT_ALT_NAME, OID_EXTENDED_KEY_USAGE}))
@@ -112,8 +109,8 @@ def _certificates(name: str, data: bytes) -> tuple[Certificate, ...]:
     try:
         blocks = pem_blocks(data, "CERTIFICATE")
     except ValueError:
-        raise MalformedEvidence(CERT_DECODE, f"{name}: not PEM") from None
-    return tuple(parse_certificate(der, CERT_DECODE, name) for der in blocks or (_without_zeros(data),))
+        raise MalformedEvidence(CaseId.AK_CERT, f"{name}: not PEM") from None
+    return tuple(parse_certificate(der, CaseId.AK_CERT, name) for der in blocks or (_without_zeros(data),))
 
 
 def _without_zeros(data: bytes) -> bytes:
@@ -145,7 +142,7 @@ def _ak_chain(files: CaseFiles, leaf: Certificate) -> Path:
         else:
             between += _certificates(name, data)
     if not anchors:
-        raise CannotDecide(AK_ENDORSEMENT, f"AK certificate: got no {_ROOT_STEM}.pem, want the root of its chain")
+        raise CannotDecide(CaseId.AK_MISSING, f"AK certificate: got no {_ROOT_STEM}.pem, want the root of its chain")
     chain = [leaf]
     # Cases list intermediates in any order; each has to be the issuer of the one before.
     while (issuer := next((c for c in between if c.subject == chain[-1].issuer), None)) is not None:
@@ -156,7 +153,7 @@ def _ak_chain(files: CaseFiles, leaf: Certificate) -> Path:
 
 def _stated_key(files: CaseFiles) -> Key | None:
     pem = file_of(files, "ak_pub.pem")
-    return None if pem is None else load_pem_key(pem, AK_DECODE)
+    return None if pem is None else load_pem_key(pem, CaseId.AK_PUB)
 
 
 def _key_claims(files: CaseFiles) -> dict[str, Any]:
@@ -165,10 +162,10 @@ def _key_claims(files: CaseFiles) -> dict[str, Any]:
     if certificate is not None:
         try:
             read = x509.load_der_x509_certificate(certificate.der)
-            key = key or checked_key(read.public_key(), CERT_DECODE)
+            key = key or checked_key(read.public_key(), CaseId.AK_CERT)
             claims["ak_cert_subject"] = read.subject.rfc4514_string()
         except ValueError:
-            raise MalformedEvidence(CERT_DECODE, "ak_cert: subject or key cannot be read") from None
+            raise MalformedEvidence(CaseId.AK_CERT, "ak_cert: subject or key cannot be read") from None
     return claims if key is None else {"ak_type": describe(key), **claims}
 
 
@@ -287,11 +284,11 @@ def _trusted_key(files: CaseFiles) -> Key:
     stated, certificate = _stated_key(files), _ak_certificate(files)
     if certificate is None:
         if stated is None:
-            raise CannotDecide(AK_ENDORSEMENT, "AK: got neither ak_cert nor ak_pub.pem, want one")
+            raise CannotDecide(CaseId.AK_MISSING, "AK: got neither ak_cert nor ak_pub.pem, want one")
         return stated
-    key = checked_key(_ak_chain(files, certificate).leaf_key(), CERT_DECODE)
+    key = checked_key(_ak_chain(files, certificate).leaf_key(), CaseId.AK_CERT)
     if stated is not None and spki(stated) != spki(key):
-        raise EvidenceRejected(CERT_KEY, "ak_pub.pem: another key than the AK certificate's")
+        raise EvidenceRejected(CaseId.AK_KEY, "ak_pub.pem: another key than the AK certificate's")
     return key
 
 

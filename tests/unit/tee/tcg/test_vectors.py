@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.sources import constants_like_ids
 from tests.support.vectors import CaseVector, case_vectors_of, run_case_vector
 from tests.vectors.tcg_eventlog import recipes
 from verifier.cases.form import CaseError
 from verifier.cases.registry import CASES
+from verifier.tee.catalogue import listed
 from verifier.tee.registry import SCHEMES
 from verifier.tee.tcg.decode import decode_log
 
@@ -27,7 +27,7 @@ def _base() -> CaseVector:
 
 
 def _ids() -> set[str]:
-    return set(constants_like_ids("verifier/tee/tcg", "tcg-eventlog")) - recipes.NOT_IDS
+    return {one.id for one in listed("tcg-eventlog")}
 
 
 def _with_log(data: bytes) -> CaseVector:
