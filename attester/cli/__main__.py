@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-
 import click
 
-from verifier.core.exits import Exit
+from verifier.core.console import LazyGroup, program
 
 # name -> (module that defines `command`, its line of help). Imported on use; the help is here so that `attester --help`
 # imports none of them.
@@ -22,25 +19,12 @@ _COMMANDS = {
 }
 
 
-class _Lazy(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(_COMMANDS[cmd_name][0]).command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in sorted(_COMMANDS.items())])
-
-
-@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup,
+    modules={name: module for name, (module, _) in _COMMANDS.items()},
+    lines={name: line for name, (_, line) in _COMMANDS.items()},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="vault-attestation-bridge")
 def cli() -> None:
     """Prove what this workload is, and get its secrets from Vault.
@@ -51,17 +35,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; an exception that no command foresaw is a bug and leaves with 70.
-
-    The traceback is printed without local variables, so no secret can be in it.
-    """
-    try:
-        cli(prog_name="attester")
-    except Exception:  # noqa: BLE001 - the last line of defence: a traceback for the report, and the bug's exit code
-        import traceback
-
-        traceback.print_exc()
-        sys.exit(int(Exit.BUG))
+    """Run the command line."""
+    program(cli, "attester")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attester.cli.shared import attester_options, machine_of, run_command, session
+from attester.cli.shared import answers, machine_of, session
 from verifier.core.console import Answer
 from verifier.formats.errors import ConfigError
 
@@ -19,36 +19,30 @@ _TICKET_MAX = 128
 
 
 @click.command()
-@attester_options
+@answers
 @click.option("--ticket-file", metavar="FILE", help="File with a single-use ticket; - for standard input.")
 @click.option(
     "--ek-chain", metavar="FILE", default="", help="File with EK certificates that the TPM does not hold (PEM)."
 )
 @click.option("--show-identity", is_flag=True, help="Print the names of this TPM for the tenant's list, and stop.")
-def command(
-    options: dict[str, Any], ticket_file: str | None, ek_chain: str, *, show_identity: bool, output_format: str
-) -> None:
+def command(options: dict[str, Any], ticket_file: str | None, ek_chain: str, *, show_identity: bool) -> Answer:
     """Enrol this machine's TPM with the verifier.
 
     The TPM proves that it holds both the attestation key and the endorsement key. The verifier accepts it if the operator
     listed the endorsement key, or with a single-use ticket.
     """
+    from attester.enrol import enrol
+    from attester.flow import verifier_client
+    from attester.providers import opened
 
-    def body() -> Answer:
-        from attester.enrol import enrol
-        from attester.flow import verifier_client
-        from attester.providers import opened
-
-        if show_identity:
-            with opened(machine_of(options)) as provider:
-                return _answer(_tpm(provider).enrolment_identity(ek_chain), "identity")
-        ticket = _ticket(ticket_file)
-        with session(options) as here:
-            client = verifier_client(here.trust)
-            done = enrol(client, here.trust, _tpm(here.provider), ticket=ticket, chain_file=ek_chain)
-        return _answer(done, "enrolled")
-
-    run_command(output_format, body)
+    if show_identity:
+        with opened(machine_of(options)) as provider:
+            return _answer(_tpm(provider).enrolment_identity(ek_chain), "identity")
+    ticket = _ticket(ticket_file)
+    with session(options) as here:
+        client = verifier_client(here.trust)
+        done = enrol(client, here.trust, _tpm(here.provider), ticket=ticket, chain_file=ek_chain)
+    return _answer(done, "enrolled")
 
 
 def _tpm(provider: Provider) -> EnrollableProvider:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attester.cli.shared import attester_options, machine_of, run_command, session
+from attester.cli.shared import answers, machine_of, session
 from verifier.core.console import Answer
 from verifier.formats.errors import ConfigError
 
@@ -20,35 +20,29 @@ _SIZES = {"whole": 64, "short": 32}
 
 
 @click.command()
-@attester_options
+@answers
 @click.option("--report-data", metavar="HEX", help="User data of the evidence: 64 bytes, 32 for a TPM.")
 @click.option("--nonce", help="Bind the evidence to this nonce (base64url), the configured workload and new keys.")
 @click.option("--out-dir", type=click.Path(path_type=Path), help="Write each part to a file PART.bin in this folder.")
-def command(
-    options: dict[str, Any], report_data: str | None, nonce: str | None, out_dir: Path | None, output_format: str
-) -> None:
+def command(options: dict[str, Any], report_data: str | None, nonce: str | None, out_dir: Path | None) -> Answer:
     """Print new evidence.
 
     The output is an evidence envelope (JSON). It holds no secret, and no login accepts it. Look at it, or write an identity from
     it.
     """
+    if (report_data is None) == (nonce is None):
+        raise ConfigError("command line", "--report-data, --nonce", None, "one of them")
+    if report_data is not None:
+        from attester.providers import opened
 
-    def body() -> Answer:
-        if (report_data is None) == (nonce is None):
-            raise ConfigError("command line", "--report-data, --nonce", None, "one of them")
-        if report_data is not None:
-            from attester.providers import opened
+        with opened(machine_of(options)) as provider:
+            return _answer(_with_report_data(provider, report_data), out_dir)
+    with session(options) as here:
+        from attester.flow import bind
+        from attester.keys import RequestKeys
 
-            with opened(machine_of(options)) as provider:
-                return _answer(_with_report_data(provider, report_data), out_dir)
-        with session(options) as here:
-            from attester.flow import bind
-            from attester.keys import RequestKeys
-
-            digest = bind(here.trust, RequestKeys.fresh(), _nonce(nonce or ""))
-            return _answer(here.provider.collect(digest), out_dir)
-
-    run_command(output_format, body)
+        digest = bind(here.trust, RequestKeys.fresh(), _nonce(nonce or ""))
+        return _answer(here.provider.collect(digest), out_dir)
 
 
 def _with_report_data(provider: Provider, text: str) -> Envelope:

@@ -6,33 +6,27 @@ from typing import Any
 
 import click
 
-from attester.cli.shared import attester_options, deliver, output_path, run_command, session
+from attester.cli.shared import OUT_OPTION, answers, deliver, output_path, session
 from verifier.core.console import Answer
 
 
 @click.command()
-@attester_options
-@click.option(
-    "--out", default="", help="Memory-backed file; - for standard output.  [default: in a folder of the attester]"
-)
+@answers
+@OUT_OPTION
 @click.argument("reference", metavar="PATH#KEY")
-def command(options: dict[str, Any], out: str, reference: str, output_format: str) -> None:
+def command(options: dict[str, Any], out: str, reference: str) -> Answer:
     """Read one secret from Vault.
 
     Example of PATH#KEY: secret/data/default/web/db#password. The secret goes to a memory-backed file with mode 0600. It is
     printed only with --out -. The Vault token is revoked at the end.
     """
+    from attester.vault import fetch, parse_reference
 
-    def body() -> Answer:
-        from attester.vault import fetch, parse_reference
-
-        wanted = parse_reference(reference)
-        name = f"{wanted.path}.{wanted.key}".replace("/", ".")
-        path = None if out == "-" else output_path(out, name)
-        with session(options) as here:
-            opened = here.attest()
-        done = fetch(opened.vault, opened.token, (wanted,), wait_s=options["wait"])
-        facts = {"reference": str(wanted), "vault_token_revoked": done.revoked}
-        return deliver(done.values[wanted], path, "secret", facts)
-
-    run_command(output_format, body)
+    wanted = parse_reference(reference)
+    name = f"{wanted.path}.{wanted.key}".replace("/", ".")
+    path = None if out == "-" else output_path(out, name)
+    with session(options) as here:
+        opened = here.attest()
+    done = fetch(opened.vault, opened.token, (wanted,), wait_s=options["wait"])
+    facts = {"reference": str(wanted), "vault_token_revoked": done.revoked}
+    return deliver(done.values[wanted], path, "secret", facts)

@@ -6,31 +6,25 @@ from typing import Any
 
 import click
 
-from attester.cli.shared import attester_options, deliver, output_path, run_command, session
+from attester.cli.shared import OUT_OPTION, answers, deliver, output_path, session
 from verifier.core.console import Answer
 
 
 @click.command()
-@attester_options
-@click.option(
-    "--out", default="", help="Memory-backed file; - for standard output.  [default: in a folder of the attester]"
-)
-def command(options: dict[str, Any], out: str, output_format: str) -> None:
+@answers
+@OUT_OPTION
+def command(options: dict[str, Any], out: str) -> Answer:
     """Attest and log in to Vault.
 
     The Vault token goes to a memory-backed file with mode 0600. It is printed only with --out -.
     """
+    from attester.patience import patiently
+    from attester.vault import Vault
 
-    def body() -> Answer:
-        from attester.patience import patiently
-        from attester.vault import Vault
-
-        path = None if out == "-" else output_path(out, "vault-token")
-        with session(options) as here:
-            opened = here.attest()
-        vault = Vault(opened.vault)
-        token = patiently(lambda: vault.login(opened.token), wait_s=options["wait"])
-        facts = {"vault": opened.vault.address, "lease_s": token.lease_s}
-        return deliver(token.value.encode(), path, "Vault token", facts)
-
-    run_command(output_format, body)
+    path = None if out == "-" else output_path(out, "vault-token")
+    with session(options) as here:
+        opened = here.attest()
+    vault = Vault(opened.vault)
+    token = patiently(lambda: vault.login(opened.token), wait_s=options["wait"])
+    facts = {"vault": opened.vault.address, "lease_s": token.lease_s}
+    return deliver(token.value.encode(), path, "Vault token", facts)

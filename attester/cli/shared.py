@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from attester.providers import SimulatedScheme
-from verifier.core.console import FORMAT_OPTION, Answer, failure, run
+from verifier.core.console import FORMAT_OPTION, Answer, failure, options, prints
 from verifier.formats.errors import BridgeError, ConfigError
 
 if TYPE_CHECKING:
@@ -117,22 +117,29 @@ MACHINE_OPTIONS = (
 )
 
 
-def attester_options(function: Callable[..., None]) -> Callable[..., None]:
+_WAIT = click.option("--wait", type=float, default=90.0, show_default=True, help="Try for at most this many seconds.")
+OUT_OPTION = click.option(
+    "--out", default="", help="Memory-backed file; - for standard output.  [default: in a folder of the attester]"
+)
+_GATHERED = options("options", dict, *_OPTIONS, *MACHINE_OPTIONS, _WAIT)
+
+
+def attester_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all options; they arrive as ``options`` (a dict) and ``output_format``."""
+    return _GATHERED(FORMAT_OPTION(command))
 
-    @functools.wraps(function)  # click keeps the options that are declared below on the function itself
-    def gather(**values: Any) -> None:
-        names = {"config", "config_in_image", "wait", *_TRUST_OPTIONS, *_MACHINE_OPTIONS}
-        options = {name: values.pop(name) for name in list(values) if name in names}
-        function(options=options, **values)
 
-    decorated: Callable[..., None] = gather
-    wait = click.option(
-        "--wait", type=float, default=90.0, show_default=True, help="Try for at most this many seconds."
-    )
-    for option in reversed((*_OPTIONS, *MACHINE_OPTIONS, wait, FORMAT_OPTION)):
-        decorated = option(decorated)
-    return decorated
+def answers(command: Callable[..., Answer]) -> Callable[..., None]:
+    """Give a command all options, print its answer, with hints beside every no, and leave with its exit code."""
+
+    @functools.wraps(command)
+    def hinting(**given: Any) -> Answer:
+        try:
+            return command(**given)
+        except (BridgeError, ConfigError) as error:
+            return explained(error)
+
+    return attester_options(prints(hinting))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,18 +216,6 @@ def explained(error: BridgeError | ConfigError) -> Answer:
     hint = hint_for(error.check_id)
     data = {**answer.data, **({"hint": hint} if hint else {})}
     return replace(answer, data=data, hints=(hint,) if hint else ())
-
-
-def run_command(output_format: str, command: Callable[[], Answer]) -> None:
-    """Run a command body as ``console.run`` does, with hints beside every no."""
-
-    def body() -> Answer:
-        try:
-            return command()
-        except (BridgeError, ConfigError) as error:
-            return explained(error)
-
-    run(output_format, body)
 
 
 def output_path(out: str, name: str) -> Path:

@@ -6,26 +6,20 @@ from typing import Any
 
 import click
 
-from attester.cli.shared import attester_options, deliver, output_path, run_command, session
+from attester.cli.shared import OUT_OPTION, answers, deliver, output_path, session
 from verifier.core.console import Answer
 
 
 @click.command()
-@attester_options
-@click.option(
-    "--out", default="", help="Memory-backed file; - for standard output.  [default: in a folder of the attester]"
-)
-def command(options: dict[str, Any], out: str, output_format: str) -> None:
+@answers
+@OUT_OPTION
+def command(options: dict[str, Any], out: str) -> Answer:
     """Attest and keep the token.
 
     The token (a JWT for Vault) goes to a memory-backed file with mode 0600. It is printed only with --out -.
     """
-
-    def body() -> Answer:
-        path = None if out == "-" else output_path(out, "token.jwt")
-        with session(options) as here:
-            opened = here.attest()
-        facts = {"vault": opened.vault.address, "mount": opened.vault.mount, "role": opened.vault.role}
-        return deliver(opened.token.encode(), path, "token", facts)
-
-    run_command(output_format, body)
+    path = None if out == "-" else output_path(out, "token.jwt")
+    with session(options) as here:
+        opened = here.attest()
+    facts = {"vault": opened.vault.address, "mount": opened.vault.mount, "role": opened.vault.role}
+    return deliver(opened.token.encode(), path, "token", facts)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 
-from verifier.appraise.policy import CompiledPolicy
 from verifier.cases.form import CaseFiles, CaseForm
-from verifier.cases.judge import OfflineVerdict, judge_case, judge_parts
+from verifier.cases.judge import Given, OfflineVerdict, judge_case, judge_parts
+from verifier.formats.encoding import utc_time
 from verifier.tee.scheme import Scheme
 from verifier.tee.verified import watched_checks
 
@@ -53,20 +52,11 @@ def explain_case(form: CaseForm, files: CaseFiles, scheme: Scheme[Any, Any] | No
     return _explained(verdict, form, scheme, seen)
 
 
-def explain_parts(
-    scheme: Scheme[Any, Any],
-    form: CaseForm | None,
-    parts: Mapping[str, bytes],
-    endorsements: Mapping[str, bytes],
-    *,
-    now: int,
-    user_data: bytes | None,
-    policy: CompiledPolicy | None,
-) -> Explanation:
+def explain_parts(given: Given, form: CaseForm | None) -> Explanation:
     """Judge the parts of one scheme's evidence and say everything about it. ``form`` has the words."""
     with watched_checks() as seen:
-        verdict = judge_parts(scheme, parts, endorsements, now=now, user_data=user_data, policy=policy)
-    return _explained(verdict, form, scheme, seen)
+        verdict = judge_parts(given)
+    return _explained(verdict, form, given.scheme, seen)
 
 
 def _explained(
@@ -143,7 +133,7 @@ def _moment(value: int, unit: Literal["s", "ms"]) -> str:
     seconds = value // 1000 if unit == "ms" else value
     if not 0 <= seconds <= _LAST_SECOND:
         return "no moment that a calendar has"
-    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return utc_time(seconds)
 
 
 def _bits(text: str, bits: Mapping[str, int]) -> str:

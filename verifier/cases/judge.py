@@ -38,6 +38,18 @@ class OfflineVerdict:
         return "valid" if self.outcome in ("genuine", "accepted") else "invalid"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Parts of one scheme's evidence, and what they are judged by. ``endorsements``: every document that is at hand, by name."""
+
+    scheme: Scheme[Any, Any]
+    parts: Mapping[str, bytes]
+    endorsements: Mapping[str, bytes]
+    now: int
+    user_data: bytes | None = None
+    policy: CompiledPolicy | None = None
+
+
 def _no(error: BridgeError, claims: Mapping[str, Any]) -> OfflineVerdict:
     outcome: Outcome = "rejected"
     if isinstance(error, MalformedEvidence):
@@ -53,16 +65,16 @@ def _no(error: BridgeError, claims: Mapping[str, Any]) -> OfflineVerdict:
     )
 
 
-def _judged(findings: tuple[Finding, ...], claims: Mapping[str, Any], root: str, anchor: str) -> OfflineVerdict:
-    failed = next((finding for finding in findings if not finding.ok), None)
-    if failed is None:
-        return OfflineVerdict(outcome="accepted", findings=findings, claims=claims, root=root, anchor=anchor)
-    detail = failed.detail or f"{failed.field}: got {failed.seen}, want {failed.expected}"
+def _judged(
+    findings: tuple[Finding, ...], claims: Mapping[str, Any], root: str, anchor: str, check_id: str
+) -> OfflineVerdict:
+    """``check_id``: the rule that said no first; "" where none did."""
+    failed = next((finding for finding in findings if finding.rule == check_id and not finding.ok), None)
     return OfflineVerdict(
-        outcome="rejected",
-        check_id=failed.rule,
-        detail=detail,
-        remedy=failed.remedy or remedy_of(failed.rule),
+        outcome="rejected" if check_id else "accepted",
+        check_id=check_id,
+        detail="" if failed is None else failed.detail or f"{failed.field}: got {failed.seen}, want {failed.expected}",
+        remedy=remedy_of(check_id) if failed is None or not failed.remedy else failed.remedy,
         findings=findings,
         claims=claims,
         root=root,
@@ -91,28 +103,20 @@ def judge_case(form: CaseForm, files: CaseFiles) -> OfflineVerdict:
         return _no(error, claims)
     except IncompleteCase as error:
         return _no(MalformedEvidence(error.check_id, error.detail), claims)
-    return _judged(verdict.findings, claims, verdict.root or "", verdict.anchor)
+    refused = next((finding.rule for finding in verdict.findings if not finding.ok), "")
+    return _judged(verdict.findings, claims, verdict.root or "", verdict.anchor, refused)
 
 
-def verify_parts(
-    scheme: Scheme[Any, Any],
-    evidence: Any,
-    endorsements: Mapping[str, bytes],
-    *,
-    now: int,
-    user_data: bytes | None,
-) -> Verified[Any, Any]:
-    """Verify decoded evidence with the endorsements of a folder; raises one of the three kinds of no."""
-    expected = UnsafeUnbound(user_data)
-    check_user_data(scheme, evidence, expected)
-    subject = gather_subject(scheme, evidence, endorsements, now=now, all_required=True)
-    return run_checks(scheme, subject, expected)
+def verify_parts(given: Given, evidence: Any) -> Verified[Any, Any]:
+    """Verify decoded evidence with the endorsements that are at hand; raises one of the three kinds of no."""
+    expected = UnsafeUnbound(given.user_data)
+    check_user_data(given.scheme, evidence, expected)
+    return run_checks(given.scheme, gather_subject(given, evidence, all_required=True), expected)
 
 
-def gather_subject(
-    scheme: Scheme[Any, Any], evidence: Any, endorsements: Mapping[str, bytes], *, now: int, all_required: bool
-) -> Subject[Any, Any]:
-    """Put together what the checks are given: of the folder's files those that the scheme asks for."""
+def gather_subject(given: Given, evidence: Any, *, all_required: bool) -> Subject[Any, Any]:
+    """Put together what the checks are given: of the endorsements those that the scheme asks for."""
+    scheme, endorsements = given.scheme, given.endorsements
     carried = {name: data for name, data in endorsements.items() if name in scheme.form.endorsements}
 
     def ask(needs: tuple[Need, ...]) -> dict[str, bytes]:
@@ -124,40 +128,20 @@ def gather_subject(
         return {need.name: endorsements[need.name] for need in needs if need.name in endorsements}
 
     collateral = scheme.collateral.collate(evidence, gather(scheme, evidence, carried, ask))
-    return Subject(evidence, collateral, scheme.verification.anchors, now, ChainCache())
+    return Subject(evidence, collateral, scheme.verification.anchors, given.now, ChainCache())
 
 
-def judge_parts(
-    scheme: Scheme[Any, Any],
-    parts: Mapping[str, bytes],
-    endorsements: Mapping[str, bytes],
-    *,
-    now: int,
-    user_data: bytes | None,
-    policy: CompiledPolicy | None,
-) -> OfflineVerdict:
+def judge_parts(given: Given) -> OfflineVerdict:
     """Judge parts: genuine without a policy, accepted or rejected with one."""
     claims: Mapping[str, Any] = {}
     try:
-        require_parts(scheme, parts, {})
-        evidence = scheme.form.decode(parts)
-        claims = scheme.form.claims(evidence)
-        verified = verify_parts(scheme, evidence, endorsements, now=now, user_data=user_data)
+        require_parts(given.scheme, given.parts, {})
+        evidence = given.scheme.form.decode(given.parts)
+        claims = given.scheme.form.claims(evidence)
+        verified = verify_parts(given, evidence)
     except BridgeError as error:
         return _no(error, claims)
-    if policy is None:
+    if given.policy is None:
         return OfflineVerdict(outcome="genuine", claims=claims, root=verified.root, anchor="built-in")
-    appraisal = appraise(verified, policy, now)
-    failed = next(
-        (finding for finding in appraisal.findings if finding.rule == appraisal.check_id and not finding.ok), None
-    )
-    return OfflineVerdict(
-        outcome="accepted" if appraisal.accepted else "rejected",
-        check_id=appraisal.check_id,
-        remedy=remedy_of(appraisal.check_id) if failed is None or not failed.remedy else failed.remedy,
-        detail="" if failed is None else failed.detail or f"{failed.field}: got {failed.seen}, want {failed.expected}",
-        findings=appraisal.findings,
-        claims=claims,
-        root=verified.root,
-        anchor="built-in",
-    )
+    appraisal = appraise(verified, given.policy, given.now)
+    return _judged(appraisal.findings, claims, verified.root, "built-in", appraisal.check_id)

@@ -2,46 +2,35 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-import traceback
+from typing import Final
 
 import click
 
-from verifier.core.exits import Exit
+from verifier.core.console import LazyGroup, program
 
-# name -> module that defines `command` (a click command or group). Imported on use, so that `verifier appraise` does not
-# pay for Flask and SQLAlchemy.
-_COMMANDS = {
-    "serve": "verifier.cli.serve",
-    "appraise": "verifier.cli.appraise",
-    "explain": "verifier.cli.explain",
-    "checks": "verifier.cli.checks",
-    "keys": "verifier.cli.keys",
-    "policy": "verifier.cli.policy",
-    "identity": "verifier.cli.identity",
-    "workload": "verifier.cli.workload",
-    "enrolment": "verifier.cli.enrolment",
-    "store": "verifier.cli.store",
-    "collateral": "verifier.cli.collateral",
-    "openapi": "verifier.cli.openapi",
-}
-
-
-class _Lazy(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(_COMMANDS[cmd_name]).command
-        return command
+# Each module defines `command` (a click command or group). It is imported on use, so that `verifier appraise` does not pay for
+# Flask and SQLAlchemy.
+_COMMANDS: Final = (
+    "serve",
+    "appraise",
+    "explain",
+    "checks",
+    "keys",
+    "policy",
+    "identity",
+    "workload",
+    "enrolment",
+    "store",
+    "collateral",
+    "openapi",
+)
 
 
-@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup,
+    modules={name: f"verifier.cli.{name}" for name in _COMMANDS},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="vault-attestation-bridge")
 def cli() -> None:
     """Check hardware evidence and issue JWTs that stock Vault trusts.
@@ -51,12 +40,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; an exception that no command foresaw is a bug and leaves with 70."""
-    try:
-        cli(prog_name="verifier")
-    except Exception:  # noqa: BLE001 - the last line of defence: a traceback for the report, and the bug's exit code
-        traceback.print_exc()
-        sys.exit(int(Exit.BUG))
+    """Run the command line."""
+    program(cli, "verifier")
 
 
 if __name__ == "__main__":

@@ -9,23 +9,10 @@ from typing import Any, Final
 
 import click
 
-from verifier.cases.form import CaseError
 from verifier.cases.judge import OfflineVerdict, judge_case, judge_parts
-from verifier.cases.registry import CASES
-from verifier.cli.evidence import (
-    judged_options,
-    moment,
-    read_endorsements,
-    read_folder_case,
-    read_hex,
-    read_parts,
-    read_policy,
-    require_one_source,
-    wrong_case,
-)
-from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.cli.evidence import Source, judged_options
+from verifier.core.console import Answer, answers
 from verifier.core.exits import Exit
-from verifier.tee.registry import SCHEMES
 
 EXITS: Final[Mapping[str, Exit]] = MappingProxyType(
     {
@@ -75,52 +62,15 @@ def verdict_lines(verdict: OfflineVerdict) -> list[str]:
     return lines
 
 
-def _answer(verdict: OfflineVerdict) -> Answer:
-    return Answer(verdict_json(verdict), "\n".join(verdict_lines(verdict)), EXITS[verdict.outcome])
-
-
 @click.command("appraise")
 @judged_options
-@FORMAT_OPTION
-def command(
-    case: str | None,
-    scheme: str | None,
-    evidence: tuple[str, ...],
-    endorsements: str | None,
-    at: str | None,
-    report_data: str | None,
-    policy: str | None,
-    output_format: str,
-) -> None:
+@answers
+def command(source: Source) -> Answer:
     """Judge evidence offline.
 
     Print whether the evidence is genuine, and whether the policy accepts it. Nothing judged here leads to a token.
 
     Exit codes: 0 valid, 1 rejected, 2 malformed, 3 cannot decide, 64 usage (an unknown policy key, a wrong sha256).
     """
-
-    def body() -> Answer:
-        require_one_source("appraise", case, scheme)
-        if case is not None:
-            return _judge_folder(case)
-        assert scheme is not None  # noqa: S101 - narrowed above
-        return _answer(
-            judge_parts(
-                SCHEMES[scheme],
-                read_parts(scheme, evidence),
-                read_endorsements(endorsements),
-                now=moment(at),
-                user_data=read_hex(report_data),
-                policy=read_policy(policy, scheme),
-            )
-        )
-
-    run(output_format, body)
-
-
-def _judge_folder(folder: str) -> Answer:
-    files = read_folder_case(folder)
-    try:
-        return _answer(judge_case(CASES[files.platform], files))
-    except CaseError as error:
-        raise wrong_case(folder, error) from None
+    verdict = source.judged("appraise", judge_case, judge_parts)
+    return Answer(verdict_json(verdict), "\n".join(verdict_lines(verdict)), EXITS[verdict.outcome])

@@ -9,11 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral.bundle import import_bundle, load_bundle_keys, make_bundle, read_bundle
 from verifier.adapters.collateral.cache import Cache, Entry, refresh_at
 from verifier.adapters.collateral.fetcher import Observer
@@ -23,14 +19,14 @@ from verifier.adapters.collateral.items import Item, item
 from verifier.adapters.files import replace_durably
 from verifier.adapters.settings_source import load_settings
 from verifier.adapters.vendors.registry import KINDS
-from verifier.cli.opened import CONFIG_OPTION, opened_store, utc_time
+from verifier.cli.opened import CONFIG_OPTION, now_s, opened_store, read_private_key
 from verifier.compose import compose_fetcher, compose_store, has_endpoints, open_cache
-from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.core.console import Answer, answers
 from verifier.core.exits import Exit
 from verifier.core.settings import Settings
+from verifier.formats.encoding import utc_time
 from verifier.formats.errors import ConfigError
 from verifier.formats.jwk import public_jwk
-from verifier.formats.jws import PrivateKey
 
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _SPAN = re.compile(r"(\d{1,5})([dhm])", re.ASCII)
@@ -65,10 +61,6 @@ def _entries(settings: Settings, now: int) -> list[Entry]:
     return sorted(found.values(), key=lambda one: (one.facts.expires, one.item))
 
 
-def _now() -> int:
-    return SystemClock().now_ms() // 1000
-
-
 class _Span(click.ParamType[int]):
     name = "span"
 
@@ -87,8 +79,8 @@ class _Span(click.ParamType[int]):
     default="0m",
     help="Count a document as expired when it expires within this time: 7d, 12h.",
 )
-@FORMAT_OPTION
-def show(config: str | None, within: int, output_format: str) -> None:
+@answers
+def show(config: str | None, within: int) -> Answer:
     """List the documents at hand, the first to expire first.
 
     A line has kind, key, date of issue, age, expiry, source and next refresh.
@@ -96,16 +88,12 @@ def show(config: str | None, within: int, output_format: str) -> None:
     Exit code 1: a document that several chips need (CRL, intermediate, TCB information, QE identity) is expired, or expires
     within --within.
     """
-
-    def body() -> Answer:
-        now = _now()
-        rows = [_row(entry, now, within) for entry in _entries(load_settings(config), now)]
-        ending = [row for row in rows if row["state"] != "ok" and row["required"]]
-        data = {"outcome": "expiring" if ending else "ok", "now": utc_time(now * 1000), "items": rows}
-        lines = [_line(row) for row in rows] or ["no document is at hand"]
-        return Answer(data, "\n".join(lines), Exit.NO if ending else Exit.DONE)
-
-    run(output_format, body)
+    now = now_s()
+    rows = [_row(entry, now, within) for entry in _entries(load_settings(config), now)]
+    ending = [row for row in rows if row["state"] != "ok" and row["required"]]
+    data = {"outcome": "expiring" if ending else "ok", "now": utc_time(now), "items": rows}
+    lines = [_line(row) for row in rows] or ["no document is at hand"]
+    return Answer(data, "\n".join(lines), Exit.NO if ending else Exit.DONE)
 
 
 def _row(entry: Entry, now: int, within: int) -> dict[str, Any]:
@@ -115,12 +103,12 @@ def _row(entry: Entry, now: int, within: int) -> dict[str, Any]:
         "kind": entry.item.kind,
         "key": entry.item.key,
         "source": entry.source,
-        "issued": utc_time(facts.issued * 1000),
-        "expires": utc_time(facts.expires * 1000),
-        "fetched": utc_time(entry.fetched * 1000),
+        "issued": utc_time(facts.issued),
+        "expires": utc_time(facts.expires),
+        "fetched": utc_time(entry.fetched),
         "age_s": now - facts.issued,
         "expires_in_s": left,
-        "next_refresh": utc_time(refresh_at(entry) * 1000),
+        "next_refresh": utc_time(refresh_at(entry)),
         "required": entry.item.row.required,
         "state": "expired" if left < 0 else "expiring" if left < within else "ok",
     }
@@ -139,60 +127,52 @@ def _line(row: dict[str, Any]) -> str:
 @click.option("--key", "key_file", type=_PATH, required=True, help="Private key, PEM (PKCS #8): P-256 or Ed25519.")
 @click.option("--signer", required=True, help="Name of the key in the collateral_keys_file of the importing side.")
 @click.option("--out", type=_PATH, required=True, help="File of the bundle. An older file is replaced.")
-@FORMAT_OPTION
-def export(config: str | None, key_file: Path, signer: str, out: Path, output_format: str) -> None:
+@answers
+def export(config: str | None, key_file: Path, signer: str, out: Path) -> Answer:
     """Write all documents into one signed bundle.
 
     Expired documents are left out. The bundle has a date. It is for verifiers without a network, which name the printed
     public key in collateral_keys_file.
     """
-
-    def body() -> Answer:
-        now, key = _now(), _private_key(key_file)
-        entries = [entry for entry in _entries(load_settings(config), now) if now <= entry.facts.expires]
-        if not entries:
-            raise ConfigError("settings", "collateral_dir", "expired documents only", "a document that is not expired")
-        data = make_bundle(entries, issued=now, signer=signer, key=key)
-        try:
-            replace_durably(out, data)
-        except OSError as error:
-            raise ConfigError(str(out), "--out", error.strerror, "a place that can be written") from None
-        ends = utc_time(min(entry.facts.expires for entry in entries) * 1000)
-        keys = {signer: public_jwk(key)}
-        text = f"{out}: {len(entries)} documents, {len(data)} bytes, the first expires {ends}"
-        form = {"outcome": "exported", "items": len(entries), "bytes": len(data), "first_expires": ends, "keys": keys}
-        return Answer(form, text, hints=(f"public key for collateral_keys_file: {keys}".replace("'", '"'),))
-
-    run(output_format, body)
+    now, key = now_s(), read_private_key(key_file)
+    entries = [entry for entry in _entries(load_settings(config), now) if now <= entry.facts.expires]
+    if not entries:
+        raise ConfigError("settings", "collateral_dir", "expired documents only", "a document that is not expired")
+    data = make_bundle(entries, issued=now, signer=signer, key=key)
+    try:
+        replace_durably(out, data)
+    except OSError as error:
+        raise ConfigError(str(out), "--out", error.strerror, "a place that can be written") from None
+    ends = utc_time(min(entry.facts.expires for entry in entries))
+    keys = {signer: public_jwk(key)}
+    text = f"{out}: {len(entries)} documents, {len(data)} bytes, the first expires {ends}"
+    form = {"outcome": "exported", "items": len(entries), "bytes": len(data), "first_expires": ends, "keys": keys}
+    return Answer(form, text, hints=(f"public key for collateral_keys_file: {keys}".replace("'", '"'),))
 
 
 @command.command("import")
 @CONFIG_OPTION
 @click.argument("file", type=_PATH)
-@FORMAT_OPTION
-def import_(config: str | None, file: Path, output_format: str) -> None:
+@answers
+def import_(config: str | None, file: Path) -> Answer:
     """Import a signed bundle.
 
     Signature, date and digests are checked. A document that is newer in the cache stays there.
 
     Refused: a signer that collateral_keys_file does not name, and a bundle older than the one imported last.
     """
-
-    def body() -> Answer:
-        settings, now = load_settings(config), _now()
-        keys = load_bundle_keys(settings.collateral_keys_file)
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise ConfigError(str(file), "file", error.strerror, "a readable bundle") from None
-        bundle = read_bundle(data, keys, now)
-        with opened_store(config) as store:
-            counts = import_bundle(bundle, _cache(settings), store, now)
-        words = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing in it"
-        form = {"outcome": "imported", "signer": bundle.signer, "issued": utc_time(bundle.issued * 1000), **counts}
-        return Answer(form, f"{file}: by {bundle.signer}, of {utc_time(bundle.issued * 1000)}: {words}")
-
-    run(output_format, body)
+    settings, now = load_settings(config), now_s()
+    keys = load_bundle_keys(settings.collateral_keys_file)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(str(file), "file", error.strerror, "a readable bundle") from None
+    bundle = read_bundle(data, keys, now)
+    with opened_store(config) as store:
+        counts = import_bundle(bundle, _cache(settings), store, now)
+    words = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing in it"
+    form = {"outcome": "imported", "signer": bundle.signer, "issued": utc_time(bundle.issued), **counts}
+    return Answer(form, f"{file}: by {bundle.signer}, of {utc_time(bundle.issued)}: {words}")
 
 
 @command.command("fetch")
@@ -206,8 +186,8 @@ def import_(config: str | None, file: Path, output_format: str) -> None:
     help="Wait at most this many seconds.",
 )
 @click.argument("wanted", nargs=-1, required=True, metavar="KIND=KEY...")
-@FORMAT_OPTION
-def fetch(config: str | None, wait_s: int, wanted: tuple[str, ...], output_format: str) -> None:
+@answers
+def fetch(config: str | None, wait_s: int, wanted: tuple[str, ...]) -> Answer:
     """Fetch documents into the cache ahead of time.
 
     Example: sev-snp.crl=Milan intel.qe-identity=tdx. docs/collateral.md lists the keys. The fetcher of a running verifier
@@ -215,20 +195,14 @@ def fetch(config: str | None, wait_s: int, wanted: tuple[str, ...], output_forma
 
     Exit code 3: a document did not arrive.
     """
-
-    def body() -> Answer:
-        settings = load_settings(config)
-        items = [_wanted(text) for text in wanted]
-        if not has_endpoints(settings):
-            raise ConfigError("settings", "kds_url", "", "an endpoint to fetch from")
-        missing, why = _fetch(settings, items, wait_s)
-        form = {"outcome": "fetched" if not missing else "missing", "missing": [str(one) for one in missing]}
-        text = (
-            "\n".join(f"{one}: {why.get(one, 'not there yet')}" for one in missing) or f"{len(items)} documents at hand"
-        )
-        return Answer(form, text, Exit.UNDECIDED if missing else Exit.DONE)
-
-    run(output_format, body)
+    settings = load_settings(config)
+    items = [_wanted(text) for text in wanted]
+    if not has_endpoints(settings):
+        raise ConfigError("settings", "kds_url", "", "an endpoint to fetch from")
+    missing, why = _fetch(settings, items, wait_s)
+    form = {"outcome": "fetched" if not missing else "missing", "missing": [str(one) for one in missing]}
+    text = "\n".join(f"{one}: {why.get(one, 'not there yet')}" for one in missing) or f"{len(items)} documents at hand"
+    return Answer(form, text, Exit.UNDECIDED if missing else Exit.DONE)
 
 
 def _wanted(text: str) -> Item:
@@ -253,22 +227,9 @@ def _fetch(settings: Settings, items: Iterable[Item], wait_s: int) -> tuple[list
             for one, reply in zip(missing, FetcherClient(cache.folder).ask("operator", "", missing), strict=True):
                 why[one] = reply.detail
             time.sleep(_POLL_S)
-            missing = [one for one in missing if cache.get(one, _now()) is None]
+            missing = [one for one in missing if cache.get(one, now_s()) is None]
         return missing, why
     finally:
         if fetcher is not None:
             fetcher.close()
         store.close()
-
-
-def _private_key(path: Path) -> PrivateKey:
-    want = "an unencrypted PEM private key: P-256 or Ed25519"
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
-        raise ConfigError(str(path), "--key", "no such key", want) from None
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return key
-    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
-        return key
-    raise ConfigError(str(path), "--key", "another kind of key", want)

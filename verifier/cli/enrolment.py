@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from verifier.adapters.clock import SystemClock
-from verifier.cli.opened import CONFIG_OPTION, TENANT_OPTION, opened_store, tenant_name, utc_time
-from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.cli.opened import CONFIG_OPTION, TENANT_OPTION, opened_store, tenant_name
+from verifier.core.console import Answer, answers
 from verifier.core.exits import Exit
-from verifier.formats.encoding import sha256
+from verifier.formats.encoding import sha256, utc_time
 from verifier.formats.errors import ConfigError, MalformedEvidence
 from verifier.formats.pem import pem_blocks
 from verifier.formats.x509 import parse_certificate
@@ -37,26 +37,20 @@ def command() -> None:
 @click.option(
     "--ek-certificate", multiple=True, type=click.Path(exists=True, dir_okay=False), help="EK certificate (PEM or DER)."
 )
-@FORMAT_OPTION
-def allow(
-    config: str | None, tenant: str, ek_sha256: tuple[str, ...], ek_certificate: tuple[str, ...], output_format: str
-) -> None:
+@answers
+def allow(config: str | None, tenant: str, ek_sha256: tuple[str, ...], ek_certificate: tuple[str, ...]) -> Answer:
     """Allow TPMs to enrol: put their EKs on the tenant's list."""
-
-    def body() -> Answer:
-        digests = [_digest(text) for text in ek_sha256]
-        digests += [_digest_of_certificate(path) for path in ek_certificate]
-        if not digests:
-            raise ConfigError("enrolment allow", "--ek-sha256", None, "at least one EK")
-        with opened_store(config) as store:
-            store.add_eks(tenant_name(tenant), digests)
-        listed = [digest.hex() for digest in digests]
-        return Answer(
-            {"outcome": "allowed", "tenant": tenant, "ek_sha256": listed},
-            "\n".join(f"allowed {text}" for text in listed),
-        )
-
-    run(output_format, body)
+    digests = [_digest(text) for text in ek_sha256]
+    digests += [_digest_of_certificate(path) for path in ek_certificate]
+    if not digests:
+        raise ConfigError("enrolment allow", "--ek-sha256", None, "at least one EK")
+    with opened_store(config) as store:
+        store.add_eks(tenant_name(tenant), digests)
+    listed = [digest.hex() for digest in digests]
+    return Answer(
+        {"outcome": "allowed", "tenant": tenant, "ek_sha256": listed},
+        "\n".join(f"allowed {text}" for text in listed),
+    )
 
 
 def _digest(text: str) -> bytes:
@@ -87,51 +81,43 @@ def _digest_of_certificate(path: str) -> bytes:
 @click.option(
     "--life-s", default=3600, show_default=True, type=click.IntRange(60, 30 * 24 * 3600), help="Seconds until it ends."
 )
-@FORMAT_OPTION
-def ticket(config: str | None, tenant: str, life_s: int, output_format: str) -> None:
+@answers
+def ticket(config: str | None, tenant: str, life_s: int) -> Answer:
     """Print a single-use ticket for one TPM.
 
     Its holder may enrol one TPM under a trusted root. The store keeps the ticket's hash alone.
     """
-
-    def body() -> Answer:
-        made = secrets.token_urlsafe(32)
-        with opened_store(config) as store:
-            store.add_ticket(tenant_name(tenant), sha256(made.encode()), SystemClock().now_ms() + life_s * 1000)
-        # The ticket itself is this command's answer and is printed nowhere else.
-        return Answer({"outcome": "opened", "tenant": tenant, "ticket": made, "expires_in": life_s}, made)
-
-    run(output_format, body)
+    made = secrets.token_urlsafe(32)
+    with opened_store(config) as store:
+        store.add_ticket(tenant_name(tenant), sha256(made.encode()), SystemClock().now_ms() + life_s * 1000)
+    # The ticket itself is this command's answer and is printed nowhere else.
+    return Answer({"outcome": "opened", "tenant": tenant, "ticket": made, "expires_in": life_s}, made)
 
 
 @command.command("list")
 @CONFIG_OPTION
 @TENANT_OPTION
-@FORMAT_OPTION
-def list_enrolled(config: str | None, tenant: str, output_format: str) -> None:
+@answers
+def list_enrolled(config: str | None, tenant: str) -> Answer:
     """List enrolled attestation keys and allowed EKs."""
-
-    def body() -> Answer:
-        with opened_store(config) as store:
-            aks, eks = store.enrolled_aks(tenant_name(tenant)), store.listed_eks(tenant)
-        enrolled = [
-            {
-                "ak_name": ak.ak_name.hex(),
-                "ek_sha256": ak.ek_public_digest.hex(),
-                "root": ak.root,
-                "enrolled_at": utc_time(ak.enrolled_at_ms),
-            }
-            for ak in aks
-        ]
-        listed = [ek.hex() for ek in eks]
-        lines = [
-            f"{one['enrolled_at']} AK {one['ak_name']} under EK {one['ek_sha256']} ({one['root']})" for one in enrolled
-        ]
-        lines += [f"listed EK {ek}" for ek in listed]
-        data = {"outcome": "listed", "tenant": tenant, "enrolled": enrolled, "ek_sha256": listed}
-        return Answer(data, "\n".join(lines) or f"{tenant}: no TPM is enrolled, and none is listed")
-
-    run(output_format, body)
+    with opened_store(config) as store:
+        aks, eks = store.enrolled_aks(tenant_name(tenant)), store.listed_eks(tenant)
+    enrolled = [
+        {
+            "ak_name": ak.ak_name.hex(),
+            "ek_sha256": ak.ek_public_digest.hex(),
+            "root": ak.root,
+            "enrolled_at": utc_time(ak.enrolled_at_ms // 1000),
+        }
+        for ak in aks
+    ]
+    listed = [ek.hex() for ek in eks]
+    lines = [
+        f"{one['enrolled_at']} AK {one['ak_name']} under EK {one['ek_sha256']} ({one['root']})" for one in enrolled
+    ]
+    lines += [f"listed EK {ek}" for ek in listed]
+    data = {"outcome": "listed", "tenant": tenant, "enrolled": enrolled, "ek_sha256": listed}
+    return Answer(data, "\n".join(lines) or f"{tenant}: no TPM is enrolled, and none is listed")
 
 
 @command.command("withdraw")
@@ -139,10 +125,8 @@ def list_enrolled(config: str | None, tenant: str, output_format: str) -> None:
 @TENANT_OPTION
 @click.option("--ak-name", multiple=True, help="Name of an enrolled key, hex.")
 @_EK_OPTION
-@FORMAT_OPTION
-def withdraw(
-    config: str | None, tenant: str, ak_name: tuple[str, ...], ek_sha256: tuple[str, ...], output_format: str
-) -> None:
+@answers
+def withdraw(config: str | None, tenant: str, ak_name: tuple[str, ...], ek_sha256: tuple[str, ...]) -> Answer:
     """Withdraw enrolled keys: their next quote is refused.
 
     With --ek-sha256, all keys of that TPM are withdrawn and the TPM may not enrol again. Tokens that were issued before are good until
@@ -150,18 +134,14 @@ def withdraw(
 
     Exit code 1: one of the keys is not known.
     """
-
-    def body() -> Answer:
-        names, digests = [_ak_name(text) for text in ak_name], [_digest(text) for text in ek_sha256]
-        if not names and not digests:
-            raise ConfigError("enrolment withdraw", "--ak-name", None, "at least one AK, or EK (--ek-sha256)")
-        with opened_store(config) as store:
-            gone = {f"AK {name.hex()}": store.withdraw_ak(tenant_name(tenant), name) for name in names}
-            gone |= {f"EK {digest.hex()}": store.withdraw_ek(tenant_name(tenant), digest) for digest in digests}
-        unknown = [what for what, rows in gone.items() if not rows]
-        lines = [f"{'withdrawn' if rows else 'not known:'} {what}" for what, rows in gone.items()]
-        data = {"outcome": "unknown" if unknown else "withdrawn", "tenant": tenant, "unknown": unknown}
-        hints = (_LISTED_HINT,) if names else ()
-        return Answer(data, "\n".join(lines), Exit.NO if unknown else Exit.DONE, hints)
-
-    run(output_format, body)
+    names, digests = [_ak_name(text) for text in ak_name], [_digest(text) for text in ek_sha256]
+    if not names and not digests:
+        raise ConfigError("enrolment withdraw", "--ak-name", None, "at least one AK, or EK (--ek-sha256)")
+    with opened_store(config) as store:
+        gone = {f"AK {name.hex()}": store.withdraw_ak(tenant_name(tenant), name) for name in names}
+        gone |= {f"EK {digest.hex()}": store.withdraw_ek(tenant_name(tenant), digest) for digest in digests}
+    unknown = [what for what, rows in gone.items() if not rows]
+    lines = [f"{'withdrawn' if rows else 'not known:'} {what}" for what, rows in gone.items()]
+    data = {"outcome": "unknown" if unknown else "withdrawn", "tenant": tenant, "unknown": unknown}
+    hints = (_LISTED_HINT,) if names else ()
+    return Answer(data, "\n".join(lines), Exit.NO if unknown else Exit.DONE, hints)

@@ -4,73 +4,92 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from verifier.cases.folder import read_case
-from verifier.cases.form import CaseError, CaseFiles
+from verifier.cases.form import CaseError, CaseFiles, CaseForm
+from verifier.cases.judge import Given
 from verifier.cases.registry import CASES
+from verifier.core.console import options
 from verifier.formats.errors import ConfigError
 from verifier.tee.registry import SCHEMES
 
-F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
-CASE_OPTION = click.option(
+_CASE = click.option(
     "--case",
     "case",
     type=click.Path(file_okay=False),
     help="Folder with case.json, evidence and collateral (docs/cases.md).",
 )
-SCHEME_OPTION = click.option(
+_SCHEME = click.option(
     "--scheme",
     type=click.Choice(sorted(SCHEMES)),
     metavar="SCHEME",
     help="Judge parts of this scheme, such as tdx, instead of a case. docs/tee has a page for each scheme.",
 )
-EVIDENCE_OPTION = click.option(
+_EVIDENCE = click.option(
     "--evidence",
     "evidence",
     multiple=True,
     metavar="FILE|part=FILE",
     help="File with evidence. Repeat the option for each part.",
 )
-ENDORSEMENTS_OPTION = click.option(
+_ENDORSEMENTS = click.option(
     "--endorsements",
     type=click.Path(exists=True, file_okay=False),
     help="Folder with NAME.der or NAME.pem, such as vcek.der, ask.pem, crl.pem.",
 )
-AT_OPTION = click.option("--at", "at", metavar="TIME", help="Judge at this time (RFC 3339). Without it: now.")
-REPORT_DATA_OPTION = click.option("--report-data", metavar="HEX", help="User data that the evidence must carry.")
-POLICY_OPTION = click.option(
+_AT = click.option("--at", "at", metavar="TIME", help="Judge at this time (RFC 3339). Without it: now.")
+_REPORT_DATA = click.option("--report-data", metavar="HEX", help="User data that the evidence must carry.")
+_POLICY = click.option(
     "--policy",
     "policy",
     type=click.Path(exists=True, dir_okay=False),
     help="File of trust documents with one appraisal policy.",
 )
-_JUDGED = (
-    CASE_OPTION,
-    SCHEME_OPTION,
-    EVIDENCE_OPTION,
-    ENDORSEMENTS_OPTION,
-    AT_OPTION,
-    REPORT_DATA_OPTION,
-    POLICY_OPTION,
-)
 
 
-def judged_options(function: F) -> F:
-    """Give a command every option of offline judgement."""
-    for option in reversed(_JUDGED):
-        function = option(function)
-    return function
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a command judges: a case in a folder, or parts of a scheme's evidence in files."""
+
+    case: str | None
+    scheme: str | None
+    evidence: tuple[str, ...]
+    endorsements: str | None
+    at: str | None
+    report_data: str | None
+    policy: str | None = None
+
+    def judged(self, command: str, of_case: Callable[[CaseForm, CaseFiles], T], of_parts: Callable[[Given], T]) -> T:
+        """Read the files and judge them; neither source and both are refused, and a case that is wrong in itself."""
+        if self.case is not None and self.scheme is None:
+            try:
+                files = read_case(Path(self.case), CASES)
+                return of_case(CASES[files.platform], files)
+            except CaseError as error:
+                raise ConfigError(self.case, "case", str(error), "a case as docs/cases.md lays it out") from None
+        if self.case is not None or self.scheme is None:
+            raise ConfigError(command, "--case", self.case, "either --case DIR, or --scheme with --evidence")
+        return of_parts(
+            Given(
+                scheme=SCHEMES[self.scheme],
+                parts=_parts(self.scheme, self.evidence),
+                endorsements=_endorsements(self.endorsements),
+                now=moment(self.at),
+                user_data=_hex(self.report_data),
+                policy=_policy(self.policy, self.scheme),
+            )
+        )
 
 
-def require_one_source(command: str, case: str | None, scheme: str | None) -> None:
-    """Refuse neither source and both."""
-    if (case is None) == (scheme is None):
-        raise ConfigError(command, "--case", case, "either --case DIR, or --scheme with --evidence")
+source_options = options("source", Source, _CASE, _SCHEME, _EVIDENCE, _ENDORSEMENTS, _AT, _REPORT_DATA)
+judged_options = options("source", Source, _CASE, _SCHEME, _EVIDENCE, _ENDORSEMENTS, _AT, _REPORT_DATA, _POLICY)
 
 
 def moment(text: str | None) -> int:
@@ -86,7 +105,7 @@ def moment(text: str | None) -> int:
     return int(when.timestamp())
 
 
-def read_parts(scheme: str, given: tuple[str, ...]) -> dict[str, bytes]:
+def _parts(scheme: str, given: tuple[str, ...]) -> dict[str, bytes]:
     """Read ``--evidence``; a bare file is the one part of a scheme that requires one."""
     wanted = SCHEMES[scheme].form.required
     parts: dict[str, bytes] = {}
@@ -110,14 +129,14 @@ def read_bytes(path: str | Path) -> bytes:
         raise ConfigError(str(path), "file", error.strerror, "a readable file") from None
 
 
-def read_endorsements(folder: str | None) -> dict[str, bytes]:
+def _endorsements(folder: str | None) -> dict[str, bytes]:
     """Read every file of a folder under its name without extension."""
     if folder is None:
         return {}
     return {path.stem: path.read_bytes() for path in sorted(Path(folder).iterdir()) if path.is_file()}
 
 
-def read_hex(text: str | None) -> bytes | None:
+def _hex(text: str | None) -> bytes | None:
     """Read ``--report-data``."""
     if text is None:
         return None
@@ -127,20 +146,7 @@ def read_hex(text: str | None) -> bytes | None:
         raise ConfigError("--report-data", "hex", text, "hex digits") from None
 
 
-def read_folder_case(folder: str) -> CaseFiles:
-    """Read a case's files; a wrong case is a usage error."""
-    try:
-        return read_case(Path(folder), CASES)
-    except CaseError as error:
-        raise wrong_case(folder, error) from None
-
-
-def wrong_case(folder: str, error: CaseError) -> ConfigError:
-    """Word a case that is wrong in itself (an unknown policy key, a wrong ``sha256``)."""
-    return ConfigError(folder, "case", str(error), "a case as docs/cases.md lays it out")
-
-
-def read_policy(path: str | None, scheme: str) -> Any:
+def _policy(path: str | None, scheme: str) -> Any:
     """Compile the one policy for a scheme in a file of trust documents."""
     if path is None:
         return None

@@ -7,21 +7,10 @@ from typing import Any
 import click
 
 from verifier.cases.explain import Explanation, explain_case, explain_parts
-from verifier.cases.form import CaseError
 from verifier.cases.registry import CASES
 from verifier.cli.appraise import EXITS, verdict_json, verdict_lines
-from verifier.cli.evidence import (
-    judged_options,
-    moment,
-    read_endorsements,
-    read_folder_case,
-    read_hex,
-    read_parts,
-    read_policy,
-    require_one_source,
-    wrong_case,
-)
-from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.cli.evidence import Source, judged_options
+from verifier.core.console import Answer, answers
 from verifier.tee.registry import SCHEMES
 
 _MARKS = {"held": "ok  ", "failed": "FAIL", "not reached": "-   "}
@@ -57,23 +46,10 @@ def _text(explanation: Explanation) -> str:
     return "\n".join(lines)
 
 
-def _answer(explanation: Explanation) -> Answer:
-    return Answer(_json(explanation), _text(explanation), EXITS[explanation.verdict.outcome])
-
-
 @click.command("explain")
 @judged_options
-@FORMAT_OPTION
-def command(
-    case: str | None,
-    scheme: str | None,
-    evidence: tuple[str, ...],
-    endorsements: str | None,
-    at: str | None,
-    report_data: str | None,
-    policy: str | None,
-    output_format: str,
-) -> None:
+@answers
+def command(source: Source) -> Answer:
     """Explain evidence in words.
 
     Print every field of the evidence with its meaning, every check in order, every finding, and what to change where
@@ -81,30 +57,9 @@ def command(
 
     Exit codes are those of appraise: 0 valid, 1 rejected, 2 malformed, 3 cannot decide, 64 usage.
     """
-
-    def body() -> Answer:
-        require_one_source("explain", case, scheme)
-        if case is not None:
-            return _explain_folder(case)
-        assert scheme is not None  # noqa: S101 - narrowed above
-        return _answer(
-            explain_parts(
-                SCHEMES[scheme],
-                CASES.get(scheme),
-                read_parts(scheme, evidence),
-                read_endorsements(endorsements),
-                now=moment(at),
-                user_data=read_hex(report_data),
-                policy=read_policy(policy, scheme),
-            )
-        )
-
-    run(output_format, body)
-
-
-def _explain_folder(folder: str) -> Answer:
-    files = read_folder_case(folder)
-    try:
-        return _answer(explain_case(CASES[files.platform], files, SCHEMES.get(files.platform)))
-    except CaseError as error:
-        raise wrong_case(folder, error) from None
+    explanation = source.judged(
+        "explain",
+        lambda form, files: explain_case(form, files, SCHEMES.get(files.platform)),
+        lambda given: explain_parts(given, CASES.get(given.scheme.name)),
+    )
+    return Answer(_json(explanation), _text(explanation), EXITS[explanation.verdict.outcome])

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
-from verifier.adapters.clock import SystemClock
 from verifier.adapters.keys.ceremony import SealedPaths, add_tenant, create_key_file, renew_answer_keys
 from verifier.adapters.keys.signer_file import KeyFile, KeyInfo
 from verifier.adapters.settings_source import load_settings
-from verifier.cli.opened import CONFIG_OPTION
-from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.cli.opened import CONFIG_OPTION, now_s
+from verifier.core.console import Answer, Option, answers, options
 from verifier.core.settings import ALGORITHMS, Settings, SigningAlgorithm, check_settings
+from verifier.formats.encoding import utc_time
 from verifier.formats.errors import ConfigError
 from verifier.formats.jwk import thumbprint
 
-F = TypeVar("F", bound=Callable[..., None])
 _DAY_S: Final = 86_400
 _DEFAULTS: Final[dict[str, Any]] = {name: field.default for name, field in Settings.model_fields.items()}
 _PATH = click.Path(dir_okay=False, path_type=Path)
@@ -75,58 +71,51 @@ class _KeyPlace:
         )
 
 
-def _file_options(*, required: bool) -> Callable[[F], F]:
-    """Add the two options that name a key file; their environment is the settings' own."""
-
-    def add(function: F) -> F:
-        where = "" if required else ". Without it: that of the settings"
-        for option in (
-            click.option(
-                "--passphrase-file",
-                required=required,
-                type=_PATH,
-                envvar="VAB_KEY_PASSPHRASE_FILE",
-                help=f"File with the passphrase of the key file{where}.",
-            ),
-            click.option(
-                "--key-file",
-                type=_PATH,
-                envvar="VAB_KEY_FILE",
-                help=f"The key file{where or '. Without it: var/keys.json'}.",
-            ),
-        ):
-            function = option(function)
-        return function
-
-    return add
+def _key_file(where: str) -> Option:
+    return click.option("--key-file", type=_PATH, envvar="VAB_KEY_FILE", help=f"The key file{where}.")
 
 
-def _key_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that name a key file, or the settings that do, and hand them on as one ``place``."""
-
-    @functools.wraps(function)
-    def placed(config: str | None, key_file: Path | None, passphrase_file: Path | None, **rest: Any) -> None:
-        function(place=_KeyPlace(config, key_file, passphrase_file), **rest)
-
-    return CONFIG_OPTION(_file_options(required=False)(placed))
-
-
-def _root_options(function: F) -> F:
-    """Add the two options that name the offline root's file."""
-    for option in (
-        click.option(
-            "--root-passphrase-file",
-            required=True,
-            type=_PATH,
-            help="File with the passphrase of the root file; not that of the key file.",
-        ),
-        click.option("--root-file", required=True, type=_PATH, help="File of the offline root."),
-    ):
-        function = option(function)
-    return function
+def _passphrase(where: str, *, required: bool) -> Option:
+    return click.option(
+        "--passphrase-file",
+        required=required,
+        type=_PATH,
+        envvar="VAB_KEY_PASSPHRASE_FILE",
+        help=f"File with the passphrase of the key file{where}.",
+    )
 
 
+_OF_SETTINGS: Final = ". Without it: that of the settings"
+# The environment of the options is the settings' own.
+_key_options = options(
+    "place", _KeyPlace, CONFIG_OPTION, _key_file(_OF_SETTINGS), _passphrase(_OF_SETTINGS, required=False)
+)
+
+
+def _root(root_file: Path, root_passphrase_file: Path) -> SealedPaths:
+    return SealedPaths(root_file, root_passphrase_file)
+
+
+_root_options = options(
+    "root",
+    _root,
+    click.option("--root-file", required=True, type=_PATH, help="File of the offline root."),
+    click.option(
+        "--root-passphrase-file",
+        required=True,
+        type=_PATH,
+        help="File with the passphrase of the root file; not that of the key file.",
+    ),
+)
 _ALGORITHM = click.Choice(ALGORITHMS)
+_ALGORITHM_OPTION = click.option(
+    "--algorithm",
+    default="ES256",
+    show_default=True,
+    type=_ALGORITHM,
+    envvar="VAB_SIGNING_ALGORITHM",
+    help="Algorithm of token keys.",
+)
 
 
 @command.command("init")
@@ -140,16 +129,10 @@ _ALGORITHM = click.Choice(ALGORITHMS)
     envvar="VAB_TENANTS",
     help="Names of the tenants, with commas between them.",
 )
-@_file_options(required=True)
+@_key_file(". Without it: var/keys.json")
+@_passphrase("", required=True)
 @_root_options
-@click.option(
-    "--algorithm",
-    default="ES256",
-    show_default=True,
-    type=_ALGORITHM,
-    envvar="VAB_SIGNING_ALGORITHM",
-    help="Algorithm of token keys.",
-)
+@_ALGORITHM_OPTION
 @click.option(
     "--simulated",
     is_flag=True,
@@ -157,71 +140,61 @@ _ALGORITHM = click.Choice(ALGORITHMS)
     help="Make keys for forged TEEs. Only a simulated process takes them.",
 )
 @click.option("--existing-root", is_flag=True, help="Use an existing root, for a key file that was lost.")
-@FORMAT_OPTION
+@answers
 def init(
     base_url: str,
     tenants: str,
     key_file: Path | None,
     passphrase_file: Path,
-    root_file: Path,
-    root_passphrase_file: Path,
+    root: SealedPaths,
     algorithm: SigningAlgorithm,
     simulated: bool,
     existing_root: bool,
-    output_format: str,
-) -> None:
+) -> Answer:
     """Make the key file and its offline root.
 
     Print what images pin. Existing files are never overwritten.
     """
-
-    def body() -> Answer:
-        names, keys = tuple(tenants.split(",")), SealedPaths(key_file or Path(_DEFAULTS["key_file"]), passphrase_file)
-        check_settings(
-            Settings(
-                base_url=base_url,
-                tenants=names,
-                simulated=simulated,
-                signing_algorithm=algorithm,
-                key_passphrase_file=str(passphrase_file),
-                behind_tls_proxy=True,
-            )
-        )
-        root = create_key_file(
-            keys,
-            SealedPaths(root_file, root_passphrase_file),
+    names, keys = tuple(tenants.split(",")), SealedPaths(key_file or Path(_DEFAULTS["key_file"]), passphrase_file)
+    check_settings(
+        Settings(
             base_url=base_url,
             tenants=names,
             simulated=simulated,
-            algorithm=algorithm,
-            now=_now(),
-            is_new_root=not existing_root,
+            signing_algorithm=algorithm,
+            key_passphrase_file=str(passphrase_file),
+            behind_tls_proxy=True,
         )
-        seq = KeyFile.for_operator(keys.file, keys.passphrase_file).answer_seq(names[0])
-        made = {"key_file": str(keys.file), "root_file": str(root_file), "tenants": list(names), "simulated": simulated}
-        lines = [f"made {keys.file} for {', '.join(names)}, and its root {root_file}", *_pin_lines(root, seq)]
-        return Answer({"outcome": "made", **made, **_pin(root, seq)}, "\n".join(lines), hints=(_PIN_HINT,))
-
-    run(output_format, body)
+    )
+    public = create_key_file(
+        keys,
+        root,
+        base_url=base_url,
+        tenants=names,
+        simulated=simulated,
+        algorithm=algorithm,
+        now=now_s(),
+        is_new_root=not existing_root,
+    )
+    seq = KeyFile.for_operator(keys.file, keys.passphrase_file).answer_seq(names[0])
+    made = {"key_file": str(keys.file), "root_file": str(root.file), "tenants": list(names), "simulated": simulated}
+    lines = [f"made {keys.file} for {', '.join(names)}, and its root {root.file}", *_pin_lines(public, seq)]
+    return Answer({"outcome": "made", **made, **_pin(public, seq)}, "\n".join(lines), hints=(_PIN_HINT,))
 
 
 @command.command("list")
 @_key_options
-@FORMAT_OPTION
-def list_keys(place: _KeyPlace, output_format: str) -> None:
+@answers
+def list_keys(place: _KeyPlace) -> Answer:
     """List every key with its state.
 
     A token key is next, active or retired. An answer key is active or expired.
     """
-
-    def body() -> Answer:
-        keys = place.open()
-        found = keys.describe(_now())
-        about = {"base_url": keys.base_url, "simulated": keys.simulated}
-        lines = [f"{keys.base_url}{' (simulated)' if keys.simulated else ''}", *(_line(key) for key in found)]
-        return Answer({"outcome": "listed", **about, "keys": [asdict(key) for key in found]}, "\n".join(lines))
-
-    run(output_format, body)
+    keys = place.open()
+    found = keys.describe(now_s())
+    about = {"base_url": keys.base_url, "simulated": keys.simulated}
+    lines = [f"{keys.base_url}{' (simulated)' if keys.simulated else ''}", *(_line(key) for key in found)]
+    return Answer({"outcome": "listed", **about, "keys": [asdict(key) for key in found]}, "\n".join(lines))
 
 
 @command.command("rotate")
@@ -234,24 +207,20 @@ def list_keys(place: _KeyPlace, output_format: str) -> None:
     type=click.IntRange(60),
     help="Seconds until the new key signs. Without it: those of the settings, or 600.",
 )
-@FORMAT_OPTION
-def rotate(place: _KeyPlace, tenant: str | None, algorithm: str | None, lead_s: int | None, output_format: str) -> None:
+@answers
+def rotate(place: _KeyPlace, tenant: str | None, algorithm: str | None, lead_s: int | None) -> Answer:
     """Publish a new token key now.
 
     It signs when the lead is over. A rotation under way is not changed.
     """
-
-    def body() -> Answer:
-        keys = place.open(algorithm=algorithm or "", lead_s=place.lead_s() if lead_s is None else lead_s)
-        if tenant is not None and tenant not in keys.tenants():
-            raise ConfigError("--tenant", "tenant", tenant, f"one of {', '.join(keys.tenants())}")
-        before = {key.kid for key in keys.describe(_now())}
-        keys.rotate_now(_now(), tenant)
-        published = [key for key in keys.describe(_now()) if key.kid not in before]
-        lines = [_line(key) for key in published] or ["no change: a new key is published already"]
-        return Answer({"outcome": "rotated", "published": [asdict(key) for key in published]}, "\n".join(lines))
-
-    run(output_format, body)
+    keys = place.open(algorithm=algorithm or "", lead_s=place.lead_s() if lead_s is None else lead_s)
+    if tenant is not None and tenant not in keys.tenants():
+        raise ConfigError("--tenant", "tenant", tenant, f"one of {', '.join(keys.tenants())}")
+    before = {key.kid for key in keys.describe(now_s())}
+    keys.rotate_now(now_s(), tenant)
+    published = [key for key in keys.describe(now_s()) if key.kid not in before]
+    lines = [_line(key) for key in published] or ["no change: a new key is published already"]
+    return Answer({"outcome": "rotated", "published": [asdict(key) for key in published]}, "\n".join(lines))
 
 
 @command.command("sign-answer-keys")
@@ -260,78 +229,39 @@ def rotate(place: _KeyPlace, tenant: str | None, algorithm: str | None, lead_s: 
 @click.option(
     "--life-days", default=180, show_default=True, type=click.IntRange(1, 3650), help="Days until the set expires."
 )
-@FORMAT_OPTION
-def sign_answer_keys(
-    place: _KeyPlace,
-    root_file: Path,
-    root_passphrase_file: Path,
-    life_days: int,
-    output_format: str,
-) -> None:
+@answers
+def sign_answer_keys(place: _KeyPlace, root: SealedPaths, life_days: int) -> Answer:
     """Make answer keys and sign them with the root.
 
     Every tenant gets a new answer key. The set gets a higher seq.
     """
-
-    def body() -> Answer:
-        keys = place.open()
-        root = SealedPaths(root_file, root_passphrase_file)
-        seq = renew_answer_keys(keys, root, now=_now(), life_s=life_days * _DAY_S)
-        text = f"signed seq {seq} for {', '.join(keys.tenants())}, good for {life_days} days"
-        return Answer({"outcome": "signed", "seq": seq, "tenants": list(keys.tenants())}, text)
-
-    run(output_format, body)
+    keys = place.open()
+    seq = renew_answer_keys(keys, root, now=now_s(), life_s=life_days * _DAY_S)
+    text = f"signed seq {seq} for {', '.join(keys.tenants())}, good for {life_days} days"
+    return Answer({"outcome": "signed", "seq": seq, "tenants": list(keys.tenants())}, text)
 
 
 @command.command("add-tenant")
 @click.argument("tenant")
 @_key_options
 @_root_options
-@click.option(
-    "--algorithm",
-    default="ES256",
-    show_default=True,
-    type=_ALGORITHM,
-    envvar="VAB_SIGNING_ALGORITHM",
-    help="Algorithm of token keys.",
-)
-@FORMAT_OPTION
-def add(
-    tenant: str,
-    place: _KeyPlace,
-    root_file: Path,
-    root_passphrase_file: Path,
-    algorithm: SigningAlgorithm,
-    output_format: str,
-) -> None:
+@_ALGORITHM_OPTION
+@answers
+def add(tenant: str, place: _KeyPlace, root: SealedPaths, algorithm: SigningAlgorithm) -> Answer:
     """Make the keys of one more tenant."""
-
-    def body() -> Answer:
-        keys = place.open()
-        add_tenant(keys, SealedPaths(root_file, root_passphrase_file), tenant, algorithm=algorithm, now=_now())
-        return Answer(
-            {"outcome": "added", "tenant": tenant, "issuer": keys.issuer(tenant)}, f"added {keys.issuer(tenant)}"
-        )
-
-    run(output_format, body)
+    keys = place.open()
+    add_tenant(keys, root, tenant, algorithm=algorithm, now=now_s())
+    return Answer({"outcome": "added", "tenant": tenant, "issuer": keys.issuer(tenant)}, f"added {keys.issuer(tenant)}")
 
 
 @command.command("show-root")
 @_key_options
-@FORMAT_OPTION
-def show_root(place: _KeyPlace, output_format: str) -> None:
+@answers
+def show_root(place: _KeyPlace) -> Answer:
     """Print what images pin: public root key and seq."""
-
-    def body() -> Answer:
-        keys = place.open()
-        seq = min(keys.answer_seq(tenant) for tenant in keys.tenants())
-        return Answer({"outcome": "shown", **_pin(keys.root_jwk(), seq)}, "\n".join(_pin_lines(keys.root_jwk(), seq)))
-
-    run(output_format, body)
-
-
-def _now() -> int:
-    return SystemClock().now_ms() // 1000
+    keys = place.open()
+    seq = min(keys.answer_seq(tenant) for tenant in keys.tenants())
+    return Answer({"outcome": "shown", **_pin(keys.root_jwk(), seq)}, "\n".join(_pin_lines(keys.root_jwk(), seq)))
 
 
 def _pin(root: dict[str, str], seq: int) -> dict[str, Any]:
@@ -349,9 +279,5 @@ def _pin_lines(root: dict[str, str], seq: int) -> list[str]:
 
 
 def _line(key: KeyInfo) -> str:
-    until = "" if key.until is None else f", until {_time(key.until)}"
-    return f"{key.tenant} {key.use} {key.state} {key.alg} {key.kid} from {_time(key.signs_from)}{until}"
-
-
-def _time(moment: int) -> str:
-    return datetime.fromtimestamp(moment, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    until = "" if key.until is None else f", until {utc_time(key.until)}"
+    return f"{key.tenant} {key.use} {key.state} {key.alg} {key.kid} from {utc_time(key.signs_from)}{until}"

@@ -1,18 +1,23 @@
-"""What commands that work on the store share: the options that name settings and tenant, the store, and how times are written."""
+"""What commands of an operator share: the options that name settings and tenant, the store, the clock, a key that signs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from pathlib import Path
 
 import click
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from verifier.adapters.clock import SystemClock
 from verifier.adapters.settings_source import load_settings
 from verifier.adapters.sql.store import SqlStore
 from verifier.compose import compose_store
 from verifier.formats.encoding import is_name
 from verifier.formats.errors import ConfigError
+from verifier.formats.jws import PrivateKey
 
 CONFIG_OPTION = click.option(
     "--config", type=click.Path(dir_okay=False), envvar="VAB_CONFIG", help="File with the settings (TOML)."
@@ -37,6 +42,20 @@ def tenant_name(name: str) -> str:
     return name
 
 
-def utc_time(moment_ms: int) -> str:
-    """Write Unix milliseconds as people read them, to the second, UTC."""
-    return datetime.fromtimestamp(moment_ms // 1000, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def now_s() -> int:
+    """Read the clock: Unix seconds."""
+    return SystemClock().now_ms() // 1000
+
+
+def read_private_key(path: str | Path) -> PrivateKey:
+    """Read the key that signs documents or bundles."""
+    want = "an unencrypted PEM private key: Ed25519 or P-256"
+    try:
+        key = load_pem_private_key(Path(path).read_bytes(), password=None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+        raise ConfigError(str(path), "--key", "no such key", want) from None
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+        return key
+    raise ConfigError(str(path), "--key", "another kind of key", want)

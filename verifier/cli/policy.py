@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from verifier.adapters.trust.documents import load_demands, load_documents, read_file
 from verifier.appraise.bundle import compile_all
@@ -20,10 +17,10 @@ from verifier.appraise.policy import CompiledPolicy
 from verifier.appraise.schema import schema_text, schemas
 from verifier.appraise.signatures import sign_document
 from verifier.appraise.text import read_documents
-from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.cli.opened import read_private_key
+from verifier.core.console import Answer, answers, prints
 from verifier.core.exits import Exit
 from verifier.formats.errors import ConfigError
-from verifier.formats.jws import PrivateKey
 from verifier.tee.registry import SCHEMES
 
 FOLDER = click.argument("folder", type=click.Path())
@@ -47,29 +44,25 @@ def command() -> None:
 @KEYS_OPTION
 @click.option("--at", help="Judge windows at this moment (2026-01-31T00:00:00Z). Without it: now.")
 @click.option("--strict", is_flag=True, help="Exit code 1 when there is a warning.")
-@FORMAT_OPTION
-def check(folder: str, keys: str | None, at: str | None, strict: bool, output_format: str) -> None:
+@answers
+def check(folder: str, keys: str | None, at: str | None, strict: bool) -> Answer:
     """Check the documents of FOLDER.
 
     Validate every document, compile every policy, and print the linter's warnings.
     """
-
-    def body() -> Answer:
-        now = int(time.time()) if at is None else _moment(at)
-        documents = load_documents(folder, demands=load_demands(keys or ""))
-        warned = lint(documents, compile_all(documents, SCHEMES), now)
-        counts = {
-            "identities": sum(map(len, documents.identities.values())),
-            "policies": len(documents.policies),
-            "workloads": len(documents.workloads),
-        }
-        warnings = [{"id": one.id, "where": one.where, "detail": one.detail} for one in warned]
-        lines = [f"{one.id}: {one.where}: {one.detail}" for one in warned]
-        lines.append(", ".join(f"{count} {name}" for name, count in counts.items()) + f", {len(warned)} warnings")
-        code = Exit.NO if strict and warned else Exit.DONE
-        return Answer({"outcome": "ok", **counts, "warnings": warnings}, "\n".join(lines), code)
-
-    run(output_format, body)
+    now = int(time.time()) if at is None else _moment(at)
+    documents = load_documents(folder, demands=load_demands(keys or ""))
+    warned = lint(documents, compile_all(documents, SCHEMES), now)
+    counts = {
+        "identities": sum(map(len, documents.identities.values())),
+        "policies": len(documents.policies),
+        "workloads": len(documents.workloads),
+    }
+    warnings = [{"id": one.id, "where": one.where, "detail": one.detail} for one in warned]
+    lines = [f"{one.id}: {one.where}: {one.detail}" for one in warned]
+    lines.append(", ".join(f"{count} {name}" for name, count in counts.items()) + f", {len(warned)} warnings")
+    code = Exit.NO if strict and warned else Exit.DONE
+    return Answer({"outcome": "ok", **counts, "warnings": warnings}, "\n".join(lines), code)
 
 
 def _moment(text: str) -> int:
@@ -86,52 +79,41 @@ def _moment(text: str) -> int:
     help="Print this schema alone. Without it: all.",
 )
 @click.option("--write", type=click.Path(), help="Write files {document}.json into this folder. Print nothing else.")
-def schema(document: str | None, write: str | None) -> None:
+@prints
+def schema(document: str | None, write: str | None) -> Answer:
     """Print the JSON Schema of the documents.
 
     It is made from the registered schemes.
     """
-
-    def body() -> Answer:
-        chosen = {name: one for name, one in schemas(SCHEMES).items() if document in (None, name)}
-        if write is None:
-            printed: Any = chosen[document] if document is not None else chosen
-            return Answer(printed, schema_text(printed).rstrip("\n"))
-        try:
-            Path(write).mkdir(parents=True, exist_ok=True)
-            for name, one in chosen.items():
-                Path(write, f"{name}.json").write_text(schema_text(one), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(write, "folder", error.strerror, "a folder that can be written") from None
-        return Answer({"outcome": "ok"}, "\n".join(str(Path(write, f"{name}.json")) for name in chosen))
-
-    run("text", body)
+    chosen = {name: one for name, one in schemas(SCHEMES).items() if document in (None, name)}
+    if write is None:
+        printed: Any = chosen[document] if document is not None else chosen
+        return Answer(printed, schema_text(printed).rstrip("\n"))
+    try:
+        Path(write).mkdir(parents=True, exist_ok=True)
+        for name, one in chosen.items():
+            Path(write, f"{name}.json").write_text(schema_text(one), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(write, "folder", error.strerror, "a folder that can be written") from None
+    return Answer({"outcome": "ok"}, "\n".join(str(Path(write, f"{name}.json")) for name in chosen))
 
 
 @command.command("show")
 @FOLDER
 @click.argument("name", required=False)
 @click.option("--tenant", help="Show policies of this tenant alone.")
-@FORMAT_OPTION
-def show(folder: str, name: str | None, tenant: str | None, output_format: str) -> None:
+@answers
+def show(folder: str, name: str | None, tenant: str | None) -> Answer:
     """Show compiled policies.
 
     Print every rule with the value that it expects, and the policy's digest, which tokens name.
     """
-
-    def body() -> Answer:
-        documents = load_documents(folder)
-        compiled = compile_all(documents, SCHEMES)
-        chosen = [
-            policy for key, policy in sorted(compiled.items()) if name in (None, key[1]) and tenant in (None, key[0])
-        ]
-        if not chosen:
-            raise ConfigError(
-                folder, "policy", name or tenant, f"one of {', '.join(key[1] for key in sorted(compiled))}"
-            )
-        return Answer({"policies": [_shown(one) for one in chosen]}, "\n\n".join(map(_worded, chosen)))
-
-    run(output_format, body)
+    documents = load_documents(folder)
+    compiled = compile_all(documents, SCHEMES)
+    chosen = [policy for key, policy in sorted(compiled.items()) if name in (None, key[1]) and tenant in (None, key[0])]
+    if not chosen:
+        raise ConfigError(folder, "policy", name or tenant, f"one of {', '.join(key[1] for key in sorted(compiled))}")
+    return Answer({"policies": [_shown(one) for one in chosen]}, "\n\n".join(map(_worded, chosen)))
 
 
 def _shown(policy: CompiledPolicy) -> dict[str, Any]:
@@ -188,33 +170,17 @@ def _json(value: Any) -> str:
     "--key", "key_file", type=click.Path(), required=True, help="Private key, PEM (PKCS #8): Ed25519 or P-256."
 )
 @click.option("--signer", required=True, help="Name of the key in the verifier's keys file.")
-def sign(file: str, key_file: str, signer: str) -> None:
+@prints
+def sign(file: str, key_file: str, signer: str) -> Answer:
     """Sign the documents of FILE.
 
     Print them as one JSON array, which is the content of a .json file of trust documents.
     """
-
-    def body() -> Answer:
-        key = _private_key(key_file)
-        source = read_file(Path(file), file)
-        signed = []
-        for plain in read_documents(file, source.data, json_form=source.json_form):
-            one = sign_document(plain.value, signer, key)
-            parse_document(type(plain)(plain.where, one), SCHEMES)
-            signed.append(one)
-        return Answer({"documents": signed}, json.dumps(signed, indent=2, ensure_ascii=False))
-
-    run("text", body)
-
-
-def _private_key(path: str) -> PrivateKey:
-    want = "an unencrypted PEM private key: Ed25519 or P-256"
-    try:
-        key = load_pem_private_key(Path(path).read_bytes(), password=None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
-        raise ConfigError(path, "--key", "no such key", want) from None
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return key
-    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
-        return key
-    raise ConfigError(path, "--key", "another kind of key", want)
+    key = read_private_key(key_file)
+    source = read_file(Path(file), file)
+    signed = []
+    for plain in read_documents(file, source.data, json_form=source.json_form):
+        one = sign_document(plain.value, signer, key)
+        parse_document(type(plain)(plain.where, one), SCHEMES)
+        signed.append(one)
+    return Answer({"documents": signed}, json.dumps(signed, indent=2, ensure_ascii=False))

@@ -19,7 +19,7 @@ import click
 from verifier.adapters.end_with_parent import PARENT_VARIABLE
 from verifier.adapters.settings_source import load_settings
 from verifier.compose import prepare
-from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.core.console import Answer, answers
 from verifier.core.exits import Exit
 from verifier.core.settings import Settings
 
@@ -80,8 +80,8 @@ class _Children:
 @click.command("serve")
 @click.option("--config", type=click.Path(dir_okay=False), envvar="VAB_CONFIG", help="File with the settings (TOML).")
 @click.option("--check", is_flag=True, help="Check settings, keys, store and trust documents, and stop.")
-@FORMAT_OPTION
-def command(config: str | None, check: bool, output_format: str) -> None:
+@answers
+def command(config: str | None, check: bool) -> Answer:
     """Serve the API until SIGTERM.
 
     Start gunicorn, which answers requests, and the worker, which does what the clock demands.
@@ -89,25 +89,21 @@ def command(config: str | None, check: bool, output_format: str) -> None:
     Settings come from the TOML file and from VAB_… environment variables; a variable wins. Unsafe combinations are refused by
     name.
     """
-
-    def body() -> Answer:
-        settings = load_settings(config)
-        prepare(settings)
-        if check:
-            _try_compose(settings)
-            return Answer(
-                {"outcome": "ok", "base_url": settings.base_url},
-                f"{settings.base_url}: settings, keys and store are fit to serve",
-            )
-        with _metrics_folder(settings):
-            children = _Children(config)
-            signal.signal(signal.SIGTERM, children.stop)
-            signal.signal(signal.SIGINT, children.stop)
-            status = children.watch(with_worker=settings.run_worker)
-        code = Exit.DONE if status in (0, -signal.SIGTERM) else Exit.UNDECIDED
-        return Answer({"outcome": "stopped", "status": status}, f"stopped (status {status})", code)
-
-    run(output_format, body)
+    settings = load_settings(config)
+    prepare(settings)
+    if check:
+        _try_compose(settings)
+        return Answer(
+            {"outcome": "ok", "base_url": settings.base_url},
+            f"{settings.base_url}: settings, keys and store are fit to serve",
+        )
+    with _metrics_folder(settings):
+        children = _Children(config)
+        signal.signal(signal.SIGTERM, children.stop)
+        signal.signal(signal.SIGINT, children.stop)
+        status = children.watch(with_worker=settings.run_worker)
+    code = Exit.DONE if status in (0, -signal.SIGTERM) else Exit.UNDECIDED
+    return Answer({"outcome": "stopped", "status": status}, f"stopped (status {status})", code)
 
 
 def _try_compose(settings: Settings) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from verifier.cli.opened import CONFIG_OPTION, opened_store, utc_time
-from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.cli.opened import CONFIG_OPTION, opened_store
+from verifier.core.console import Answer, answers
 from verifier.core.exits import Exit
 from verifier.core.ports import StoredRecord
+from verifier.formats.encoding import utc_time
 
 
 @click.group("store")
@@ -22,29 +23,23 @@ def command() -> None:
 
 @command.command("raise-epoch")
 @CONFIG_OPTION
-@FORMAT_OPTION
-def raise_epoch(config: str | None, output_format: str) -> None:
+@answers
+def raise_epoch(config: str | None) -> Answer:
     """Void every challenge that was issued.
 
     Do this after a backup was restored, and after a failover that may have lost spent nonces. Attesters ask for a new challenge
     by themselves. Tokens and enrolments stay as they are.
     """
-
-    def body() -> Answer:
-        with opened_store(config) as store:
-            epoch = store.raise_epoch()
-        text = (
-            f"epoch {epoch}: within a second every challenge issued before is void; attesters ask again by themselves"
-        )
-        return Answer({"outcome": "raised", "epoch": epoch}, text)
-
-    run(output_format, body)
+    with opened_store(config) as store:
+        epoch = store.raise_epoch()
+    text = f"epoch {epoch}: within a second every challenge issued before is void; attesters ask again by themselves"
+    return Answer({"outcome": "raised", "epoch": epoch}, text)
 
 
 @command.command("verify")
 @CONFIG_OPTION
-@FORMAT_OPTION
-def verify(config: str | None, output_format: str) -> None:
+@answers
+def verify(config: str | None) -> Answer:
     """Check the chain of records.
 
     The walk starts at the first record. Exit code 1: a link is broken; the message names the record.
@@ -52,14 +47,10 @@ def verify(config: str | None, output_format: str) -> None:
     One change stays unseen: the last records were removed together with the chain's end. Keep what this command prints in
     another place, and compare.
     """
-
-    def body() -> Answer:
-        with opened_store(config) as store:
-            last = store.verify_chain()
-        text = f"{last.seq} records, chain unbroken, ends at {last.digest.hex()}"
-        return Answer({"outcome": "unbroken", "seq": last.seq, "digest": last.digest.hex()}, text)
-
-    run(output_format, body)
+    with opened_store(config) as store:
+        last = store.verify_chain()
+    text = f"{last.seq} records, chain unbroken, ends at {last.digest.hex()}"
+    return Answer({"outcome": "unbroken", "seq": last.seq, "digest": last.digest.hex()}, text)
 
 
 @command.command("records")
@@ -67,18 +58,14 @@ def verify(config: str | None, output_format: str) -> None:
 @click.option("--after", type=click.IntRange(0), help="List the records after this number. Without it: the newest.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000), help="List at most this many.")
 @click.option("--seq", type=click.IntRange(1), help="Show the record of this number with every finding.")
-@FORMAT_OPTION
-def records(config: str | None, after: int | None, limit: int, seq: int | None, output_format: str) -> None:
+@answers
+def records(config: str | None, after: int | None, limit: int, seq: int | None) -> Answer:
     """List records of verdicts, or show one.
 
     A line has number, time, tenant, workload, outcome and check id. With --seq, print every finding of one record. A caller hears
     `policy.refused` alone; the record says which rule failed.
     """
-
-    def body() -> Answer:
-        return _listed(config, after, limit) if seq is None else _shown(config, seq)
-
-    run(output_format, body)
+    return _listed(config, after, limit) if seq is None else _shown(config, seq)
 
 
 def _listed(config: str | None, after: int | None, limit: int) -> Answer:
@@ -86,13 +73,13 @@ def _listed(config: str | None, after: int | None, limit: int) -> Answer:
         start = max(0, store.head().seq - limit) if after is None else after
         found = store.records_after(start, limit)
     lines = [
-        f"{one.seq} {utc_time(one.now_ms)} {one.tenant} {one.workload} {one.outcome} {one.check_id}".rstrip()
+        f"{one.seq} {utc_time(one.now_ms // 1000)} {one.tenant} {one.workload} {one.outcome} {one.check_id}".rstrip()
         for one in found
     ]
     listed = [
         {
             "seq": one.seq,
-            "time": utc_time(one.now_ms),
+            "time": utc_time(one.now_ms // 1000),
             **{name: getattr(one, name) for name in ("tenant", "workload", "scheme", "outcome", "check_id")},
         }
         for one in found
@@ -108,7 +95,7 @@ def _shown(config: str | None, seq: int) -> Answer:
         return Answer({"outcome": "unknown", "seq": seq}, f"there is no record {seq}", Exit.NO)
     findings = json.loads(record.findings)
     form = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(record).items()}
-    form |= {"findings": findings, "time": utc_time(record.now_ms), "evidence_kept": kept}
+    form |= {"findings": findings, "time": utc_time(record.now_ms // 1000), "evidence_kept": kept}
     return Answer({"outcome": "shown", "record": form}, "\n".join(_worded(record, findings, kept=kept)))
 
 
@@ -124,7 +111,7 @@ def _worded(record: StoredRecord, findings: list[dict[str, Any]], *, kept: bool)
         "from": record.source,
         "evidence": f"{record.evidence_digest.hex()} ({'kept' if kept else 'not kept'})",
     }
-    lines = [f"{record.seq} {utc_time(record.now_ms)} {verdict}"]
+    lines = [f"{record.seq} {utc_time(record.now_ms // 1000)} {verdict}"]
     lines += [f"  {name}: {value}" for name, value in facts.items() if value]
     for finding in findings:
         lines += _finding_lines(finding)

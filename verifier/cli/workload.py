@@ -11,7 +11,7 @@ import click
 from verifier.adapters.trust.documents import load_documents
 from verifier.appraise.documents import WorkloadDocument, parse_document
 from verifier.appraise.text import PlainDocument
-from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.core.console import Answer, answers
 from verifier.formats.errors import ConfigError
 from verifier.tee.registry import SCHEMES
 
@@ -27,24 +27,18 @@ def command() -> None:
 @command.command("list")
 @click.argument("folder", type=click.Path())
 @click.option("--tenant", help="List workloads of this tenant alone.")
-@FORMAT_OPTION
-def list_command(folder: str, tenant: str | None, output_format: str) -> None:
+@answers
+def list_command(folder: str, tenant: str | None) -> Answer:
     """List the workloads of FOLDER."""
-
-    def body() -> Answer:
-        documents = load_documents(folder)
-        found = [
-            parsed.model
-            for _key, parsed in sorted(documents.workloads.items())
-            if isinstance(parsed.model, WorkloadDocument) and tenant in (None, parsed.model.tenant)
-        ]
-        rows = [one.model_dump(mode="json", exclude={"signature"}, exclude_none=True) for one in found]
-        lines = [
-            f"{one.tenant}/{one.name}@{one.version}  {one.uuid}  policy {one.policy}  {one.state}" for one in found
-        ]
-        return Answer({"workloads": rows}, "\n".join(lines) or "no workloads")
-
-    run(output_format, body)
+    documents = load_documents(folder)
+    found = [
+        parsed.model
+        for _key, parsed in sorted(documents.workloads.items())
+        if isinstance(parsed.model, WorkloadDocument) and tenant in (None, parsed.model.tenant)
+    ]
+    rows = [one.model_dump(mode="json", exclude={"signature"}, exclude_none=True) for one in found]
+    lines = [f"{one.tenant}/{one.name}@{one.version}  {one.uuid}  policy {one.policy}  {one.state}" for one in found]
+    return Answer({"workloads": rows}, "\n".join(lines) or "no workloads")
 
 
 @command.command("new")
@@ -56,44 +50,32 @@ def list_command(folder: str, tenant: str | None, output_format: str) -> None:
 @click.option("--vault-ca", type=click.Path(), required=True, help="PEM file with the CA of Vault's TLS certificate.")
 @click.option("--mount", required=True, help="Path of the JWT auth mount.")
 @click.option("--role", required=True, help="Role on that mount.")
-@FORMAT_OPTION
+@answers
 def new(
-    name: str,
-    tenant: str,
-    policy: str,
-    audience: str,
-    address: str,
-    vault_ca: str,
-    mount: str,
-    role: str,
-    output_format: str,
-) -> None:
+    name: str, tenant: str, policy: str, audience: str, address: str, vault_ca: str, mount: str, role: str
+) -> Answer:
     """Print a workload document with a new uuid.
 
     The uuid is the workload's subject in Vault for good.
     """
-
-    def body() -> Answer:
-        try:
-            ca_pem = Path(vault_ca).read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(vault_ca, "--vault-ca", str(error), "a readable PEM file") from None
-        document = {
-            "document": "workload",
-            "uuid": str(uuid.uuid4()),
-            "name": name,
-            "tenant": tenant,
-            "version": 1,
-            "policy": policy,
-            "audience": audience,
-            "vault": {"address": address, "ca_pem": ca_pem, "mount": mount, "role": role},
-            "labels": {},
-            "state": "enabled",
-        }
-        parse_document(PlainDocument("command line", document), SCHEMES)
-        return Answer(document, _yaml(document))
-
-    run(output_format, body)
+    try:
+        ca_pem = Path(vault_ca).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(vault_ca, "--vault-ca", str(error), "a readable PEM file") from None
+    document = {
+        "document": "workload",
+        "uuid": str(uuid.uuid4()),
+        "name": name,
+        "tenant": tenant,
+        "version": 1,
+        "policy": policy,
+        "audience": audience,
+        "vault": {"address": address, "ca_pem": ca_pem, "mount": mount, "role": role},
+        "labels": {},
+        "state": "enabled",
+    }
+    parse_document(PlainDocument("command line", document), SCHEMES)
+    return Answer(document, _yaml(document))
 
 
 def _yaml(document: dict[str, object]) -> str:

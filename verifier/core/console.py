@@ -1,4 +1,4 @@
-"""How commands answer: text for people, one JSON object with ``--format json``; used by both programs' CLIs.
+"""How commands read their options and answer: text for people, one JSON object with ``--format json``; for both programs' CLIs.
 
 A command returns ``Answer``; ``run`` prints it and turns every known error into its exit code and a message that names
 the check. Nothing here opens a file or reads the environment; streams are click's.
@@ -6,7 +6,10 @@ the check. Nothing here opens a file or reads the environment; streams are click
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +19,7 @@ import click
 from verifier.core.exits import Exit, exit_for
 from verifier.formats.errors import BridgeError, ConfigError
 
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 FORMAT_OPTION = click.option(
     "--format",
     "output_format",
@@ -49,6 +53,87 @@ def run(output_format: str, command: Callable[[], Answer]) -> None:
         for hint in answer.hints:
             click.echo(f"hint: {hint}", err=True)
     raise SystemExit(int(answer.exit))
+
+
+def prints(command: Callable[..., Answer]) -> Callable[..., None]:
+    """Print a command's answer as text, and leave with its exit code."""
+
+    @functools.wraps(command)
+    def printed(output_format: str = "text", **given: Any) -> None:
+        run(output_format, lambda: command(**given))
+
+    return printed
+
+
+def answers(command: Callable[..., Answer]) -> Callable[..., None]:
+    """Give a command ``--format``, print its answer in that format, and leave with its exit code."""
+    decorated: Callable[..., None] = FORMAT_OPTION(prints(command))
+    return decorated
+
+
+def options(name: str, record: Callable[..., Any], *given: Option) -> Option:
+    """Give a command several options, which it gets as one argument: what ``record`` makes of their values."""
+
+    def several(function: Callable[..., Any]) -> Callable[..., Any]:
+        return functools.reduce(lambda decorated, option: option(decorated), reversed(given), function)
+
+    taken = {parameter.name for parameter in click.command(several(lambda: None)).params}
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)  # click keeps the options that are declared below on the function itself
+        def gather(**values: Any) -> Any:
+            own = {option: values.pop(option) for option in list(values) if option in taken}
+            return command(**{name: record(**own)}, **values)
+
+        return several(gather)
+
+    return add
+
+
+class LazyGroup(click.Group):
+    """Commands that are imported when one is asked for. ``modules``: the module of each, which defines ``command``.
+
+    ``lines``: the commands' lines of help, where the help of the program is to import none of them.
+    """
+
+    def __init__(self, modules: Mapping[str, str], lines: Mapping[str, str] | None = None, **rest: Any) -> None:
+        super().__init__(**rest)
+        self._modules, self._lines = modules, lines
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, sorted."""
+        del ctx
+        return sorted(self._modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        del ctx
+        if cmd_name not in self._modules:
+            return None
+        command: click.Command = importlib.import_module(self._modules[cmd_name]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        if self._lines is None:
+            super().format_commands(ctx, formatter)
+            return
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(self._lines.items()))
+
+
+def program(command: click.Command, name: str) -> None:
+    """Run a command line; an exception that no command foresaw is a bug and leaves with 70.
+
+    The traceback is printed without local variables, so no secret can be in it.
+    """
+    try:
+        command(prog_name=name)
+    except Exception:  # noqa: BLE001 - the last line of defence: a traceback for the report, and the bug's exit code
+        import traceback
+
+        traceback.print_exc()
+        sys.exit(int(Exit.BUG))
 
 
 def failure(error: BridgeError | ConfigError) -> Answer:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import click
 
 from verifier.core.catalogue import Listed
-from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.core.console import Answer, answers
 from verifier.core.exits import Exit
 
 
@@ -23,8 +23,8 @@ def checks_command(listed: Callable[[str], Iterable[Listed]]) -> click.Command:
 
     @click.command("checks")
     @click.argument("prefix", default="")
-    @FORMAT_OPTION
-    def command(prefix: str, output_format: str) -> None:
+    @answers
+    def command(prefix: str) -> Answer:
         """List check ids.
 
         Print each id with its kind, its meaning, and what to change when it says no. With PREFIX, print one id, or those
@@ -34,7 +34,7 @@ def checks_command(listed: Callable[[str], Iterable[Listed]]) -> click.Command:
 
         Exit codes: 0 printed, 1 no id is or begins with PREFIX.
         """
-        run(output_format, lambda: _answer(list(listed(prefix)), prefix))
+        return _answer(list(listed(prefix)), prefix)
 
     return command
 

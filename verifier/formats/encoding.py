@@ -1,4 +1,4 @@
-"""Encodings that the wire and the tokens share: base64url without padding (RFC 4648 section 5), RFC 8785, RFC 7638."""
+"""Encodings that the wire and the tokens share: base64url without padding (RFC 4648 section 5), RFC 8785, RFC 7638; times as text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import rfc8785
@@ -102,3 +103,8 @@ def p256_spki(jwk: Mapping[str, str]) -> bytes:
     if len(x) != 32 or len(y) != 32:  # noqa: PLR2004 - coordinates of P-256
         raise ValueError(f"coordinates: got {len(x)} and {len(y)} bytes, want 32 each")
     return _P256_SPKI + x + y
+
+
+def utc_time(moment: int) -> str:
+    """Write Unix seconds as people read them, in UTC (RFC 3339)."""
+    return datetime.fromtimestamp(moment, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from verifier.adapters.trust.documents import load_documents, load_single_policy
 from verifier.appraise.bundle import compile_all
 from verifier.appraise.lint import lint
-from verifier.cases.judge import OfflineVerdict, judge_parts
+from verifier.cases.judge import Given, OfflineVerdict, judge_parts
 from verifier.tee.registry import SCHEMES
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "policies" / "trust"
@@ -38,17 +38,19 @@ def test_each_example_file_stands_alone(path: Path) -> None:
 
 def _judge(evidence_cases: Path, policy: str) -> OfflineVerdict:
     folder = evidence_cases / "sev-snp" / CASE
+    endorsements = {
+        "vcek": (folder / "vcek.der").read_bytes(),
+        "ask": x509.load_pem_x509_certificate((folder / "ask.pem").read_bytes()).public_bytes(Encoding.DER),
+        "crl": x509.load_pem_x509_crl((folder / "crl.pem").read_bytes()).public_bytes(Encoding.DER),
+    }
     return judge_parts(
-        SCHEMES["sev-snp"],
-        {"report": (folder / "report.bin").read_bytes()},
-        {
-            "vcek": (folder / "vcek.der").read_bytes(),
-            "ask": x509.load_pem_x509_certificate((folder / "ask.pem").read_bytes()).public_bytes(Encoding.DER),
-            "crl": x509.load_pem_x509_crl((folder / "crl.pem").read_bytes()).public_bytes(Encoding.DER),
-        },
-        now=CASE_AT,
-        user_data=None,
-        policy=load_single_policy(EXAMPLES / policy, "sev-snp"),
+        Given(
+            scheme=SCHEMES["sev-snp"],
+            parts={"report": (folder / "report.bin").read_bytes()},
+            endorsements=endorsements,
+            now=CASE_AT,
+            policy=load_single_policy(EXAMPLES / policy, "sev-snp"),
+        )
     )
 
 

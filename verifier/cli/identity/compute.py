@@ -21,7 +21,7 @@ from verifier.cli.identity.written import (
     said_at,
     written_options,
 )
-from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.core.console import Answer, answers
 from verifier.core.ids import ArtifactId
 from verifier.formats.errors import ConfigError, EvidenceRejected, mismatch
 from verifier.reference import snp_launch
@@ -283,30 +283,14 @@ def _require_options(scheme: str, given: Given) -> None:
 )
 @click.option("--at", metavar="TIME", help="Time in the origin (RFC 3339). Without it: now.")
 @written_options
-@FORMAT_OPTION
-def command(
-    scheme: str,
-    at: str | None,
-    name: str,
-    tenant: str,
-    number: int,
-    policy: str | None,
-    without: tuple[str, ...],
-    output: str | None,
-    output_format: str,
-    **given: Any,
-) -> None:
+@answers
+def command(scheme: str, at: str | None, place: Place, **given: Any) -> Answer:
     """Compute an identity from artifacts.
 
     Each value has its origin: the artifacts with their SHA-256, and the options.
 
     Exit codes: 0 written, 1 artifacts contradict each other, 2 an artifact cannot be read, 64 usage.
     """
-
-    def body() -> Answer:
-        _require_options(scheme, given)
-        files = {key: artifact(key.replace("_", " "), given[key]) for key in _FILES if given[key] is not None}
-        place = Place(name=name, tenant=tenant, number=number, policy=policy, without=without, output=output)
-        return answer(scheme, _COMPUTE[scheme](given, files, said_at(moment(at))), place)
-
-    run(output_format, body)
+    _require_options(scheme, given)
+    files = {key: artifact(key.replace("_", " "), given[key]) for key in _FILES if given[key] is not None}
+    return answer(scheme, _COMPUTE[scheme](given, files, said_at(moment(at))), place)

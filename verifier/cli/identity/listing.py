@@ -6,29 +6,25 @@ import click
 
 from verifier.adapters.trust.documents import load_documents
 from verifier.appraise.documents import Identity
-from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.core.console import Answer, answers
 
 
 @click.command("list")
 @click.argument("folder", type=click.Path())
 @click.option("--tenant", help="List identities of this tenant alone.")
-@FORMAT_OPTION
-def command(folder: str, tenant: str | None, output_format: str) -> None:
+@answers
+def command(folder: str, tenant: str | None) -> Answer:
     """List the identities of FOLDER in every version."""
-
-    def body() -> Answer:
-        documents = load_documents(folder)
-        found = [
-            parsed.model
-            for _key, versions in sorted(documents.identities.items())
-            for _version, parsed in sorted(versions.items())
-            if isinstance(parsed.model, Identity) and tenant in (None, parsed.model.tenant)
-        ]
-        rows = [one.model_dump(mode="json", by_alias=True, exclude={"signature"}, exclude_none=True) for one in found]
-        lines = [f"{one.tenant}/{one.name}@{one.version}  {one.scheme} {one.kind}{_window(one)}" for one in found]
-        return Answer({"identities": rows}, "\n".join(lines) or "no identities")
-
-    run(output_format, body)
+    documents = load_documents(folder)
+    found = [
+        parsed.model
+        for _key, versions in sorted(documents.identities.items())
+        for _version, parsed in sorted(versions.items())
+        if isinstance(parsed.model, Identity) and tenant in (None, parsed.model.tenant)
+    ]
+    rows = [one.model_dump(mode="json", by_alias=True, exclude={"signature"}, exclude_none=True) for one in found]
+    lines = [f"{one.tenant}/{one.name}@{one.version}  {one.scheme} {one.kind}{_window(one)}" for one in found]
+    return Answer({"identities": rows}, "\n".join(lines) or "no identities")
 
 
 def _window(identity: Identity) -> str:

@@ -5,37 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import click
 
-from verifier.cases.form import CaseError
-from verifier.cases.judge import gather_subject, verify_parts
-from verifier.cases.registry import CASES
-from verifier.cli.evidence import (
-    AT_OPTION,
-    CASE_OPTION,
-    ENDORSEMENTS_OPTION,
-    EVIDENCE_OPTION,
-    REPORT_DATA_OPTION,
-    SCHEME_OPTION,
-    moment,
-    read_bytes,
-    read_endorsements,
-    read_folder_case,
-    read_hex,
-    read_parts,
-    require_one_source,
-    wrong_case,
-)
-from verifier.cli.identity.written import Place, Written, answer, origin, said_at, utc_time, written_options
-from verifier.core.console import FORMAT_OPTION, Answer, run
+from verifier.cases.form import CaseFiles, CaseForm
+from verifier.cases.judge import Given, gather_subject, verify_parts
+from verifier.cli.evidence import Source, moment, read_bytes, source_options
+from verifier.cli.identity.written import Place, Written, answer, origin, said_at, written_options
+from verifier.core.console import Answer, answers
 from verifier.core.rules import IDENTITY_CLASSES
+from verifier.formats.encoding import utc_time
 from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected
 from verifier.reference.observe import Observation, observe
 from verifier.reference.unverified import stand_in
 from verifier.tee.catalogue import remedy_of
-from verifier.tee.registry import SCHEMES
 from verifier.tee.scheme import Scheme
 from verifier.tee.verified import require_parts
 
@@ -49,12 +34,8 @@ class _Machine:
     words: str
 
 
-def _from_case(folder: str) -> _Machine:
-    files = read_folder_case(folder)
-    try:
-        verdict = CASES[files.platform].judge(files)
-    except CaseError as error:
-        raise wrong_case(folder, error) from None
+def _from_case(folder: str | None, form: CaseForm, files: CaseFiles) -> _Machine:
+    verdict = form.judge(files)
     for finding in verdict.findings:
         if not finding.ok:
             detail = finding.detail or f"{finding.field}: got {finding.seen}, want {finding.expected}"
@@ -62,29 +43,29 @@ def _from_case(folder: str) -> _Machine:
     # A composite's case may hand on what it verified of its CPU: that is another scheme's machine.
     if verdict.verified is None or verdict.verified.scheme.name != files.platform:
         want = "a platform whose cases its scheme verifies; otherwise --scheme with --evidence and --endorsements"
-        raise ConfigError(folder, "platform", files.platform, want)
+        raise ConfigError(folder or "", "platform", files.platform, want)
     words = _trusted(verdict.verified.root, files.now, {**files.evidence, **files.collateral})
     return _Machine(verdict.verified.scheme, verdict.verified, words)
 
 
-def _from_parts(
-    name: str, parts: Mapping[str, bytes], endorsements: Mapping[str, bytes], now: int, user_data: bytes | None
-) -> _Machine:
-    scheme = SCHEMES[name]
-    require_parts(scheme, parts, {})
-    verified = verify_parts(scheme, scheme.form.decode(parts), endorsements, now=now, user_data=user_data)
-    return _Machine(scheme, verified, _trusted(verified.root, now, {**parts, **endorsements}))
+def _from_parts(given: Given) -> _Machine:
+    require_parts(given.scheme, given.parts, {})
+    verified = verify_parts(given, given.scheme.form.decode(given.parts))
+    return _Machine(given.scheme, verified, _trusted(verified.root, given.now, {**given.parts, **given.endorsements}))
 
 
-def _unverified(name: str, parts: Mapping[str, bytes], endorsements: Mapping[str, bytes], now: int) -> _Machine:
-    scheme = SCHEMES[name]
-    require_parts(scheme, parts, {})
+def _unverified(given: Given) -> _Machine:
+    scheme = given.scheme
+    require_parts(scheme, given.parts, {})
     try:
-        subject = gather_subject(scheme, scheme.form.decode(parts), endorsements, now=now, all_required=False)
+        subject = gather_subject(given, scheme.form.decode(given.parts), all_required=False)
     except LookupError as error:
-        raise CannotDecide(f"{name}.endorsement.{error.args[0]}", f"{error.args[0]}: got nothing, want it") from None
-    words = f"NOT VERIFIED: read off evidence that no check has passed: {_digests({**parts, **endorsements})}"
-    return _Machine(scheme, stand_in(scheme, subject), words)
+        needed = error.args[0]
+        raise CannotDecide(f"{scheme.name}.endorsement.{needed}", f"{needed}: got nothing, want it") from None
+    files = _digests({**given.parts, **given.endorsements})
+    return _Machine(
+        scheme, stand_in(scheme, subject), f"NOT VERIFIED: read off evidence that no check has passed: {files}"
+    )
 
 
 def _trusted(root: str, now: int, files: Mapping[str, bytes]) -> str:
@@ -119,12 +100,7 @@ def _require_classes(scheme: Scheme[Any, Any], classes: tuple[str, ...]) -> None
 
 
 @click.command("from-evidence")
-@CASE_OPTION
-@SCHEME_OPTION
-@EVIDENCE_OPTION
-@ENDORSEMENTS_OPTION
-@AT_OPTION
-@REPORT_DATA_OPTION
+@source_options
 @click.option(
     "--class",
     "classes",
@@ -137,25 +113,10 @@ def _require_classes(scheme: Scheme[Any, Any], classes: tuple[str, ...]) -> None
     "--unverified", is_flag=True, help="Take values from evidence that no check has passed. The origin says so."
 )
 @written_options
-@FORMAT_OPTION
+@answers
 def command(
-    case: str | None,
-    scheme: str | None,
-    evidence: tuple[str, ...],
-    endorsements: str | None,
-    at: str | None,
-    report_data: str | None,
-    classes: tuple[str, ...],
-    config_file: str | None,
-    unverified: bool,
-    name: str,
-    tenant: str,
-    number: int,
-    policy: str | None,
-    without: tuple[str, ...],
-    output: str | None,
-    output_format: str,
-) -> None:
+    source: Source, classes: tuple[str, ...], config_file: str | None, unverified: bool, place: Place
+) -> Answer:
     """Write the identity of a trusted machine.
 
     The values come from its evidence, which has to be genuine. Such a value says what ran, not what should run. Compute values
@@ -163,36 +124,14 @@ def command(
 
     Exit codes are those of appraise.
     """
-
-    def body() -> Answer:
-        require_one_source("identity from-evidence", case, scheme)
-        now = moment(at)
-        if case is not None:
-            if unverified:
-                raise ConfigError("identity from-evidence", "--unverified", "with --case", "--scheme with --evidence")
-            machine = _from_case(case)
-        else:
-            assert scheme is not None  # noqa: S101 - narrowed above
-            parts, given = read_parts(scheme, evidence), read_endorsements(endorsements)
-            if unverified:
-                machine = _unverified(scheme, parts, given, now)
-            else:
-                machine = _from_parts(scheme, parts, given, now, read_hex(report_data))
-        _require_classes(machine.scheme, classes)
-        text = origin(f"{machine.words}; written by {said_at(now)}")
-        found = observe(machine.scheme, machine.seen, _digests_of(config_file))
-        place = Place(
-            name=name,
-            tenant=tenant,
-            number=number,
-            policy=policy,
-            without=without,
-            output=output,
-            hints=_warnings(machine),
-        )
-        return answer(machine.scheme.name, _written(found, classes, text), place)
-
-    run(output_format, body)
+    if unverified and source.case is not None:
+        raise ConfigError("identity from-evidence", "--unverified", "with --case", "--scheme with --evidence")
+    of_case, of_parts = partial(_from_case, source.case), _unverified if unverified else _from_parts
+    machine = source.judged("identity from-evidence", of_case, of_parts)
+    _require_classes(machine.scheme, classes)
+    text = origin(f"{machine.words}; written by {said_at(moment(source.at))}")
+    found = observe(machine.scheme, machine.seen, _digests_of(config_file))
+    return answer(machine.scheme.name, _written(found, classes, text), place, *_warnings(machine))
 
 
 def _digests_of(config_file: str | None) -> tuple[str, ...]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
@@ -16,15 +15,15 @@ from verifier.appraise.documents import parse_document
 from verifier.appraise.text import PlainDocument
 from verifier.cli.evidence import read_bytes
 from verifier.core import product
-from verifier.core.console import Answer
+from verifier.core.console import Answer, options
 from verifier.core.rules import Scope
+from verifier.formats.encoding import utc_time
 from verifier.formats.errors import ConfigError
 from verifier.reference.draft import as_yaml, draft_identity, draft_policy
 from verifier.tee.registry import SCHEMES
 
-F = TypeVar("F", bound=Callable[..., Any])
 _LONGEST_ORIGIN: Final = 4096
-_WRITTEN = (
+_WRITTEN: Final = (
     click.option(
         "--name", required=True, help="Name of the identity. With several classes, each name ends with its class."
     ),
@@ -89,14 +88,9 @@ class Place:
     policy: str | None
     without: tuple[str, ...]
     output: str | None
-    hints: tuple[str, ...] = field(default=())
 
 
-def written_options(function: F) -> F:
-    """Give a command the options of ``Place``."""
-    for option in reversed(_WRITTEN):
-        function = option(function)
-    return function
+written_options = options("place", Place, *_WRITTEN)
 
 
 def artifact(label: str, path: str) -> Artifact:
@@ -109,17 +103,12 @@ def said_at(moment: int) -> str:
     return f"{product.BUILD} at {utc_time(moment)}"
 
 
-def utc_time(moment: int) -> str:
-    """Write Unix seconds as people read them."""
-    return datetime.fromtimestamp(moment, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def origin(text: str) -> str:
     """Cut an origin to what a document holds."""
     return text if len(text) <= _LONGEST_ORIGIN else text[: _LONGEST_ORIGIN - 1] + "…"
 
 
-def answer(scheme: str, written: Sequence[Written], place: Place) -> Answer:
+def answer(scheme: str, written: Sequence[Written], place: Place, *hinted: str) -> Answer:
     """Put documents together, hold them to their scheme's models as a load does, and print or write them."""
     kept = [one for one in (_without(one, place.without) for one in written) if one.values]
     _require_known(written, place.without)
@@ -146,7 +135,7 @@ def answer(scheme: str, written: Sequence[Written], place: Place) -> Answer:
         open_fields = []
     for index, document in enumerate(documents, start=1):
         parse_document(PlainDocument(f"draft#{index}", document), SCHEMES)
-    hints = list(place.hints)
+    hints = list(hinted)
     if open_fields:
         hints.append(f"add values for these, or list them in the policy's unchecked: {', '.join(open_fields)}")
     text = as_yaml(documents)
