@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.timing import go
-from verifier.formats.x509 import pem_blocks
+from verifier.formats.pem import pem_blocks
 
 PEER = Path(__file__).resolve().parents[1] / "peers" / "go_sev_guest"
 MODULE = "github.com/google/go-sev-guest"

@@ -7,6 +7,8 @@ from sqlalchemy import select
 from verifier.adapters.sql.models import StoreClock, chain_head
 from verifier.adapters.sql.store import SqlStore
 
+SKEW_MS = 5_000  # how far a time may be off a store's clock
+
 
 def clock_ms(store: SqlStore) -> int:
     """Return the store's own clock, by which it judges times."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -80,9 +79,7 @@ def test_who_is_unknown_cannot_starve_a_listed_chip(tmp_path: Path) -> None:
             }  # fmt: skip
             assert "service.collateral.quota" in codes
 
-            before = time.monotonic()
             attest(live, chip)
-            assert time.monotonic() - before < 15
             strangers = sum(1 for call in kds.calls if call.path.startswith("/vcek/v1/Milan/") and "SPL" in call.path)
             assert strangers < 12
             assert metric(live, "vab_collateral_refused_total", check_id="service.collateral.quota") > 0

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from verifier.core.ids import ArtifactId
 from verifier.formats.errors import BridgeError, EvidenceRejected, MalformedEvidence
-from verifier.reference.eif import EIF, SIGNATURE, decode_eif, pcrs_of
+from verifier.reference.eif import decode_eif, pcrs_of
 
 FOLDER = Path(__file__).parent / "eif"
 SIGNED, PLAIN, ONE = ((FOLDER / f"{name}.eif").read_bytes() for name in ("signed", "plain", "one"))
@@ -128,7 +129,7 @@ def test_a_certificate_gives_the_pcr_of_what_will_be_signed(certificate: bytes) 
 def test_an_image_that_is_not_as_the_format_says_is_refused(image: bytes) -> None:
     with pytest.raises(MalformedEvidence) as caught:
         decode_eif(image)
-    assert caught.value.check_id == EIF
+    assert caught.value.check_id == ArtifactId.EIF
     assert "got" in caught.value.detail
     assert "want" in caught.value.detail
 
@@ -155,7 +156,7 @@ def test_a_signature_over_another_image_is_refused() -> None:
     other = forge([(KERNEL, b"other"), (COMMAND_LINE, b""), (RAMDISK, b"x"), (SIGNATURE_SECTION, section)])
     with pytest.raises(EvidenceRejected) as caught:
         pcrs_of(decode_eif(other))
-    assert caught.value.check_id == SIGNATURE
+    assert caught.value.check_id == ArtifactId.EIF_SIGNATURE
 
 
 def test_a_signature_that_does_not_verify_is_refused() -> None:
@@ -165,7 +166,7 @@ def test_a_signature_that_does_not_verify_is_refused() -> None:
         spoiled[at] ^= 1
         with pytest.raises(EvidenceRejected) as caught:
             pcrs_of(decode_eif(_resigned(cbor2.dumps([{**entry, "signature": bytes(spoiled)}]))))
-        assert caught.value.check_id == SIGNATURE
+        assert caught.value.check_id == ArtifactId.EIF_SIGNATURE
 
 
 def test_an_algorithm_that_is_not_the_keys_is_refused() -> None:

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from verifier.core.ids import ArtifactId
 from verifier.formats.errors import MalformedEvidence
-from verifier.reference.tdvf import TDVF, Section, decode_tdvf, mrtd_of
+from verifier.reference.tdvf import Section, decode_tdvf, mrtd_of
 
 PAGE = 4096
 CODE = bytes(range(256)) * 48  # three pages
@@ -117,7 +118,7 @@ def test_sections_are_read_as_they_stand() -> None:
 def test_firmware_whose_metadata_are_wrong_is_refused(firmware: bytes) -> None:
     with pytest.raises(MalformedEvidence) as caught:
         mrtd_of(firmware)
-    assert caught.value.check_id == TDVF
+    assert caught.value.check_id == ArtifactId.TDVF
     assert "want" in caught.value.detail
 
 

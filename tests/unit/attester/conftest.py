@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -112,6 +113,14 @@ def attester(config: Path) -> Run:
         return Ran(done.exit_code, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the command slept between two tries; it does not sleep."""
+    slept: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=slept.append))
+    return slept
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
-"""The attester starts fast and carries little: no pydantic, no Flask, no store; each command pays for what it uses."""
+"""The attester carries little, so that it starts fast: no pydantic, no Flask, no store; each command pays for what it uses."""
 
 from __future__ import annotations
 
 import json
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -30,17 +29,6 @@ MODULES = sorted(
 def _python(script: str) -> str:
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout
-
-
-def test_help_takes_less_than_150_milliseconds() -> None:
-    """Of the processor, so that a busy machine does not decide; the best of three."""
-    best = 10.0
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        _python("import attester.cli.__main__ as m, sys; sys.argv = ['attester', '--help']; m.main()")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert best < 0.150
 
 
 def test_no_command_imports_what_belongs_to_the_verifier() -> None:

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from forge.intel import ForgedIntel
 from forge.sev_snp import ForgedAmd
+from tests.support.service import MovedClock
 from tests.support.vendor_servers import Fault, Page, VendorServer, put_forged_intel, throttled, vendor_server
+from tests.support.waiting import wait_for
 from verifier.adapters.clock import SystemClock
+from verifier.adapters.collateral import fetcher as fetcher_module
 from verifier.adapters.collateral.cache import Cache, Entry, refresh_at
 from verifier.adapters.collateral.fetch_queue import Lane, Limits
-from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer
+from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer, _Lane
 from verifier.adapters.collateral.fetcher_socket import FetcherClient
-from verifier.adapters.collateral.http import Client, retry_after
+from verifier.adapters.collateral.http import Client, Throttled, retry_after
 from verifier.adapters.collateral.items import Item, item
 from verifier.adapters.vendors import amd, intel
 from verifier.adapters.vendors.amd import Kds
 from verifier.adapters.vendors.intel import Pcs
-from verifier.adapters.vendors.kind import CallFailed
+from verifier.adapters.vendors.kind import Answer, CallFailed
+from verifier.core.ports import Clock
 from verifier.formats.errors import CannotDecide
 
 ASK = "sev-snp.ask"
@@ -99,36 +103,38 @@ class Stage:
         """Ask as a request worker does."""
         return list(FetcherClient(self.cache.folder).ask("default", source, wanted))
 
-    def comes(self, of: Item, within_s: float = 5.0) -> Entry:
+    def comes(self, of: Item) -> Entry:
         """Ask until it is there, as an attester does."""
-        found = wait_for(lambda: self.ask(of) and self.cache.get(of, int(time.time())), within_s)
+        found = wait_for(lambda: self.ask(of) and self.cache.get(of, int(time.time())))
         assert isinstance(found, Entry)
         return found
 
 
-def wait_for(look: Callable[[], Any], within_s: float = 5.0) -> Any:
-    end = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.02)
-    return found
+# Of a vendor that is to be waited for in vain; one that answers has as long as it takes.
+IMPATIENT = {"total_s": 1.0, "read_s": 0.5}
 
 
 @contextmanager
 def staged(
-    path: Path, vendor: VendorServer, *, spacing: float = 0.0, pccs: bool = False, **limits: Any
+    path: Path,
+    vendor: VendorServer,
+    *,
+    pccs: bool = False,
+    clock: Clock | None = None,
+    timeouts: Mapping[str, float] | None = None,
+    **limits: Any,
 ) -> Iterator[Stage]:
-    client = Client(str(vendor.ca_file), total_s=limits.pop("total_s", 1.0), read_s=limits.pop("read_s", 0.5))
+    client = Client(str(vendor.ca_file), **(timeouts or {}))
     pcs = Pcs(vendor.url, f"{vendor.url}/IntelSGXRootCA.der", is_pccs=pccs)
     watcher, cache = Watcher(), Cache(path / "cache")
     fetcher = Fetcher(
         cache=cache,
         endpoints=[
-            Endpoint(amd.VENDOR, Kds(vendor.url), client, spacing),
-            Endpoint(intel.VENDOR, pcs, client, spacing),
+            Endpoint(amd.VENDOR, Kds(vendor.url), client, 0.0),
+            Endpoint(intel.VENDOR, pcs, client, 0.0),
         ],
         limits=Limits(**limits),
-        clock=SystemClock(),
+        clock=clock or SystemClock(),
         observer=watcher,
         anchors=ANCHORS,
     )
@@ -150,6 +156,56 @@ def vendor(tmp_path: Path) -> Iterator[VendorServer]:
 def stage(tmp_path: Path, vendor: VendorServer) -> Iterator[Stage]:
     with staged(tmp_path, vendor) as made_stage:
         yield made_stage
+
+
+@dataclass
+class FakeTime:
+    """A fetcher without its threads, its vendor and the time that passes: only its own waiting moves the clock."""
+
+    now: float = 1_000.0
+    began: list[float] = field(default_factory=list)
+    refusals: list[Throttled] = field(default_factory=list)
+
+    def monotonic(self) -> float:
+        """Stand in for ``time.monotonic``."""
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        """Stand in for the fetcher's waiting."""
+        self.now += seconds
+
+    def is_set(self) -> bool:
+        """Nobody stops it."""
+        return False
+
+    def get(self, url: str, *_rest: Any) -> Answer:
+        """Answer as the vendor, or refuse as often as told."""
+        self.began.append(self.now)
+        if self.refusals:
+            raise self.refusals.pop()
+        assert url.endswith("/vcek/v1/Milan/crl")
+        return Answer(MILAN.crl(), {})
+
+    def fetcher(self, path: Path, spacing: float) -> tuple[Fetcher, _Lane]:
+        """Return the fetcher and the lane of its one vendor."""
+        endpoint = Endpoint(amd.VENDOR, Kds("https://kds"), cast("Client", self), spacing)
+        made_fetcher = Fetcher(
+            cache=Cache(path / "cache"),
+            endpoints=[endpoint],
+            limits=Limits(),
+            clock=SystemClock(),
+            observer=Watcher(),
+            anchors=ANCHORS,
+            stop=cast("threading.Event", self),
+        )
+        return made_fetcher, _Lane(endpoint)
+
+
+@pytest.fixture
+def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    passing = FakeTime()
+    monkeypatch.setattr(fetcher_module, "time", passing)
+    return passing
 
 
 PCK_KEY = f"{'0a' * 16}-{'05' * 16}-0d00-0000"
@@ -226,12 +282,13 @@ PASSING = {
 
 
 @pytest.mark.parametrize("name", PASSING)
-def test_what_may_pass_is_tried_again_at_once(stage: Stage, name: str) -> None:
-    stage.vendor.faults = [PASSING[name]]
+def test_what_may_pass_is_tried_again_at_once(tmp_path: Path, vendor: VendorServer, name: str) -> None:
+    vendor.faults = [PASSING[name]]
 
-    stage.comes(CRL, 8.0)
-    assert len(stage.vendor.calls) <= 3
-    assert stage.vendor.most_at_once == 1
+    with staged(tmp_path, vendor, timeouts=IMPATIENT if name == "hang" else None) as stage:
+        stage.comes(CRL)
+    assert len(vendor.calls) <= 3
+    assert vendor.most_at_once == 1
 
 
 @pytest.mark.parametrize(
@@ -251,14 +308,17 @@ def test_what_may_pass_is_tried_again_at_once(stage: Stage, name: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else f"{value.kind}{value.status or ''}",
 )
-def test_what_stays_wrong_is_never_kept_and_has_its_name(stage: Stage, fault: Fault, outcome: str) -> None:
-    stage.vendor.always = fault
-    stage.ask(CRL)
-    wait_for(lambda: stage.watcher.outcomes, 12.0)
+def test_what_stays_wrong_is_never_kept_and_has_its_name(
+    tmp_path: Path, vendor: VendorServer, fault: Fault, outcome: str
+) -> None:
+    vendor.always = fault
+    with staged(tmp_path, vendor, timeouts=IMPATIENT if outcome == "timeout" else None) as stage:
+        stage.ask(CRL)
+        wait_for(lambda: stage.watcher.outcomes)
 
-    assert stage.watcher.outcomes == {(SNP_CRL, outcome): 1}
-    assert list(stage.cache.entries()) == []
-    reply = stage.ask(CRL)[0]
+        assert stage.watcher.outcomes == {(SNP_CRL, outcome): 1}
+        assert list(stage.cache.entries()) == []
+        reply = stage.ask(CRL)[0]
     assert reply.check_id == ""
     assert reply.retry_after >= 1
     assert ("does not exist" in reply.detail) == (outcome == "absent")
@@ -285,25 +345,33 @@ def test_a_list_that_no_anchor_signed_is_not_kept(stage: Stage) -> None:
     )
     stage.ask(CRL, made(PCK_CRL, "platform"))
 
-    wait_for(lambda: sum(stage.watcher.outcomes.values()) >= 2, 10.0)
+    wait_for(lambda: sum(stage.watcher.outcomes.values()) >= 2)
     assert stage.watcher.outcomes == {(SNP_CRL, "untrusted"): 1, (PCK_CRL, "garbage"): 1}
     assert list(stage.cache.entries()) == []
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
-def test_retry_after_is_honoured_and_what_waits_keeps_its_place(stage: Stage, form: str) -> None:
-    then = dt.datetime.now(tz=dt.UTC) + dt.timedelta(seconds=3)
-    stage.vendor.faults = [throttled("2" if form == "seconds" else email.utils.format_datetime(then, usegmt=True))]
-    replies = stage.ask(vcek_of(MILAN), made(ASK, "Milan-vcek"))
-    assert all(reply.check_id == "" for reply in replies)
-    stage.vendor.wait_for_calls(1)
-    time.sleep(0.1)
-    assert stage.ask(vcek_of(MILAN))[0].retry_after >= 2
+def test_a_vendor_says_when_to_come_again(vendor: VendorServer, form: str) -> None:
+    then = dt.datetime.now(tz=dt.UTC) + dt.timedelta(hours=1)
+    vendor.faults = [throttled("3600" if form == "seconds" else email.utils.format_datetime(then, usegmt=True))]
 
-    stage.comes(vcek_of(MILAN), 8.0)
-    first, second = sorted(call.begun for call in stage.vendor.calls)[:2]
-    assert second - first >= 1.5
-    assert len(stage.vendor.calls) == 3
+    with pytest.raises(Throttled) as caught:
+        Client(str(vendor.ca_file)).get(f"{vendor.url}/vcek/v1/Milan/crl")
+    assert caught.value.retry_after is not None
+    assert 3_000 < caught.value.retry_after <= 3_600
+
+
+def test_retry_after_is_honoured_and_what_waits_keeps_its_place(tmp_path: Path, fake_time: FakeTime) -> None:
+    fetcher, lane = fake_time.fetcher(tmp_path, spacing=0.0)
+    fetcher.answer("default", "", [CRL, made(ASK, "Milan-vcek")], False)  # noqa: FBT003
+    first = fetcher._queue.take("amd", fake_time.now)
+    assert first is not None
+    fake_time.refusals = [Throttled(429, 20.0)]
+
+    assert fetcher._fetch(lane, first) == "throttled"
+    assert fetcher.answer("default", "", [CRL], False)[0].retry_after >= 20  # noqa: FBT003
+    assert fetcher._queue.take("amd", fake_time.now + 19.9) is None
+    assert fetcher._queue.take("amd", fake_time.now + 20.6) == first
 
 
 @pytest.mark.parametrize(
@@ -319,17 +387,25 @@ def test_retry_after_is_seconds_or_a_date(text: str, want: float | None) -> None
     assert retry_after(text, now) == want
 
 
-def test_calls_are_paced_and_one_at_a_time(tmp_path: Path, vendor: VendorServer) -> None:
+def test_calls_are_paced(tmp_path: Path, fake_time: FakeTime) -> None:
+    fetcher, lane = fake_time.fetcher(tmp_path, spacing=0.3)
+    for _ in range(4):
+        fetcher._once(lane, CRL)
+    fake_time.now += 10
+    fetcher._once(lane, CRL)
+
+    assert fake_time.began == pytest.approx([1_000.0, 1_000.3, 1_000.6, 1_000.9, 1_010.9])
+
+
+def test_calls_come_one_at_a_time(tmp_path: Path, vendor: VendorServer) -> None:
     vendor.delay_s = 0.05
-    with staged(tmp_path, vendor, spacing=0.3) as stage:
+    with staged(tmp_path, vendor) as stage:
         for of in (vcek_of(MILAN), vcek_of(TURIN), made(ASK, "Milan-vcek"), CRL):
             stage.ask(of)
         # Turin's certificate brings the intermediate along that vouches for it.
         wait_for(lambda: len(list(stage.cache.entries())) == 5)
 
     assert set(vendor.counts().values()) == {1}
-    begun = sorted(call.begun for call in vendor.calls)
-    assert all(later - earlier >= 0.28 for earlier, later in pairwise(begun))
     assert vendor.most_at_once == 1
 
 
@@ -352,7 +428,7 @@ def test_a_tcb_that_no_certificate_can_have_is_not_even_asked_for(stage: Stage) 
 
 def test_quotas_are_told_apart_from_failures_and_counted(tmp_path: Path, vendor: VendorServer) -> None:
     vendor.always = Fault("hang")
-    with staged(tmp_path, vendor, per_source=2) as stage:
+    with staged(tmp_path, vendor, timeouts=IMPATIENT, per_source=2) as stage:
         ids = [stage.ask(vcek_of(ForgedAmd(now=NOW, seed=b"%d" % number)))[0].check_id for number in range(4)]
 
     assert ids == ["", "", "service.collateral.quota", "service.collateral.quota"]
@@ -376,13 +452,11 @@ def test_one_fetcher_a_folder_and_another_takes_over_when_it_ends(tmp_path: Path
         standby.close()
 
 
-def test_without_a_fetcher_a_worker_hears_so_at_once(tmp_path: Path) -> None:
-    before = time.monotonic()
+def test_without_a_fetcher_a_worker_hears_so(tmp_path: Path) -> None:
     for folder in (tmp_path / "none", tmp_path):
         with pytest.raises(CannotDecide) as caught:
             FetcherClient(folder).ask("default", "", [CRL])
         assert caught.value.check_id == "service.collateral.fetcher"
-    assert time.monotonic() - before < 1
 
 
 def test_a_folder_with_a_long_name_has_a_door(tmp_path: Path, vendor: VendorServer) -> None:
@@ -395,23 +469,23 @@ def test_a_list_is_renewed_ahead_of_its_end_and_the_old_one_used_while_its_vendo
     tmp_path: Path, vendor: VendorServer
 ) -> None:
     """Past two thirds of its life, unexpired: it is used, and asked for; the vendor is down, and then is not."""
-    cache = Cache(tmp_path / "cache")
-    with staged(tmp_path, vendor) as stage:
-        now = int(time.time())
-        vendor.pages["/vcek/v1/Milan/crl"] = Page(MILAN.crl(number=4, validity=(now - 80_000, now + 8)))
+    cache, later = Cache(tmp_path / "cache"), MovedClock()
+    vendor.pages["/vcek/v1/Milan/crl"] = Page(MILAN.crl(number=4, validity=(NOW - 80_000, NOW + 100_000)))
+    with staged(tmp_path, vendor, clock=later) as stage:
         assert stage.comes(CRL).facts.rank[0] == 4
     vendor.calls.clear()
     vendor.faults = [Fault("status", status=500)] * 3
-    time.sleep(max(0.0, now + 5 - time.time()))
-    with staged(tmp_path, vendor) as stage:
+    later.offset_ms = 80_000_000
+    with staged(tmp_path, vendor, clock=later):
         vendor.wait_for_calls(3)
         vendor.pages["/vcek/v1/Milan/crl"] = Page(MILAN.crl(number=5))
         assert cache.read(CRL) is not None
     entry = cache.read(CRL)
     assert entry is not None
-    assert refresh_at(entry) <= int(time.time())
-    with staged(tmp_path, vendor) as stage:
-        wait_for(lambda: (found := cache.get(CRL, int(time.time()))) is not None and found.facts.rank[0] == 5)
+    now = later.now_ms() // 1000
+    assert refresh_at(entry) <= now < entry.facts.expires
+    with staged(tmp_path, vendor, clock=later):
+        wait_for(lambda: (found := cache.get(CRL, now)) is not None and found.facts.rank[0] == 5)
 
 
 def test_a_vendor_that_serves_an_older_list_does_not_take_the_newer_one_away(stage: Stage) -> None:

@@ -16,6 +16,7 @@ from forge.intel import ForgedIntel
 from forge.sev_snp import ForgedAmd, _ca_certificate
 from tests.support.service import MovedClock
 from tests.support.vendor_servers import Page, VendorServer, put_forged_intel, vendor_server
+from tests.support.waiting import wait_for
 from verifier.adapters.collateral.cache import Cache, Entry, is_due
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.fetch_queue import Lane, Limits
@@ -126,14 +127,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield Place(vendor, cache, store, watcher, clock)
         fetcher.close()
         store.close()
-
-
-def wait_for(look: Callable[[], Any], within_s: float = 15.0) -> Any:
-    end = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.02)
-    return found
 
 
 def settled(place: Place, source: Collateral) -> dict[str, bytes]:

@@ -15,6 +15,7 @@ from forge.nvidia_gpu import ForgedNvidia
 from forge.nvidia_ocsp import ForgedAnswer, ocsp_documents
 from tests.support.ocsp_responder import OcspResponder, ocsp_responder
 from tests.support.service import MovedClock
+from tests.support.waiting import wait_for
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import BadDocument, inspect
@@ -108,12 +109,7 @@ def fetching(path: Path, responder: OcspResponder) -> Iterator[tuple[Cache, Call
 def test_answers_are_fetched_kept_and_used(tmp_path: Path, responder: OcspResponder) -> None:
     with fetching(tmp_path, responder) as (cache, ask):
         for of in wanted():
-            end = time.monotonic() + 5
-            while cache.get(of, NOW) is None:
-                ask(of)
-                assert time.monotonic() < end
-                time.sleep(0.02)
-            entry = cache.get(of, NOW)
+            entry = wait_for(lambda of=of: cache.get(of, NOW) or (ask(of) and None))
             assert entry is not None
             assert entry.body == DOCUMENTS[of.kind, of.key]
             assert cache.get(of, entry.facts.expires + 1) is None
@@ -138,10 +134,7 @@ def _changed(**changes: Any) -> Mapping[tuple[str, str], bytes]:
 def test_what_is_no_answer_is_not_kept(tmp_path: Path, documents: Mapping[tuple[str, str], bytes]) -> None:
     of = wanted()[0]
     with ocsp_responder(tmp_path / "tls", documents) as false, fetching(tmp_path, false) as (cache, ask):
-        end = time.monotonic() + 5
-        while "failed" not in ask(of)[0].detail:
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        wait_for(lambda: "failed" in ask(of)[0].detail)
         assert cache.get(of, NOW) is None
 
 

@@ -316,7 +316,8 @@ def test_real_answers_of_intel_are_read_as_what_they_are(vendor: VendorServer) -
 
 
 def _subjects(path: Path) -> str:
-    from verifier.formats.x509 import common_name, pem_blocks
+    from verifier.formats.pem import pem_blocks
+    from verifier.formats.x509 import common_name
 
     blocks = pem_blocks(path.read_bytes(), "CERTIFICATE")
     return " ".join(common_name(parse_certificate(der, "case").subject) or "" for der in blocks).upper()

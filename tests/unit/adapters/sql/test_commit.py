@@ -12,15 +12,13 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import text
 
-from tests.support.stores import clock_ms, last_record_ms
+from tests.support.stores import SKEW_MS, clock_ms, last_record_ms
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql.records import MAX_REFUSED_EVIDENCE
 from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.sql.writer import Writer
 from verifier.core.ports import CommittedRecord, VerdictRecord
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
-
-SKEW_MS = 5_000
 
 
 def _committed(store: SqlStore, verdict: VerdictRecord) -> CommittedRecord | BridgeError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -14,9 +13,9 @@ from verifier.adapters.sql.store import SqlStore
 
 @pytest.fixture
 def sizes(sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The size of every group that is written; a wait is long here, so that a slow machine does not decide."""
+    """The size of every group that is written. Who waits in vain here hears that the store does not answer."""
     sqlite_store.commit_verdict(make_verdict())
-    monkeypatch.setattr(module, "GATHER_S", 5.0)
+    monkeypatch.setattr(module, "GATHER_S", 3600.0)
     writer, seen = sqlite_store._owned.here().writer, []
     commit = writer._commit
     monkeypatch.setattr(writer, "_commit", lambda group: (seen.append(len(group)), commit(group))[1])
@@ -24,32 +23,27 @@ def sizes(sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_two_that_are_worked_on_share_one_transaction(sqlite_store: SqlStore, sizes: list[int]) -> None:
-    late = threading.Event()
+    both = threading.Barrier(2)
 
-    def slow() -> None:
+    def work() -> None:
         with sqlite_store.expecting():
-            late.set()
-            time.sleep(0.2)
+            both.wait()
             sqlite_store.commit_verdict(make_verdict())
 
-    other = threading.Thread(target=slow)
+    other = threading.Thread(target=work)
     other.start()
-    assert late.wait(5)
-    with sqlite_store.expecting():
-        sqlite_store.commit_verdict(make_verdict())
+    work()
     other.join()
 
     assert sizes == [2]
 
 
 def test_alone_nobody_waits(sqlite_store: SqlStore, sizes: list[int]) -> None:
-    start = time.monotonic()
     with sqlite_store.expecting():
         sqlite_store.commit_verdict(make_verdict())
     sqlite_store.commit_verdict(make_verdict())
 
     assert sizes == [1, 1]
-    assert time.monotonic() - start < 4
 
 
 def test_a_verdict_that_never_comes_holds_nobody_up_for_longer(

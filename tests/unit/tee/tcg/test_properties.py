@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge.bootlog import BootLog, measured_boot, secure_boot_variable
+from tests.support.waiting import assert_linear
 from verifier.formats.errors import MalformedEvidence
 from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.closed import judge_rules
@@ -81,12 +81,11 @@ def test_registers_without_locality_start_from_zero() -> None:
 
 
 @pytest.mark.slow
-def test_as_many_events_as_fit_are_read_quickly_and_more_are_refused() -> None:
+def test_as_many_events_as_fit_are_read_in_one_pass_and_more_are_refused() -> None:
     header = encode_spec_id((SHA256,))
     event = encode_event2(0, 0, [(SHA256.id, bytes(32))], b"")
-    started = time.process_time()
+    assert_linear(lambda count: decode_log(header + event * count), MAX_EVENTS // 8)
     assert len(decode_log(header + event * MAX_EVENTS).events) == MAX_EVENTS
-    assert time.process_time() - started < 2
     with pytest.raises(MalformedEvidence):
         decode_log(header + event * (MAX_EVENTS + 1), max_bytes=1 << 24)
 
