@@ -6,13 +6,3 @@
 path "${secrets_mount}/data/{{identity.entity.aliases.${accessor}.metadata.tenant}}/_instance/{{identity.entity.aliases.${accessor}.metadata.workload}}/{{identity.entity.aliases.${accessor}.metadata.instance}}/*" {
   capabilities = ["read"]
 }
-
-path "auth/token/lookup-self" {
-  capabilities = ["read"]
-}
-
-path "auth/token/revoke-self" {
-  capabilities = ["update"]
-}
-
-# No auth/token/renew-self: see workload.hcl.

@@ -7,13 +7,3 @@
 path "${secrets_mount}/data/{{identity.entity.aliases.${accessor}.metadata.tenant}}/_measurement/{{identity.entity.aliases.${accessor}.metadata.tee}}/{{identity.entity.aliases.${accessor}.metadata.policy}}/{{identity.entity.aliases.${accessor}.metadata.measurement_id}}/*" {
   capabilities = ["read"]
 }
-
-path "auth/token/lookup-self" {
-  capabilities = ["read"]
-}
-
-path "auth/token/revoke-self" {
-  capabilities = ["update"]
-}
-
-# No auth/token/renew-self: see workload.hcl.

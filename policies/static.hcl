@@ -4,13 +4,3 @@
 path "${secrets_mount}/data/${tenant}/${workload}/*" {
   capabilities = ["read"]
 }
-
-path "auth/token/lookup-self" {
-  capabilities = ["read"]
-}
-
-path "auth/token/revoke-self" {
-  capabilities = ["update"]
-}
-
-# No auth/token/renew-self: see workload.hcl.

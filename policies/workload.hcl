@@ -9,13 +9,3 @@
 path "${secrets_mount}/data/{{identity.entity.aliases.${accessor}.metadata.tenant}}/{{identity.entity.aliases.${accessor}.metadata.workload}}/*" {
   capabilities = ["read"]
 }
-
-path "auth/token/lookup-self" {
-  capabilities = ["read"]
-}
-
-path "auth/token/revoke-self" {
-  capabilities = ["update"]
-}
-
-# No auth/token/renew-self: Vault's renewal asks only whether the role still exists. Who wants to stay attests again.

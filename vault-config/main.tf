@@ -17,22 +17,29 @@ locals {
   # A role whose workloads are all disabled goes; one that never had any is a mistake and stays, to be refused below.
   roles = { for name, role in var.roles : name => role if length(local.served[name]) > 0 || length(local.known[name]) == 0 }
 
+  policy_files = "${path.module}/../policies"
   # Underscores occur in no name, so no two tenants' or workloads' policies can get the same one.
   templated = toset([for r in values(local.roles) : r.kind if !r.static_policy])
   policies = merge(
     {
-      for kind in local.templated : "${local.mount_path}_${kind}" => templatefile("${path.module}/../policies/${kind}.hcl", {
-        accessor      = vault_jwt_auth_backend.this.accessor
-        secrets_mount = var.secrets_mount
-      })
+      for kind in local.templated : "${local.mount_path}_${kind}" => join("\n", [
+        templatefile("${local.policy_files}/${kind}.hcl", {
+          accessor      = vault_jwt_auth_backend.this.accessor
+          secrets_mount = var.secrets_mount
+        }),
+        file("${local.policy_files}/own-token.hcl"),
+      ])
     },
     merge([
       for name, role in local.roles : {
-        for w in local.served[name] : "${local.mount_path}_static_${w.name}" => templatefile("${path.module}/../policies/static.hcl", {
-          secrets_mount = var.secrets_mount
-          tenant        = var.tenant
-          workload      = w.name
-        })
+        for w in local.served[name] : "${local.mount_path}_static_${w.name}" => join("\n", [
+          templatefile("${local.policy_files}/static.hcl", {
+            secrets_mount = var.secrets_mount
+            tenant        = var.tenant
+            workload      = w.name
+          }),
+          file("${local.policy_files}/own-token.hcl"),
+        ])
       } if role.static_policy
     ]...)
   )

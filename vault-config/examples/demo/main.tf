@@ -2,17 +2,6 @@
 # excludes no host, so they say host_excluded "false"; the roles bind both. Every mount is one entry, so that the demo can
 # show a second issuer (a simulated one) being refused by a role that is meant for real hardware.
 
-terraform {
-  required_version = ">= 1.6"
-
-  required_providers {
-    vault = {
-      source  = "hashicorp/vault"
-      version = ">= 3.3.1"
-    }
-  }
-}
-
 variable "trust_dir" {
   description = "Folder of trust documents, the same that the verifier reads."
   type        = string

@@ -1,16 +1,5 @@
 # Several tenants in one community Vault: a mount, an audience and a path prefix each, keys found by discovery.
 
-terraform {
-  required_version = ">= 1.6"
-
-  required_providers {
-    vault = {
-      source  = "hashicorp/vault"
-      version = ">= 3.3.1"
-    }
-  }
-}
-
 variable "verifier_url" {
   description = "The verifier's base URL (`base_url` in its settings), as Vault reaches it."
   type        = string

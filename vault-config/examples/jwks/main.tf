@@ -3,17 +3,6 @@
 #   export VAULT_ADDR=https://vault.example.com:8200 VAULT_CACERT=vault-ca.pem   # and a token that may write mounts and policies
 #   terraform init && terraform apply
 
-terraform {
-  required_version = ">= 1.6"
-
-  required_providers {
-    vault = {
-      source  = "hashicorp/vault"
-      version = ">= 3.3.1"
-    }
-  }
-}
-
 variable "verifier_url" {
   description = "The verifier's base URL (`base_url` in its settings), as Vault reaches it."
   type        = string
