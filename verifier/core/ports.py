@@ -226,7 +226,7 @@ class CollateralSource(Protocol):
     """Where a scheme's needs come from: folder, cache, store. A miss of a required one is ``CannotDecide``."""
 
     def get(self, scheme: str, tenant: str, needs: Sequence[Any], *, source: str = "") -> Mapping[str, bytes]:
-        """Answer ``tee.base.Need``s by name; absent optional ones are left out. ``source``: the caller's address, for quotas."""
+        """Answer ``tee.scheme.Need``s by name; absent optional ones are left out. ``source``: the caller's address, for quotas."""
         ...
 
 

@@ -1,6 +1,6 @@
 """Rules: is the evidence *wanted*? A rule is data with an id; the engine in ``appraise`` runs them all and keeps every finding.
 
-A check (``tee.base``) asks whether evidence is genuine and raises; a rule never raises, it judges. Vocabulary: AR4SI
+A check (``tee.scheme``) asks whether evidence is genuine and raises; a rule never raises, it judges. Vocabulary: AR4SI
 (draft-ietf-rats-ar4si) for the trust claims that a failing rule lowers.
 """
 

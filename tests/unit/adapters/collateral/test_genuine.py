@@ -193,15 +193,15 @@ def test_a_document_that_its_signer_did_not_sign_is_never_kept_and_blocks_nobody
 
 def test_a_chips_certificate_that_its_intermediate_did_not_sign_is_never_kept(place: Place) -> None:
     """It would be answered with "not genuine" until it expires, seven years later."""
-    door = FetcherClient(place.cache.folder)
+    client = FetcherClient(place.cache.folder)
     ark = AMD.signer("ark")
     place.vendor.pages[f"/vcek/v1/Milan/{AMD.hwid.hex()}"] = Page(AMD.vek(signer=ark))
-    door.ask("default", "192.0.2.1", [VCEK])
+    client.ask("default", "192.0.2.1", [VCEK])
     wait_for(lambda: place.watcher.outcomes["sev-snp.vcek", "untrusted"])
     assert place.cache.read(VCEK) is None
 
     del place.vendor.pages[f"/vcek/v1/Milan/{AMD.hwid.hex()}"]
-    wait_for(lambda: door.ask("default", "192.0.2.1", [VCEK]) and place.cache.read(VCEK))
+    wait_for(lambda: client.ask("default", "192.0.2.1", [VCEK]) and place.cache.read(VCEK))
 
 
 def test_an_intermediate_that_was_replaced_is_fetched_anew_with_the_first_certificate_under_the_new_one(
@@ -212,8 +212,8 @@ def test_an_intermediate_that_was_replaced_is_fetched_anew_with_the_first_certif
     stale = _ca_certificate("Milan", "asvk", AMD.ask_name, AMD.ark_name)
     place.cache.put(Entry(ASK, stale, b"", "amd", NOW, inspect(ASK, stale)), NOW)
 
-    door = FetcherClient(place.cache.folder)
-    wait_for(lambda: door.ask("default", "192.0.2.1", [VCEK]) and place.cache.read(VCEK))
+    client = FetcherClient(place.cache.folder)
+    wait_for(lambda: client.ask("default", "192.0.2.1", [VCEK]) and place.cache.read(VCEK))
     kept = place.cache.read(ASK)
     assert kept is not None
     assert kept.body == AMD.ask() != stale
