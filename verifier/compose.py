@@ -52,17 +52,23 @@ def compose_store(settings: Settings) -> SqlStore:
 
 
 def compose(settings: Settings) -> Parts:
-    """Build the object graph. Connections open lazily, in the process that uses them."""
+    """Build the object graph, with the schemes that policies name loaded. Connections open in the process that uses them."""
     store = compose_store(settings)
     keys = open_keys(settings)
     clock = SystemClock()
     anchors = load_anchors(settings.private_anchor_dir, SCHEMES, simulated=settings.simulated)
+    trust = TrustCatalogue(store, demands=load_demands(settings.trust_keys_file))
+    for name in trust.schemes():
+        _loaded = (
+            SCHEMES[name],
+            anchors[name],
+        )  # now, once: gunicorn's workers would each load them at their first request
     return Parts(
         settings=settings,
         clock=clock,
         random=os.urandom,
         store=store,
-        trust=TrustCatalogue(store, demands=load_demands(settings.trust_keys_file)),
+        trust=trust,
         keys=keys,
         challenge_keys=ChallengeKeys(keys.master),
         collateral=compose_collateral(settings, store, clock, anchors),

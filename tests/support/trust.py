@@ -16,7 +16,7 @@ from pydantic import Field
 
 from tests.support.schemes import altered
 from verifier.appraise.documents import Parsed, parse_document
-from verifier.appraise.text import PlainDocument
+from verifier.appraise.plain import PlainDocument
 from verifier.core.ports import TrustRow
 from verifier.core.rules import Judgement, Rule, Scope, TrustClaim
 from verifier.formats.x509chain import ChainCache

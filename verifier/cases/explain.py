@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from verifier.appraise.policy import CompiledPolicy
+from verifier.appraise.compiled import CompiledPolicy
 from verifier.cases.form import CaseFiles, CaseForm
 from verifier.cases.judge import OfflineVerdict, judge_case, judge_parts
 from verifier.tee.scheme import Scheme
