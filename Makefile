@@ -21,7 +21,7 @@ with_vault = VAULT_BIN=$$($(PARTS) vault); TF_CLI_CONFIG_FILE=$$($(PARTS) terraf
   export VAULT_BIN TF_CLI_CONFIG_FILE
 with_oracles = ORACLES_BIN=$$($(PARTS) oracles); export ORACLES_BIN
 
-.PHONY: help venv lock demo test test-compose lint type bench fuzz docs
+.PHONY: help venv lock demo test test-compose lint type bench bench-against fuzz docs
 
 help: ## Say what there is
 	@echo "make TARGET, with TARGET one of:"
@@ -89,6 +89,11 @@ type: $(STAMP) ## Check types
 bench: $(STAMP) ## Measure beside the peers, in one run
 	@$(PARTS) debian --for bench
 	@$(with_vault); exec $(BIN)/python -m benchmarks
+
+REV ?= 596a58d
+bench-against: $(STAMP) ## Measure logins and start-up beside another revision (REV=…)
+	$(BIN)/python -m benchmarks.attest --against $(REV)
+	$(BIN)/python -m benchmarks.startup --against $(REV)
 
 fuzz: $(STAMP) ## Look for inputs that break a decoder
 	exec $(BIN)/python -m tests.fuzz
