@@ -55,4 +55,4 @@ prepare(settings) if len(sys.argv) > 2 else compose(settings)
         assert _schemes(_modules(script, file)) == {"sev_snp"}
         usual = _modules(script, file, "again")
     assert not _schemes(usual)
-    assert not usual & {"yaml", "alembic", "flask"}
+    assert not usual & {"yaml", "alembic", "flask", "requests"}
