@@ -35,7 +35,7 @@ assert done.exit_code == 2, done.output
 """
     modules = _modules(script, str(tmp_path / "report.bin"))
     assert _schemes(modules) == {"sev_snp"}
-    assert not modules & {"yaml", "sqlalchemy", "flask", "requests"}
+    assert not modules & {"pydantic", "yaml", "sqlalchemy", "flask", "requests"}
 
 
 def test_a_process_that_serves_has_loaded_the_schemes_of_its_policies_and_nothing_that_it_does_not_use(
