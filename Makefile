@@ -21,7 +21,7 @@ with_vault = VAULT_BIN=$$($(PARTS) vault); TF_CLI_CONFIG_FILE=$$($(PARTS) terraf
   export VAULT_BIN TF_CLI_CONFIG_FILE
 with_oracles = ORACLES_BIN=$$($(PARTS) oracles); export ORACLES_BIN
 
-.PHONY: help venv lock demo test test-compose lint type bench bench-against fuzz docs
+.PHONY: help venv lock demo test test-compose lint type bench bench-against fuzz docs release
 
 help: ## Say what there is
 	@echo "make TARGET, with TARGET one of:"
@@ -100,3 +100,6 @@ fuzz: $(STAMP) ## Look for inputs that break a decoder
 
 docs: $(STAMP) ## Write the parts of docs/ that are made from the code
 	exec $(BIN)/python -m tools.docs
+
+release: $(STAMP) ## Build wheels, sdists, bill of materials and checksums into dist/ (docs/releasing.md)
+	@uv=$$($(PARTS) uv); $(BIN)/python -m tools.release --uv "$$uv"
