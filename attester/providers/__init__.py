@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from attester.envelope import Envelope
 from attester.ids import AttesterId
 from verifier.core.binding import BindingDigest
+from verifier.core.envelope import Envelope
 from verifier.formats.errors import CannotDecide, ConfigError
 
 # The one id under which an outside configuration is refused, whatever the machine (docs/attester.md).
