@@ -21,7 +21,7 @@ with_vault = VAULT_BIN=$$($(PARTS) vault); TF_CLI_CONFIG_FILE=$$($(PARTS) terraf
   export VAULT_BIN TF_CLI_CONFIG_FILE
 with_oracles = ORACLES_BIN=$$($(PARTS) oracles); export ORACLES_BIN
 
-.PHONY: help venv lock demo test test-compose lint type bench fuzz docs
+.PHONY: help venv lock demo test test-compose lint type bench bench-against fuzz docs release
 
 help: ## Say what there is
 	@echo "make TARGET, with TARGET one of:"
@@ -90,8 +90,16 @@ bench: $(STAMP) ## Measure beside the peers, in one run
 	@$(PARTS) debian --for bench
 	@$(with_vault); exec $(BIN)/python -m benchmarks
 
+REV ?= 596a58d
+bench-against: $(STAMP) ## Measure logins and start-up beside another revision (REV=…)
+	$(BIN)/python -m benchmarks.attest --against $(REV)
+	$(BIN)/python -m benchmarks.startup --against $(REV)
+
 fuzz: $(STAMP) ## Look for inputs that break a decoder
 	exec $(BIN)/python -m tests.fuzz
 
 docs: $(STAMP) ## Write the parts of docs/ that are made from the code
 	exec $(BIN)/python -m tools.docs
+
+release: $(STAMP) ## Build wheels, sdists, bill of materials and checksums into dist/ (docs/releasing.md)
+	@uv=$$($(PARTS) uv); $(BIN)/python -m tools.release --uv "$$uv"

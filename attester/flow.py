@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from attester.answer import Expected, Opened, Pin, open_answer
-from attester.envelope import Envelope
 from attester.https import Client
 from attester.ids import AttesterId
 from attester.keys import REQUEST_MEDIA_TYPE, RequestKeys, sign_request
@@ -17,6 +16,7 @@ from attester.problems import raise_problem
 from attester.providers import Provider
 from attester.settings import Trust
 from verifier.core.binding import NONCE_SIZE, BindingDigest, Context, binding_digest
+from verifier.core.envelope import Envelope
 from verifier.formats.encoding import b64url, p256_spki, unb64url
 from verifier.formats.errors import MalformedEvidence
 

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from attester.envelope import Envelope
 from forge.certificates import (
     Extra,
     Signer,
@@ -27,6 +26,7 @@ from forge.certificates import (
     spki,
 )
 from verifier.core.binding import BindingDigest
+from verifier.core.envelope import Envelope
 from verifier.formats import cbor, cose
 from verifier.formats.x509 import OID_SUBJECT_ALT_NAME, USAGE_CERT_SIGN, USAGE_DIGITAL_SIGNATURE, der_tlv
 from verifier.formats.x509chain import Anchor

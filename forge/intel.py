@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from attester.envelope import Envelope
 from forge.bootlog import BootLog
 from forge.intel_cclog import log_area, measured_cc_boot, rtmrs_of
 from forge.intel_documents import (
@@ -30,6 +29,7 @@ from forge.intel_documents import (
 from forge.intel_pki import DAY, Ca, IntelPki, PlatformTcb, authority_key, forged_p256
 from forge.intel_quote import Quoting, Shape, Values, write_quote, zeros_of
 from verifier.core.binding import BindingDigest
+from verifier.core.envelope import Envelope
 from verifier.formats.x509chain import Anchor
 from verifier.tee.dcap import layout
 

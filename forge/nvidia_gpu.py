@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from attester.envelope import Envelope
 from forge.certificates import (
     Extra,
     Signer,
@@ -30,6 +29,7 @@ from forge.certificates import (
     subject_key_id,
 )
 from verifier.core.binding import BindingDigest, evidence_component
+from verifier.core.envelope import Envelope
 from verifier.formats.x509 import USAGE_CERT_SIGN, USAGE_CRL_SIGN, USAGE_DIGITAL_SIGNATURE, der_tlv
 from verifier.formats.x509chain import Anchor
 from verifier.tee.nvidia_gpu import layout

@@ -1,19 +1,20 @@
-"""Settings → object graph. The only module that names concrete adapters."""
+"""Settings → object graph. The only module that names concrete adapters.
+
+What fetches is imported when it is built: a process that serves never fetches, and does not load an HTTP client.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from verifier.adapters.challenges import ChallengeKeys
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral.cache import Cache
 from verifier.adapters.collateral.fetch_queue import Limits
-from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer
 from verifier.adapters.collateral.fetcher_socket import FetcherClient
-from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.listed import ListedChips
 from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.keys.signer_file import KeyFile
@@ -27,6 +28,9 @@ from verifier.core.settings import SKEW_MS, Settings
 from verifier.formats.x509chain import Anchor, ChainCache
 from verifier.service.parts import Parts
 from verifier.tee.registry import SCHEMES
+
+if TYPE_CHECKING:
+    from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer
 
 
 def prepare(settings: Settings) -> None:
@@ -52,17 +56,23 @@ def compose_store(settings: Settings) -> SqlStore:
 
 
 def compose(settings: Settings) -> Parts:
-    """Build the object graph. Connections open lazily, in the process that uses them."""
+    """Build the object graph, with the schemes that policies name loaded. Connections open in the process that uses them."""
     store = compose_store(settings)
     keys = open_keys(settings)
     clock = SystemClock()
     anchors = load_anchors(settings.private_anchor_dir, SCHEMES, simulated=settings.simulated)
+    trust = TrustCatalogue(store, demands=load_demands(settings.trust_keys_file))
+    for name in trust.schemes():
+        _loaded = (
+            SCHEMES[name],
+            anchors[name],
+        )  # now, once: gunicorn's workers would each load them at their first request
     return Parts(
         settings=settings,
         clock=clock,
         random=os.urandom,
         store=store,
-        trust=TrustCatalogue(store, demands=load_demands(settings.trust_keys_file)),
+        trust=trust,
         keys=keys,
         challenge_keys=ChallengeKeys(keys.master),
         collateral=compose_collateral(settings, store, clock, anchors),
@@ -105,6 +115,9 @@ def has_endpoints(settings: Settings) -> bool:
 
 def endpoints_of(settings: Settings) -> list[Endpoint]:
     """Return where things are fetched from; ``ConfigError`` for a key file that cannot be read."""
+    from verifier.adapters.collateral.fetcher import Endpoint
+    from verifier.adapters.collateral.http import Client
+
     ca_file = settings.collateral_ca_file
     return [
         Endpoint(
@@ -119,6 +132,8 @@ def endpoints_of(settings: Settings) -> list[Endpoint]:
 
 def compose_fetcher(settings: Settings, store: CollateralStore, observer: Observer) -> Fetcher | None:
     """Build the fetcher, not started; ``None`` without a cache or an endpoint."""
+    from verifier.adapters.collateral.fetcher import Fetcher
+
     cache, endpoints = open_cache(settings), endpoints_of(settings)
     if cache is None or not endpoints:
         return None

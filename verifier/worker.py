@@ -24,9 +24,7 @@ from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral.cache import Entry
 from verifier.adapters.collateral.fetch_queue import Lane
 from verifier.adapters.collateral.fetcher import Fetcher, Observer
-from verifier.adapters.end_with_parent import end_with_parent
 from verifier.adapters.logs import configure_logging
-from verifier.adapters.settings_source import load_settings
 from verifier.adapters.trust.documents import compile_into, load_demands
 from verifier.adapters.vendors.registry import KINDS
 from verifier.compose import compose_fetcher, compose_store, open_keys
@@ -136,12 +134,9 @@ def _log_once(event: str, check_id: str, detail: str) -> None:
     _log.error(event, check_id=check_id, detail=detail)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Entry of the worker process: ``python -m verifier.worker [SETTINGS.toml]``."""
-    arguments = sys.argv[1:] if argv is None else argv
-    settings = load_settings(arguments[0] if arguments else None)
+def run(settings: Settings) -> None:
+    """Run the worker in this process until it is told to stop."""
     configure_logging(settings.log_level)
-    end_with_parent(os.environ)
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -162,7 +157,3 @@ def main(argv: list[str] | None = None) -> None:
     store.close()
     if not fetches:
         sys.exit("the fetcher of collateral broke: see the log")  # `verifier serve` starts this process again
-
-
-if __name__ == "__main__":
-    main()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from verifier.adapters.end_with_parent import end_with_parent
 from verifier.adapters.logs import configure_logging
-from verifier.adapters.settings_source import load_settings
 from verifier.core.settings import Settings
 
 
@@ -27,8 +25,9 @@ def build_app(settings: Settings) -> Flask:
 class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotations
     """gunicorn without a configuration file: everything comes from the settings."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_ready: Callable[[], None]) -> None:
         self._settings = settings
+        self._on_ready = on_ready
         super().__init__()
 
     def load_config(self) -> None:
@@ -52,6 +51,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotatio
             "proc_name": "vab-verifier",
             # A second way to manage this process is one more to guard; `verifier serve` is the only one.
             "control_socket_disable": True,
+            "when_ready": self._say_ready,
             "child_exit": _forget_worker,
             "post_worker_init": _spare_the_collector,
         }
@@ -59,6 +59,9 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotatio
             values |= {"certfile": settings.tls_certificate, "keyfile": settings.tls_key, "ssl_context": _tls_context}
         for name, value in values.items():
             self.cfg.set(name, value)
+
+    def _say_ready(self, _arbiter: Any) -> None:
+        self._on_ready()
 
     def load(self) -> Flask:
         """Build the application, once, before workers are forked."""
@@ -89,14 +92,7 @@ def _forget_worker(_server: Any, worker: Any) -> None:
         mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # prometheus_client leaves it bare
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Entry of the gunicorn process: ``python -m verifier.wsgi [SETTINGS.toml]``."""
-    arguments = sys.argv[1:] if argv is None else argv
-    settings = load_settings(arguments[0] if arguments else None)
+def run(settings: Settings, on_ready: Callable[[], None]) -> None:
+    """Run gunicorn in this process until it is told to stop; ``on_ready`` is called once it listens."""
     configure_logging(settings.log_level)
-    end_with_parent(os.environ)
-    Server(settings).run()
-
-
-if __name__ == "__main__":
-    main()
+    Server(settings, on_ready).run()

@@ -13,8 +13,8 @@ from verifier.core.console import Answer
 from verifier.formats.errors import ConfigError
 
 if TYPE_CHECKING:
-    from attester.envelope import Envelope
     from attester.providers import Provider
+    from verifier.core.envelope import Envelope
 
 _SIZES = {"whole": 64, "short": 32}
 

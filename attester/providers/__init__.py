@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from attester.envelope import Envelope
 from attester.ids import AttesterId
 from verifier.core.binding import BindingDigest
+from verifier.core.envelope import Envelope
 from verifier.formats.errors import CannotDecide, ConfigError
 
 # The one id under which an outside configuration is refused, whatever the machine (docs/attester.md).
@@ -130,6 +130,9 @@ PROVIDERS: dict[str, str] = {
     "tpm2": "attester.providers.tpm2:open_provider",
 }
 
+# What a provider needs beyond what every attester has: import package -> extra of this distribution that brings it.
+_EXTRAS = {"forge": "simulated", "tpm2_pytss": "tpm2"}
+
 
 def detect(machine: Machine) -> str:
     """Name the provider of this machine: a CPU's report before a TPM's quote. Never ``simulated``: that must be named."""
@@ -148,9 +151,17 @@ def detect(machine: Machine) -> str:
 
 @contextlib.contextmanager
 def opened(machine: Machine) -> Iterator[Provider]:
-    """Open the machine's provider and close it again."""
-    module, _, function = PROVIDERS[detect(machine)].partition(":")
-    open_provider: Callable[[Machine], Provider] = getattr(importlib.import_module(module), function)
+    """Open the machine's provider and close it again. ``ConfigError`` for one whose extra is not installed."""
+    name = detect(machine)
+    module, _, function = PROVIDERS[name].partition(":")
+    try:
+        open_provider: Callable[[Machine], Provider] = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        want = f"the extra {extra!r}, installed with: pip install 'vault-attestation-bridge[{extra}]'"
+        raise ConfigError("settings", "provider", name, want) from None
     provider = open_provider(machine)
     try:
         yield provider

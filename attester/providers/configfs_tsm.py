@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from attester.envelope import Envelope
 from attester.ids import AttesterId
 from attester.providers import Machine
 from attester.providers.certificate_table import decode_certificate_table
 from verifier.core.binding import BindingDigest
+from verifier.core.envelope import Envelope
 from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
 from verifier.tee.dcap import layout as dcap
 from verifier.tee.sev_snp import layout as snp

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from attester.envelope import Envelope
 from attester.ids import AttesterId
 from attester.providers import SIMULATED_FIXED, EnrolmentIdentity, Machine
 from forge.bootlog import measured_boot
 from forge.tpm2 import make_tpm
 from verifier.core.binding import BindingDigest
+from verifier.core.envelope import Envelope
 from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected, mismatch
 
 if TYPE_CHECKING:

@@ -25,11 +25,11 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from attester.envelope import Envelope
 from attester.ids import AttesterId
 from attester.providers import EnrolmentIdentity, Machine
 from attester.providers.tpm_device import EK_KINDS, Device, Key, Quote, ak_template
 from verifier.core.binding import BindingDigest
+from verifier.core.envelope import Envelope
 from verifier.formats.encoding import canonical
 from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
 

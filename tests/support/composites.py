@@ -11,12 +11,12 @@ from functools import cache
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from attester.envelope import Envelope
 from forge.nvidia_gpu import ForgedNvidia, envelope_with_gpu, gpu_envelope
 from forge.nvidia_ocsp import ocsp_answers
 from tests.support.vectors import Outcome, PartForm, Vector, base_of, folder_of, forging
 from tests.vectors.nvidia_gpu import recipes as gpu_recipes
 from verifier.core.binding import BindingDigest, Context, binding_digest, evidence_component
+from verifier.core.envelope import Envelope
 from verifier.formats.errors import MalformedEvidence
 from verifier.formats.x509chain import Anchor
 from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
-from attester.envelope import Envelope
 from attester.flow import attest_once, verifier_client
 from attester.patience import patiently
 from forge.sev_snp import ForgedAmd
 from tests.support.live import LiveVerifier
 from tests.support.vendor_servers import VendorServer
 from verifier.core.binding import BindingDigest
+from verifier.core.envelope import Envelope
 from verifier.formats.errors import BridgeError
 
 

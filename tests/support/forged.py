@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from attester.envelope import Envelope
 from forge.arm_cca import ForgedArm, realm_envelope
 from forge.aws_nitro import ForgedNitro
 from forge.aws_nitrotpm import ForgedNitroTpm
@@ -18,6 +17,7 @@ from forge.nvidia_gpu import ForgedNvidia, envelope_with_gpu, gpu_envelope
 from forge.nvidia_ocsp import ocsp_documents
 from forge.sev_snp import ForgedAmd
 from verifier.core.binding import BindingDigest
+from verifier.core.envelope import Envelope
 from verifier.formats.encoding import sha256
 from verifier.formats.x509chain import Anchor
 

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import requests
 
-from attester.envelope import Envelope
 from forge.bootlog import measured_boot
 from forge.tpm2 import SimulatedTpm, make_ca, make_tpm
 from tests.support.live import FAST, LiveVerifier
@@ -21,6 +20,7 @@ from tools.demo.trust import VaultPlace, workload, write_documents
 from verifier.adapters.keys.signer_file import KeyFile
 from verifier.adapters.settings_source import load_settings
 from verifier.core.binding import BindingDigest
+from verifier.core.envelope import Envelope
 from verifier.formats.encoding import b64url, sha256, unb64url
 
 TENANTS = ("default", "acme")

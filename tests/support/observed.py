@@ -7,8 +7,9 @@ from functools import cache
 from typing import Any
 
 from tests.support.vectors import base_vector, vectors_of, verify_vector
+from verifier.appraise.compiled import CompiledPolicy
 from verifier.appraise.documents import Parsed, parse_document
-from verifier.appraise.policy import CompiledPolicy, compile_policy
+from verifier.appraise.policy import compile_policy
 from verifier.appraise.text import read_documents
 from verifier.reference.draft import as_yaml, draft_identity, draft_policy
 from verifier.reference.observe import Observation, observe

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from attester.answer import Expected, Opened, Pin, open_answer
-from attester.envelope import Envelope
 from attester.flow import bind, request_body
 from attester.keys import RequestKeys
 from attester.settings import Trust
@@ -29,6 +28,7 @@ from verifier.adapters.challenges import ChallengeKeys
 from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.trust.documents import TrustCatalogue, compile_into
+from verifier.core.envelope import Envelope
 from verifier.core.ports import CommittedRecord, SigningKey, StoredRecord, VerdictRecord
 from verifier.core.settings import Settings
 from verifier.formats.errors import CannotDecide

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from tests.support.schemes import altered
 from verifier.appraise.documents import Parsed, parse_document
-from verifier.appraise.text import PlainDocument
+from verifier.appraise.plain import PlainDocument
 from verifier.core.ports import TrustRow
 from verifier.core.rules import Judgement, Rule, Scope, TrustClaim
 from verifier.formats.x509chain import ChainCache
@@ -26,13 +26,14 @@ from verifier.tee.scheme import (
     Check,
     CollateralOf,
     Form,
+    IdentityModels,
     Scheme,
     Subject,
     TokenOf,
-    Values,
     Verification,
     Verified,
 )
+from verifier.tee.values import Values
 from verifier.tee.verified import UnsafeUnbound, run_checks
 
 NOW = 1_780_000_000
@@ -136,6 +137,11 @@ RULES: tuple[Rule[V], ...] = (
 )
 
 
+TOY_MODELS = IdentityModels(
+    {"platform": ToyPlatform, "firmware": ToyFirmware, "workload": ToyWorkload, "config": ToyConfig}, ToyExceptions
+)
+
+
 def toy_scheme(*, rules: tuple[Rule[V], ...] = RULES, name: str = "toy") -> Scheme[ToyEvidence, None]:
     """Return a scheme whose evidence is handed over as it is."""
     return Scheme(
@@ -154,13 +160,7 @@ def toy_scheme(*, rules: tuple[Rule[V], ...] = RULES, name: str = "toy") -> Sche
         ),
         appraisal=AppraisalOf(
             rules=rules,
-            models={
-                "platform": ToyPlatform,
-                "firmware": ToyFirmware,
-                "workload": ToyWorkload,
-                "config": ToyConfig,
-            },
-            exceptions=ToyExceptions,
+            identity=lambda: TOY_MODELS,
             software=frozenset(("firmware", "workload")),
             fields=(),
             bins={},

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any, Literal
 
-from attester.envelope import Envelope
 from forge.sev_snp import ForgedAmd
 from tools.demo.stack import VerifierFolder
 from tools.demo.trust import TENANT, VaultPlace, workload
 from verifier.core.binding import BindingDigest
+from verifier.core.envelope import Envelope
 
 ORIGIN = "forged by forge.sev_snp; its keys are public"
 FORGED_WORKLOAD = "forged"

@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwcrypto.jwe import JWE
 from jwcrypto.jwk import JWK
 
-from attester.envelope import Envelope
 from attester.flow import bind, challenge, request_body, verifier_client
 from attester.https import Client, Reply
 from attester.keys import REQUEST_MEDIA_TYPE, RequestKeys
 from attester.providers import Provider
 from attester.settings import Trust
 from tools.demo.tls import make_server_tls
+from verifier.core.envelope import Envelope
 from verifier.token.answer import encrypt_answer
 
 

@@ -6,7 +6,7 @@ import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,19 @@ def _toml(values: Mapping[str, Any]) -> str:
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 
+# The ``verifier`` of this checkout, as a command line begins.
+VERIFIER = (sys.executable, "-m", "verifier.cli")
+
+
 def run_program(module: str, *arguments: str) -> dict[str, Any]:
     """Run one of our own commands with ``--format json``; anything but success is a ``DemoError`` with its words."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments, "--format", "json"], capture_output=True, text=True, check=False
-    )
+    return _answer_of([sys.executable, "-m", module, *arguments])
+
+
+def _answer_of(command: Sequence[str]) -> dict[str, Any]:
+    done = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise DemoError(f"{module} {' '.join(arguments)} left with {done.returncode}: {done.stdout}{done.stderr}")
+        raise DemoError(f"{' '.join(command)} left with {done.returncode}: {done.stdout}{done.stderr}")
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 
@@ -74,8 +80,12 @@ def lay_verifier(
     trust_dir: Path | None = None,
     simulated: bool = False,
     settings: Mapping[str, Any] | None = None,
+    verifier: Sequence[str] = VERIFIER,
 ) -> VerifierFolder:
-    """Make certificates, keys and settings for a verifier on a port that this process holds. ``settings`` overrides single values."""
+    """Make certificates, keys and settings for a verifier on a port that this process holds. ``settings`` overrides single values.
+
+    ``verifier``: how the command line of the one that is to be served begins, where it is not this checkout's.
+    """
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     port = hold_port()
     ca_file, certificate, key = make_server_tls(path, "verifier")
@@ -103,13 +113,13 @@ def lay_verifier(
     }
     settings_file = path / "verifier.toml"
     settings_file.write_text(_toml(values), encoding="utf-8")
-    answer = run_program(
-        "verifier.cli", "keys", "init",
+    answer = _answer_of([
+        *verifier, "keys", "init",
         "--base-url", base_url, "--tenants", ",".join(values.get("tenants", ["default"])),
         "--key-file", values["key_file"], "--passphrase-file", str(passphrase),
         "--root-file", str(path / "root.json"), "--root-passphrase-file", str(root_passphrase),
         *(["--simulated"] if simulated else []),
-    )  # fmt: skip
+    ])  # fmt: skip
     return VerifierFolder(path, port, ca_file, settings_file, answer["root"])
 
 

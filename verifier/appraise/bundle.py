@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from verifier.appraise.compiled import CompiledPolicy
 from verifier.appraise.documents import AppraisalPolicy, Identity, Parsed, Schemes, WorkloadDocument
-from verifier.appraise.policy import CompiledPolicy, Resolve, compile_policy
+from verifier.appraise.policy import Resolve, compile_policy
 from verifier.appraise.result import Workload
 from verifier.appraise.signatures import Demands, check_signature
 from verifier.formats.errors import ConfigError

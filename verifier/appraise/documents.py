@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from verifier.appraise.text import PlainDocument, shorten
+from verifier.appraise.plain import PlainDocument, shorten
 from verifier.formats.encoding import canonical
 from verifier.formats.errors import ConfigError
 from verifier.formats.fields import NAME_PATTERN, SchemeName

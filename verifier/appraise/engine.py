@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from verifier.appraise.identities import Candidate, PreparedRule
-from verifier.appraise.policy import CompiledClass, CompiledPolicy
+from verifier.appraise.compiled import Candidate, CompiledClass, CompiledPolicy, PreparedRule
 from verifier.appraise.result import Appraisal, EarStatus
 from verifier.core.ids import PolicyId
 from verifier.core.rules import TRUST_CLAIMS, Finding, Judgement, Scope, TrustClaim

@@ -10,34 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from verifier.appraise.compiled import FOREVER, Candidate, PreparedRule
 from verifier.appraise.documents import Identity, Parsed, identity_model, instant, validate
-from verifier.core.rules import Rule, Scope
+from verifier.core.rules import Scope
 from verifier.formats.errors import ConfigError
 from verifier.tee.scheme import Matched, Scheme
-
-FOREVER = 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedRule:
-    """One rule with what it expects here. ``default`` is judged too where ``excepted``: the vector is never raised."""
-
-    rule: Rule[Any]
-    expected: Any
-    identity: str = ""
-    excepted: bool = False
-    default: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One identity of a class, with its rules and the window in which it may be used (Unix seconds, end exclusive)."""
-
-    matched: Matched
-    reference: str  # name@version
-    rules: tuple[PreparedRule, ...]
-    valid_from: int = -FOREVER
-    valid_until: int = FOREVER
 
 
 @dataclass(frozen=True, slots=True)

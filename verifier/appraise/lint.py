@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from verifier.appraise.bundle import Documents, Key
+from verifier.appraise.compiled import FOREVER, Candidate, CompiledClass, CompiledPolicy
 from verifier.appraise.documents import WorkloadDocument
-from verifier.appraise.identities import FOREVER, Candidate
-from verifier.appraise.policy import CompiledClass, CompiledPolicy
 from verifier.core.ids import LintId
 
 WINDOW_NOTICE_S = 14 * 24 * 3600

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from verifier.appraise.compiled import CompiledClass, CompiledPolicy, PreparedRule
 from verifier.appraise.documents import (
     AppraisalPolicy,
     Identity,
@@ -20,7 +20,7 @@ from verifier.appraise.documents import (
     scheme_named,
     validate,
 )
-from verifier.appraise.identities import Candidate, PreparedRule, Unchecked, prepare_class
+from verifier.appraise.identities import Unchecked, prepare_class
 from verifier.core.rules import IDENTITY_CLASSES, Scope, TrustClaim
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.errors import ConfigError
@@ -32,42 +32,6 @@ _ESSENTIAL: frozenset[TrustClaim] = frozenset(("hardware", "configuration", "exe
 
 # (name, version or None for the highest) -> the identity of the policy's tenant, or None.
 Resolve = Callable[[str, int | None], Parsed | None]
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledClass:
-    """One identity class: ``all_of`` its candidates (workload) or any of them (platform, firmware, config)."""
-
-    scope: Scope
-    all_of: bool
-    candidates: tuple[Candidate, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompiledPolicy:
-    """A policy ready for ``engine.appraise``.
-
-    ``digest``: SHA-256 over the RFC 8785 form of the policy and every identity it resolves to, signatures left out.
-    ``unchecked_classes``: classes left unchecked as a whole, or a software class of which no rule about executables is left.
-    ``unclaimed``: trust claims that are not affirmed, since what bears on them is not looked at.
-    ``essential``: claims that must be affirmed before the whole is.
-    ``allows_debug``: the policy excepts the debug rule; it may mint in a simulated process only (docs/operations.md).
-    """
-
-    tenant: str
-    name: str
-    version: int
-    scheme: Scheme[Any, Any]
-    digest: bytes
-    service: tuple[PreparedRule, ...]
-    classes: tuple[CompiledClass, ...]
-    unchecked: frozenset[str]
-    unchecked_classes: frozenset[str]
-    unclaimed: frozenset[TrustClaim]
-    essential: frozenset[TrustClaim]
-    exceptions: Mapping[str, Any]
-    allows_debug: bool
-    newest: tuple[str, ...]  # identities asked for as "newest", as name@version
 
 
 def compile_policy(parsed: Parsed, resolve: Resolve, schemes: Schemes) -> CompiledPolicy:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from verifier.appraise.compiled import CompiledPolicy
 from verifier.appraise.engine import appraise
-from verifier.appraise.policy import CompiledPolicy
 from verifier.cases.form import CaseFiles, CaseForm, IncompleteCase
 from verifier.core.rules import Finding
 from verifier.formats.errors import BridgeError, CannotDecide, MalformedEvidence

@@ -11,9 +11,9 @@ import click
 
 from verifier.adapters.trust.documents import load_demands, load_documents, read_file
 from verifier.appraise.bundle import compile_all
+from verifier.appraise.compiled import CompiledPolicy
 from verifier.appraise.documents import instant, parse_document
 from verifier.appraise.lint import lint
-from verifier.appraise.policy import CompiledPolicy
 from verifier.appraise.schema import schema_text, schemas
 from verifier.appraise.signatures import sign_document
 from verifier.appraise.text import read_documents

@@ -6,17 +6,17 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from multiprocessing import Pipe
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 
 import click
 
-from verifier.adapters.end_with_parent import PARENT_VARIABLE
+from verifier.adapters.child import fork_child
 from verifier.adapters.settings_source import load_settings
 from verifier.compose import prepare
 from verifier.core.console import Answer, answers
@@ -45,36 +45,48 @@ def _metrics_folder(settings: Settings) -> Iterator[None]:
 class _Children:
     """The processes of one ``serve``: gunicorn, and the worker that is restarted when it dies."""
 
-    def __init__(self, config: str | None) -> None:
-        self._arguments = [config] if config else []
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._stopping = False
-        self.web = self._start("verifier.wsgi")
-        self.worker: subprocess.Popen[bytes] | None = None
+        self._from_web, self._to_parent = Pipe(duplex=False)
+        self._listens = False
+        self.web = fork_child("verifier-web", self._serve)
+        self.worker: BaseProcess | None = None
         self._worker_at = 0.0
 
-    def _start(self, module: str) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
-        return subprocess.Popen([sys.executable, "-m", module, *self._arguments], env=environment)  # noqa: S603 - our own
+    # prometheus_client reads where its numbers go when it is imported: in the children, after _metrics_folder.
+
+    def _serve(self) -> None:
+        from verifier import wsgi
+
+        wsgi.run(self._settings, lambda: self._to_parent.send_bytes(b"listens"))
+
+    def _work(self) -> None:
+        from verifier import worker
+
+        worker.run(self._settings)
 
     def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         """Ask both to finish; gunicorn lets requests in flight end."""
         self._stopping = True
         for child in (self.worker, self.web):
-            if child is not None and child.poll() is None:
-                child.send_signal(signal.SIGTERM)
+            if child is not None and child.exitcode is None:
+                child.terminate()
 
     def watch(self, *, with_worker: bool) -> int:
-        """Wait for gunicorn to end; keep the worker alive meanwhile. Returns gunicorn's exit status."""
-        while self.web.poll() is None:
-            dead = self.worker is None or self.worker.poll() is not None
-            if with_worker and not self._stopping and dead and time.monotonic() >= self._worker_at:
+        """Wait for gunicorn to end; keep the worker alive from its readiness on. Returns gunicorn's exit status."""
+        while (status := self.web.exitcode) is None:
+            dead = self.worker is None or self.worker.exitcode is not None
+            self._listens = self._listens or self._from_web.poll()
+            due = with_worker and self._listens and not self._stopping
+            if due and dead and time.monotonic() >= self._worker_at:
                 self._worker_at = time.monotonic() + _WORKER_BACKOFF_S
-                self.worker = self._start("verifier.worker")
+                self.worker = fork_child("verifier-worker", self._work)
             time.sleep(_POLL_S)
         self.stop()
         if self.worker is not None:
-            self.worker.wait()
-        return self.web.returncode
+            self.worker.join()
+        return status
 
 
 @click.command("serve")
@@ -98,7 +110,7 @@ def command(config: str | None, check: bool) -> Answer:
             f"{settings.base_url}: settings, keys and store are fit to serve",
         )
     with _metrics_folder(settings):
-        children = _Children(config)
+        children = _Children(settings)
         signal.signal(signal.SIGTERM, children.stop)
         signal.signal(signal.SIGINT, children.stop)
         status = children.watch(with_worker=settings.run_worker)

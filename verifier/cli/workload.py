@@ -10,7 +10,7 @@ import click
 
 from verifier.adapters.trust.documents import load_documents
 from verifier.appraise.documents import WorkloadDocument, parse_document
-from verifier.appraise.text import PlainDocument
+from verifier.appraise.plain import PlainDocument
 from verifier.core.console import Answer, answers
 from verifier.formats.errors import ConfigError
 from verifier.tee.registry import SCHEMES

@@ -193,6 +193,10 @@ class TrustStore(MarkStore, Protocol):
         """Return a document's JSON; the newest version where none is named."""
         ...
 
+    def trust_documents(self, kind: str) -> Sequence[str]:
+        """Return the JSON of every document of a kind, of all tenants (not the history rows of the tenant "")."""
+        ...
+
 
 class CollateralStore(MarkStore, Protocol):
     """What the sources of collateral ask of the store."""

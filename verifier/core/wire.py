@@ -19,7 +19,6 @@ from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.formats.fields import Base64Url, Name, SchemeName
 
 REQUEST_TYPE = "vab-request+jws"
-ENVELOPE_VERSION = 1
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from verifier.appraise.documents import validate
 from verifier.formats.errors import ConfigError
-from verifier.tee.scheme import Scheme, Values
+from verifier.tee.scheme import Scheme
+from verifier.tee.values import Values
 
 _PLAIN_KEY: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]*", re.ASCII)
 # Words that some YAML reader takes for something else than text.

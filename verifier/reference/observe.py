@@ -19,7 +19,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from verifier.core.rules import Judgement, Rule, Scope
-from verifier.tee.scheme import Scheme, Values
+from verifier.tee.scheme import Scheme
+from verifier.tee.values import Values
 
 _MAX_SAMPLES: Final = 64
 _MAX_MEMBER: Final = 16

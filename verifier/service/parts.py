@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from verifier.appraise.policy import CompiledPolicy
+from verifier.appraise.compiled import CompiledPolicy
 from verifier.appraise.result import Workload
 from verifier.core.ports import Clock, CollateralSource, RandomSource, ServiceStore, SigningKey
 from verifier.core.settings import Settings

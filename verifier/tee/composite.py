@@ -22,12 +22,12 @@ from verifier.tee.scheme import (
     Check,
     CollateralOf,
     Form,
+    IdentityModels,
     Inner,
     Need,
     Scheme,
     Subject,
     TokenOf,
-    Values,
     Verification,
     Verified,
 )
@@ -211,8 +211,7 @@ def joined(
     *,
     checks: tuple[Check[JointRecord, JointRecord], ...],
     rules: tuple[Rule[Any], ...],
-    models: Mapping[Scope, type[Values]],
-    exceptions: type[Values],
+    identity: Callable[[], IdentityModels],
     observe: Callable[[Verified[Any, Any]], Mapping[Scope, Mapping[str, Any]]],
 ) -> Scheme[JointRecord, JointRecord]:
     """Make the scheme of a joint composite. What the token says of the machine is what the binder says."""
@@ -245,8 +244,7 @@ def joined(
         ),
         appraisal=AppraisalOf(
             rules=rules,
-            models=models,
-            exceptions=exceptions,
+            identity=identity,
             software=frozenset(one for scheme in schemes for one in scheme.appraisal.software),
             fields=tuple(field for scheme in schemes for field in lifted_fields(scheme)),
             bins=joint.bins(rules),

@@ -7,16 +7,19 @@ excluded as far as the host's own scheme excludes it: what the GPU is plugged in
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType, new_class
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from verifier.core.rules import Scope
 from verifier.formats.errors import Failed, mismatch
 from verifier.tee.composite import Joint, JointRecord, joined, lift_all, lift_beside
-from verifier.tee.nvidia_gpu.identity import GpuFirmwareValues, GpuPlatformValues
 from verifier.tee.nvidia_gpu.rules import observe
 from verifier.tee.nvidia_gpu.scheme import SCHEME as GPU
-from verifier.tee.scheme import Check, Scheme, Subject, Values, Verified
+from verifier.tee.scheme import Check, IdentityModels, Scheme, Subject, Verified
+
+if TYPE_CHECKING:
+    from verifier.tee.values import Values
 
 # What a machine's identities call the GPU's fields, beside the host's own.
 PREFIX: Final = "gpu_"
@@ -49,23 +52,25 @@ def with_gpu(host: Scheme[Any, Any], *, platform: str, firmware: str) -> Scheme[
         }
         return {scope: {**machine.get(scope, {}), **beside.get(scope, {})} for scope in (*machine, *beside)}
 
-    models = host.appraisal.models
+    def identity() -> IdentityModels:
+        """Put the GPU's fields beside the host's, in the host's own classes."""
+        from verifier.tee.nvidia_gpu.identity import GpuFirmwareValues, GpuPlatformValues
+
+        models = host.appraisal.models
+        platforms = _model(models["platform"], (GpuPlatformValues,), f"Class ``platform``: {platform}.")
+        firmwares = _model(models["firmware"], (GpuFirmwareValues,), f"Class ``firmware``: {firmware}.")
+        exceptions = _model(
+            host.appraisal.exceptions,
+            (),
+            "What an appraisal policy may except from the service's rules: the CPU's; the GPU has none.",
+        )
+        return IdentityModels(MappingProxyType({**models, "platform": platforms, "firmware": firmwares}), exceptions)
+
     return joined(
         name,
         Joint(binder=host, others=(GPU,)),
         checks=(Check(f"{name}.gpu", _require_gpu),),
         rules=(*lift_all(host), *lift_beside(GPU, PREFIX)),
-        models=MappingProxyType(
-            {
-                **models,
-                "platform": _model(models["platform"], (GpuPlatformValues,), f"Class ``platform``: {platform}."),
-                "firmware": _model(models["firmware"], (GpuFirmwareValues,), f"Class ``firmware``: {firmware}."),
-            }
-        ),
-        exceptions=_model(
-            host.appraisal.exceptions,
-            (),
-            "What an appraisal policy may except from the service's rules: the CPU's; the GPU has none.",
-        ),
+        identity=cache(identity),
         observe=observed,
     )

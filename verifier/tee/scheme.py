@@ -9,32 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
 from types import MappingProxyType, ModuleType
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from verifier.core.binding import Component
 from verifier.core.ids import BindingId
 from verifier.core.rules import IDENTITY_CLASSES, Rule, Scope
 from verifier.formats.x509chain import Anchor, ChainCache, Root
 
+if TYPE_CHECKING:
+    from verifier.tee.values import Values
+
 E = TypeVar("E")
 C = TypeVar("C")
 
 BindingSize = Literal["whole", "short"]
 Bin = Literal["rules", "bound", "reported", "ignored"]
-
-
-class Values(BaseModel):
-    """Base of every identity model (``identity.py``): strict, closed, frozen. A field left out is ``None``.
-
-    ``key_space``: by name of a map field, the keys that every identity answers for. One that is neither given nor listed in the
-    policy's ``unchecked`` is an error. A map that is not listed has no fixed keys: what it names is what it selects.
-    """
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-    key_space: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,26 +177,43 @@ class Verification(Generic[E, C]):
     root: Callable[[Subject[E, C]], Root]
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityModels:
+    """What a trust owner may write of a scheme: its identity classes, and what a policy may except from the service rules."""
+
+    models: Mapping[Scope, type[Values]]
+    exceptions: type[Values]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppraisalOf(Generic[E, C]):
     """What decides whether the evidence is wanted.
 
-    ``models``: the identity classes that the scheme has, with their fields. ``exceptions``: what an appraisal policy may except from
-    the service rules. ``debug_exceptions``: those under which evidence that may be debugged is let in; a policy that names one
-    mints in simulated processes only. ``software``: classes without which guest software is not measured at all (lint).
+    ``identity`` loads the identity models: evidence is decoded and verified without them. ``debug_exceptions``: those under which
+    evidence that may be debugged is let in; a policy that names one mints in simulated processes only. ``software``: classes
+    without which guest software is not measured at all (lint).
     ``bins``: every field of ``fields`` in exactly one; "rules" must agree with the rules' ``layout_fields``.
     ``observe``: what an identity of this very machine says, by class and field, in JSON form, where that is not simply what the rule
     saw (a floor, a list of one); ``None`` for a field that evidence cannot give. Fields left out are worked out from the rules.
     """
 
     rules: tuple[Rule[Verified[E, C]], ...]
-    models: Mapping[Scope, type[Values]]
-    exceptions: type[Values]
+    identity: Callable[[], IdentityModels]
     debug_exceptions: frozenset[str] = frozenset({"allow_debug"})
     software: frozenset[Scope] = frozenset()
     fields: tuple[str, ...]
     bins: Mapping[str, Bin]
     observe: Callable[[Verified[E, C]], Mapping[Scope, Mapping[str, Any]]] = field(default=lambda _verified: {})
+
+    @property
+    def models(self) -> Mapping[Scope, type[Values]]:
+        """The identity classes that the scheme has, with their fields."""
+        return self.identity().models
+
+    @property
+    def exceptions(self) -> type[Values]:
+        """What an appraisal policy may except from the service rules."""
+        return self.identity().exceptions
 
 
 class RulesModule(Protocol):
@@ -224,25 +233,28 @@ class RulesModule(Protocol):
 
 
 def appraisal_of(
-    identity: ModuleType, rules: RulesModule, fields: tuple[str, ...], *software: Scope, **more: Any
+    identity: str, rules: RulesModule, fields: tuple[str, ...], *software: Scope, **more: Any
 ) -> AppraisalOf[Any, Any]:
     """Put a scheme's ``identity`` and ``rules`` modules together.
 
-    An identity class is the model of its name (``PlatformValues`` or ``Platform``); ``identity`` has ``Exceptions`` too.
-    ``software`` and ``more`` as in ``AppraisalOf``.
+    ``identity``: the name of the module, which is loaded when its models are asked for. An identity class is the model of its name
+    (``PlatformValues`` or ``Platform``); the module has ``Exceptions`` too. ``software`` and ``more`` as in ``AppraisalOf``.
     """
-    names = {scope: (f"{scope.title()}Values", scope.title()) for scope in IDENTITY_CLASSES}
-    models = {s: getattr(identity, n) for s, both in names.items() for n in both if hasattr(identity, n)}
     return AppraisalOf(
         rules=rules.RULES,
-        models=MappingProxyType(models),
-        exceptions=identity.Exceptions,
+        identity=cache(lambda: _models_of(import_module(identity))),
         software=frozenset(software),
         fields=fields,
         bins=rules.BINS,
         observe=rules.observe,
         **more,
     )
+
+
+def _models_of(module: ModuleType) -> IdentityModels:
+    names = {scope: (f"{scope.title()}Values", scope.title()) for scope in IDENTITY_CLASSES}
+    models = {s: getattr(module, n) for s, both in names.items() for n in both if hasattr(module, n)}
+    return IdentityModels(MappingProxyType(models), module.Exceptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

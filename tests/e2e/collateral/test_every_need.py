@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from attester.envelope import Envelope
 from attester.flow import attest_once, verifier_client
 from attester.patience import patiently
 from forge.azure import ForgedAzure
@@ -25,6 +24,7 @@ from tests.support.living import documents_of
 from tests.support.vendor_servers import VendorServer, put_forged_intel, vendor_server
 from tools.demo.trust import workload, write_documents
 from verifier.core.binding import BindingDigest
+from verifier.core.envelope import Envelope
 from verifier.formats.errors import CannotDecide
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.decode import decode_quote

@@ -18,7 +18,6 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from attester.envelope import Envelope
 from attester.flow import attest_once, bind, challenge, request_body, verifier_client
 from attester.https import Reply
 from attester.keys import REQUEST_MEDIA_TYPE, RequestKeys
@@ -31,6 +30,7 @@ from verifier.adapters.collateral.bundle import make_bundle
 from verifier.adapters.collateral.cache import Entry
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import item
+from verifier.core.envelope import Envelope
 from verifier.formats.jwk import public_jwk
 from verifier.tee.registry import SCHEMES
 

@@ -102,8 +102,8 @@ def _counter(live: LiveVerifier, name: str) -> float:
     return sum(float(value) for value in found)
 
 
-def _processes(live: LiveVerifier, module: str) -> dict[int, int]:
-    """Return pid -> parent's pid of this verifier's processes of a module."""
+def _processes(live: LiveVerifier, name: str) -> dict[int, int]:
+    """Return pid -> parent's pid of this verifier's processes of a name (``ps -o comm``)."""
     found: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -111,7 +111,7 @@ def _processes(live: LiveVerifier, module: str) -> dict[int, int]:
             status = (path / "stat").read_text(encoding="ascii", errors="replace")
         except OSError:
             continue  # it ended while we looked
-        if module.encode() in words and str(live.folder.settings_file).encode() in words:
+        if f"({name})" in status and str(live.folder.settings_file).encode() in words:
             state, parent = status.rpartition(")")[2].split()[:2]
             if state != "Z":
                 found[int(path.name)] = int(parent)
@@ -119,8 +119,8 @@ def _processes(live: LiveVerifier, module: str) -> dict[int, int]:
 
 
 def _workers(live: LiveVerifier) -> list[int]:
-    """Process ids of gunicorn's workers: children of the process that runs verifier.wsgi."""
-    ours = _processes(live, "verifier.wsgi")
+    """Process ids of gunicorn's workers: children of the first process of that name."""
+    ours = _processes(live, "verifier-web")
     return [pid for pid, parent in ours.items() if parent in ours]
 
 
@@ -176,7 +176,7 @@ def test_a_worker_process_that_dies_is_started_again(tmp_path: Path) -> None:
     with live_verifier(tmp_path, {"workers": 1}) as live:
 
         def workers() -> list[int]:
-            return list(_processes(live, "verifier.worker"))
+            return list(_processes(live, "verifier-worker"))
 
         deadline = time.monotonic() + 20
         while not workers():
@@ -193,7 +193,7 @@ def test_nothing_goes_on_serving_when_serve_itself_is_killed(tmp_path: Path) -> 
     with live_verifier(tmp_path, {"workers": 2}) as live:
         os.kill(live.processes.pid(live.name), signal.SIGKILL)
         deadline = time.monotonic() + 30
-        while _processes(live, "verifier.wsgi") or _processes(live, "verifier.worker"):
+        while _processes(live, "verifier-web") or _processes(live, "verifier-worker"):
             assert time.monotonic() < deadline, "orphans serve on"
             time.sleep(0.1)
 

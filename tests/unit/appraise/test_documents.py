@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.support import trust
 from verifier.appraise.documents import AppraisalPolicy, Identity, WorkloadDocument, parse_document
-from verifier.appraise.text import PlainDocument, read_documents
+from verifier.appraise.plain import PlainDocument
+from verifier.appraise.text import read_documents
 from verifier.formats.encoding import canonical
 from verifier.formats.errors import ConfigError
 

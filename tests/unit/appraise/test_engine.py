@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.support import trust
 from tests.support.trust import NOW, ToyEvidence
 from verifier.appraise.bundle import compile_all, gather
+from verifier.appraise.compiled import CompiledPolicy
 from verifier.appraise.engine import appraise, known_from
-from verifier.appraise.policy import CompiledPolicy
 from verifier.appraise.result import Appraisal
 from verifier.core.rules import TRUST_CLAIMS, Judgement, Rule
 

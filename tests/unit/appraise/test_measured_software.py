@@ -11,7 +11,7 @@ from tests.support.observed import drafted, excepted, with_configuration
 from verifier.appraise.bundle import compile_all, gather
 from verifier.appraise.documents import parse_document
 from verifier.appraise.lint import Warned, lint
-from verifier.appraise.text import PlainDocument
+from verifier.appraise.plain import PlainDocument
 from verifier.tee.registry import SCHEMES
 
 pytestmark = pytest.mark.slow

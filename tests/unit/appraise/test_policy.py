@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import trust
 from verifier.appraise.bundle import compile_all, gather
-from verifier.appraise.policy import CompiledPolicy
+from verifier.appraise.compiled import CompiledPolicy
 from verifier.formats.errors import ConfigError
 
 

@@ -13,8 +13,8 @@ from verifier.appraise.bundle import compile_all, gather
 from verifier.appraise.documents import parse_document
 from verifier.appraise.engine import appraise
 from verifier.appraise.lint import lint
+from verifier.appraise.plain import PlainDocument
 from verifier.appraise.result import Appraisal
-from verifier.appraise.text import PlainDocument
 from verifier.formats.errors import ConfigError
 from verifier.tee.registry import SCHEMES
 

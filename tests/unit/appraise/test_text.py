@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.vault import part
-from verifier.appraise.text import MAX_DEPTH, read_documents
+from verifier.appraise.plain import MAX_DEPTH
+from verifier.appraise.text import read_documents
 from verifier.formats.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -12,7 +12,6 @@ from typing import Any
 import jwt
 import pytest
 
-from attester.envelope import Envelope
 from attester.flow import request_body
 from tests.support.keyfiles import KeyFolder, make_key_folder
 from tests.support.service import PLACE, Asked, House, house
@@ -20,6 +19,7 @@ from tests.support.signing import BASE_URL
 from tools.demo.forged import FORGED_WORKLOAD, forged_documents
 from verifier.core import wire
 from verifier.core.binding import make_nonce
+from verifier.core.envelope import Envelope
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
 from verifier.tee.sev_snp.layout import SIGNED
 

@@ -12,7 +12,10 @@ import pytest
 from tests.unit.tools.conftest import Machine, Result
 from tools.realparts.places import ROOT
 
-TARGETS = {"demo", "test", "test-compose", "lint", "type", "bench", "fuzz", "docs", "venv", "lock", "help"}
+TARGETS = {"demo", "test", "test-compose", "lint", "type", "bench", "fuzz", "docs", "venv", "lock", "help"} | {
+    "bench-against",
+    "release",
+}
 PARTS = """
 if [ "$1" = tools/offline.py ]; then
   [ "$2" = --probe ] && exit ${FAKE_NAMESPACE:-0}

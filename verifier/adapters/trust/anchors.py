@@ -7,7 +7,7 @@ CRL that is required of that anchor from then on (enrolment). Folders are read a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,22 +60,51 @@ FORGED_KEYS = frozenset(
 )
 
 
-def load_anchors(
-    folder: str, schemes: Mapping[str, Scheme[Any, Any]], *, simulated: bool
-) -> dict[str, tuple[Anchor, ...]]:
-    """Return the anchors by scheme. A forged vendor's root in a process that is not simulated stops the start.
+class Anchors(Mapping[str, tuple[Anchor, ...]]):
+    """Anchors by scheme: the built-in ones (of a process that is not simulated), then those of the folder.
 
-    So does a folder that is named and not there: it would otherwise trust no root, and say so at the first login only.
+    ``own``: what the folder has, by scheme. A scheme is loaded when its anchors are asked for, not before.
+    """
+
+    def __init__(
+        self, schemes: Mapping[str, Scheme[Any, Any]], own: Mapping[str, tuple[Anchor, ...]], *, simulated: bool
+    ) -> None:
+        self._schemes = schemes
+        self._own = own
+        self._simulated = simulated
+        self._found: dict[str, tuple[Anchor, ...]] = {}
+
+    def __getitem__(self, name: str) -> tuple[Anchor, ...]:
+        """Return a scheme's anchors; ``KeyError`` for a scheme that the verifier does not have."""
+        found = self._found.get(name)
+        if found is None:
+            scheme = self._schemes[name]
+            # A composite trusts whom its parts trust.
+            own = tuple(
+                anchor for source in (name, *scheme.verification.anchors_of) for anchor in self._own.get(source, ())
+            )
+            found = self._found[name] = own if self._simulated else (*scheme.verification.anchors, *own)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names of the schemes."""
+        return iter(self._schemes)
+
+    def __len__(self) -> int:
+        """Count the schemes."""
+        return len(self._schemes)
+
+
+def load_anchors(folder: str, schemes: Mapping[str, Scheme[Any, Any]], *, simulated: bool) -> Anchors:
+    """Read the folder; returns the anchors by scheme.
+
+    A forged vendor's root in a process that is not simulated stops the start. So does a folder that is named and not there: the
+    verifier would otherwise trust no root, and say so at the first login only.
     """
     if folder and not Path(folder).is_dir():
         raise ConfigError("settings", "private_anchor_dir", folder, "a folder with one subfolder a scheme")
-    anchors: dict[str, tuple[Anchor, ...]] = {}
-    for name, scheme in schemes.items():
-        # A composite trusts whom its parts trust.
-        sources = (name, *scheme.verification.anchors_of) if folder else ()
-        own = tuple(a for source in sources for a in _from_folder(Path(folder) / source, simulated=simulated))
-        anchors[name] = own if simulated else (*scheme.verification.anchors, *own)
-    return anchors
+    own = {name: _from_folder(Path(folder) / name, simulated=simulated) for name in schemes} if folder else {}
+    return Anchors(schemes, own, simulated=simulated)
 
 
 def is_forged(certificate: Certificate) -> bool:

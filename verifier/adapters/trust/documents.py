@@ -20,21 +20,22 @@ from typing import Any
 
 from cachetools import LRUCache
 
+import verifier
 from verifier.appraise.bundle import Documents, Key, compile_all, gather, workload_of
+from verifier.appraise.compiled import CompiledPolicy
 from verifier.appraise.documents import Parsed, Schemes, WorkloadDocument, parse_document
-from verifier.appraise.policy import CompiledPolicy, compile_policy
+from verifier.appraise.plain import PlainDocument
+from verifier.appraise.policy import compile_policy
 from verifier.appraise.result import Workload
 from verifier.appraise.schema import schemas
 from verifier.appraise.signatures import Demands, check_signature, read_demands
-from verifier.appraise.text import PlainDocument, read_documents
+from verifier.appraise.text import read_documents
 from verifier.core.ids import ServiceId
 from verifier.core.ports import TrustRow, TrustStore
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.tee.registry import SCHEMES
 
-# Raised whenever this program takes documents differently from the one before, so that what is compiled is looked at again.
-FORMAT = 2
 NO_DEMANDS: Demands = MappingProxyType({})
 _SUFFIXES = {".yaml": False, ".json": True}
 _NOT_DOCUMENTS = frozenset((".md", ".txt"))
@@ -124,21 +125,21 @@ def load_single_policy(path: Path, scheme: str, *, schemes: Schemes = SCHEMES) -
 
 
 def files_digest(files: Iterable[TrustFile], schemes: Schemes, demands: Demands) -> str:
-    """Return the digest of everything that decides what these files compile to: bytes, models, keys, this program's form."""
+    """Return the digest of everything that decides what these files compile to: bytes, keys, this program, its schemes."""
     listed = [[file.path, sha256(file.data).hex()] for file in files]
     keys = {tenant: {name: _key_form(key) for name, key in named.items()} for tenant, named in demands.items()}
-    parts = {"format": str(FORMAT), "files": listed, "schemas": _schema_digest(schemes), "keys": keys}
-    return _digest_of(parts)
-
-
-def _schema_digest(schemes: Schemes) -> str:
-    return _own_schema_digest() if schemes is SCHEMES else _digest_of(schemas(schemes))
+    # The registry's schemes are part of the program; to compose their schemas would load all of them.
+    models = "" if schemes is SCHEMES else _digest_of(schemas(schemes))
+    return _digest_of({"files": listed, "keys": keys, "program": _program_digest(), "schemas": models})
 
 
 @functools.cache
-def _own_schema_digest() -> str:
-    """The registry's; composing it takes longer than reading the files, and the worker asks again and again."""
-    return _digest_of(schemas(SCHEMES))
+def _program_digest() -> str:
+    """Return the digest of this package's source: a program that may take documents differently looks at them again."""
+    root = Path(verifier.__file__).parent
+    return _digest_of(
+        [[path.relative_to(root).as_posix(), sha256(path.read_bytes()).hex()] for path in sorted(root.rglob("*.py"))]
+    )
 
 
 def _digest_of(value: Any) -> str:
@@ -287,6 +288,11 @@ class TrustCatalogue:
         if workload is not None and policy is not None:
             return workload, policy
         return self._read(key)
+
+    def schemes(self) -> frozenset[str]:
+        """Return the schemes that the store's policies name: those that requests will be of."""
+        named = (json.loads(body).get("scheme") for body in self._store.trust_documents("policy"))
+        return frozenset(name for name in named if name in self._schemes)
 
     def _current(self) -> _Generation:
         now = self._monotonic()

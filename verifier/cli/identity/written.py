@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from verifier.appraise.documents import parse_document
-from verifier.appraise.text import PlainDocument
+from verifier.appraise.plain import PlainDocument
 from verifier.cli.evidence import read_bytes
 from verifier.core import product
 from verifier.core.console import Answer, options

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, StringConstraints
 
 from verifier.formats.fields import Hex32, Hex64
-from verifier.tee.scheme import Values
+from verifier.tee.values import Values
 
 Hex33 = Annotated[str, StringConstraints(pattern=r"^01[0-9a-f]{64}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from verifier.tee.arm_cca import identity, layout, rules, verify
+from verifier.tee.arm_cca import layout, rules, verify
 from verifier.tee.arm_cca.decode import CcaToken, decode, encode, evidence_claims
 from verifier.tee.arm_cca.verify import CcaCollateral
 from verifier.tee.scheme import Binding, CollateralOf, Form, Scheme, TokenOf, Verification, appraisal_of
@@ -24,7 +24,11 @@ SCHEME: Final[Scheme[CcaToken, CcaCollateral]] = Scheme(
     # Arm has no root: the operator names who endorses platforms.
     verification=Verification(checks=verify.CHECKS, root=verify.root_of),
     appraisal=appraisal_of(
-        identity, rules, layout.FIELDS, "firmware", debug_exceptions=frozenset({"allow_unsecured_lifecycle"})
+        f"{__package__}.identity",
+        rules,
+        layout.FIELDS,
+        "firmware",
+        debug_exceptions=frozenset({"allow_unsecured_lifecycle"}),
     ),
     token=TokenOf(
         measurement=lambda verified, _matched: verified.evidence.realm.initial_measurement.hex(),

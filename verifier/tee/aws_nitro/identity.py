@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from verifier.formats.fields import Sha384Hex
 from verifier.tee.aws_nitro.layout import FIRST_USER_PCR, IMAGE_PCRS
-from verifier.tee.scheme import Values
+from verifier.tee.values import Values
 
 PcrIndex = Annotated[str, StringConstraints(pattern=r"^(?:[0-9]|[12][0-9]|3[01])$")]
 InstanceId = Annotated[str, StringConstraints(pattern=r"^i-[0-9a-f]{8,32}$")]

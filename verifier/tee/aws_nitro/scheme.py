@@ -8,7 +8,7 @@ from typing import Any, Final
 from cryptography import x509
 
 from verifier.formats.x509 import Certificate
-from verifier.tee.aws_nitro import identity, layout, rules, verify
+from verifier.tee.aws_nitro import layout, rules, verify
 from verifier.tee.aws_nitro.decode import Document, decode, encode
 from verifier.tee.aws_nitro.rules import NitroVerified
 from verifier.tee.aws_nitro.verify import Collateral
@@ -77,7 +77,7 @@ SCHEME: Final[Scheme[Document, Collateral]] = Scheme(
     verification=Verification(
         checks=verify.CHECKS, anchors=ANCHORS, root=verify.document_chain(lambda document: document).root_of
     ),
-    appraisal=appraisal_of(identity, rules, layout.FIELDS, "workload"),
+    appraisal=appraisal_of(f"{__package__}.identity", rules, layout.FIELDS, "workload"),
     token=TokenOf(
         measurement=_measurement,
         instance=lambda verified: ("aws-nitro.module", verified.evidence.module_id),

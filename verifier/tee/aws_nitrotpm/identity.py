@@ -10,9 +10,9 @@ from pydantic import AfterValidator, Field
 
 from verifier.formats.fields import Sha384Hex
 from verifier.tee.aws_nitro.identity import PlatformValues
-from verifier.tee.scheme import Values
 from verifier.tee.tpm2 import identity as tpm2
 from verifier.tee.tpm2.identity import FIRMWARE_PCRS, FirmwareIndex, WorkloadIndex, measured
+from verifier.tee.values import Values
 
 __all__ = ["Config", "Exceptions", "Extended", "Firmware", "PlatformValues", "Workload"]
 

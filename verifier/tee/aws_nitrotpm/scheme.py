@@ -6,7 +6,7 @@ from typing import Final
 
 from verifier.tee.aws_nitro.scheme import SCHEME as NITRO
 from verifier.tee.aws_nitro.verify import document_chain
-from verifier.tee.aws_nitrotpm import identity, layout, rules, verify
+from verifier.tee.aws_nitrotpm import layout, rules, verify
 from verifier.tee.aws_nitrotpm.decode import Evidence, decode, encode, evidence_claims
 from verifier.tee.aws_nitrotpm.verify import Collateral
 from verifier.tee.scheme import Binding, Carried, CollateralOf, Form, Scheme, TokenOf, Verification, appraisal_of
@@ -37,7 +37,7 @@ SCHEME: Final[Scheme[Evidence, Collateral]] = Scheme(
         anchors_of=(NITRO.name,),
         root=document_chain(lambda evidence: evidence.document).root_of,
     ),
-    appraisal=appraisal_of(identity, rules, layout.FIELDS, "firmware", "workload"),
+    appraisal=appraisal_of(f"{__package__}.identity", rules, layout.FIELDS, "firmware", "workload"),
     token=TokenOf(
         measurement=rules.measurement,
         instance=lambda verified: ("aws-nitrotpm.module", verified.evidence.document.module_id),

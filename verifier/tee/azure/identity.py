@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from verifier.tee.scheme import Values
 from verifier.tee.tpm2.identity import KeyDigests
+from verifier.tee.values import Values
 
 
 class VmConfiguration(Values):

@@ -35,7 +35,7 @@ def azure_scheme(
     form: Form[Any],
     verify: Any,
     rules: Any,
-    identity: Any,
+    identity: str,
 ) -> Scheme[Any, Any]:
     """Make the scheme of an Azure composite. ``cpu_of`` reads the CPU's own evidence; the modules are those of ``vtpm_scheme``.
 

@@ -11,7 +11,6 @@ from pydantic import AfterValidator, Field
 
 from verifier.formats.fields import Hex16, Hex48
 from verifier.tee.azure.identity import AzureFirmware, AzurePlatform
-from verifier.tee.scheme import Values
 from verifier.tee.sev_snp.identity import (
     AbiVersion,
     Exceptions,
@@ -19,6 +18,7 @@ from verifier.tee.sev_snp.identity import (
     PlatformValues,
 )
 from verifier.tee.tpm2 import identity as tpm2
+from verifier.tee.values import Values
 
 __all__ = ["Config", "Exceptions", "Firmware", "Paravisor", "Platform", "Workload"]
 _ZERO: Final = "0" * 96

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from verifier.tee.azure.scheme import azure_scheme
 from verifier.tee.azure.verify import ENDORSEMENTS
-from verifier.tee.azure_snp_vtpm import decode, identity, rules, verify
+from verifier.tee.azure_snp_vtpm import decode, rules, verify
 from verifier.tee.scheme import Scheme
 from verifier.tee.sev_snp.scheme import SCHEME as SNP
 from verifier.tee.vtpm.scheme import vtpm_form
@@ -21,5 +21,5 @@ SCHEME: Final[Scheme[Any, Any]] = azure_scheme(
     ),
     verify=verify,
     rules=rules,
-    identity=identity,
+    identity=f"{__package__}.identity",
 )

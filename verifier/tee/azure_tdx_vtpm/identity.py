@@ -12,9 +12,9 @@ from pydantic import Field
 from verifier.formats.fields import Hex8, Hex48
 from verifier.tee.azure.identity import AzureFirmware, AzurePlatform
 from verifier.tee.dcap.identity import PlatformValues
-from verifier.tee.scheme import Values
 from verifier.tee.tdx.identity import Attributes, Exceptions
 from verifier.tee.tpm2 import identity as tpm2
+from verifier.tee.values import Values
 
 __all__ = ["Config", "Exceptions", "Firmware", "Paravisor", "Platform", "Workload"]
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from verifier.tee.dcap.collateral import LevelStatus, RelaunchStatus
-from verifier.tee.scheme import Values
 from verifier.tee.tcg.identity import RegisterRule
+from verifier.tee.values import Values
 
 # ``ppid:`` names a processor, ``piid:`` a platform instance (Platform CA only), both as in the PCK certificate.
 Chip = Annotated[str, StringConstraints(pattern=r"^(?:ppid|piid):[0-9a-f]{32}$")]

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from verifier.tee.scheme import Values
 from verifier.tee.sev_snp import identity as snp
 from verifier.tee.tdx import identity as td
 from verifier.tee.tpm2 import identity as tpm2
+from verifier.tee.values import Values
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Names = Annotated[tuple[Name, ...], Field(min_length=1, max_length=10_000, strict=False)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from verifier.tee.gcp_vtpm import decode, identity, rules, verify
+from verifier.tee.gcp_vtpm import decode, rules, verify
 from verifier.tee.gcp_vtpm.decode import CPU_PARTS, CPUS, NAME, Evidence
 from verifier.tee.scheme import CollateralOf, Scheme
 from verifier.tee.vtpm.scheme import vtpm_form, vtpm_scheme
@@ -26,7 +26,7 @@ SCHEME: Final[Scheme[Any, Any]] = vtpm_scheme(
     root=verify.root_of,
     verify=verify,
     rules=rules,
-    identity=identity,
+    identity=f"{__package__}.identity",
     debug_status=_debug_status,
     tcb_status=rules.tcb_status,
     also=verify.also_bound,

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from verifier.tee.ima.explain import load_key
-from verifier.tee.scheme import Values
+from verifier.tee.values import Values
 
 MAX_FILES, MAX_DIGESTS, MAX_CHOICES, MAX_KEYS, MAX_LOOSE, MAX_VIOLATIONS = 50_000, 100_000, 64, 16, 64, 1_000
 

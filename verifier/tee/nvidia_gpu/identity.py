@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from verifier.tee.scheme import Values
+from verifier.tee.values import Values
 
 ValueHex = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}){1,1024}$")]
 BlockIndex = Annotated[str, StringConstraints(pattern=r"^([1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from verifier.tee.chain import pinned
-from verifier.tee.nvidia_gpu import identity, layout, rules, verify
+from verifier.tee.nvidia_gpu import layout, rules, verify
 from verifier.tee.nvidia_gpu.decode import GpuEvidence, decode, encode, evidence_claims
 from verifier.tee.nvidia_gpu.verify import GpuCollateral
 from verifier.tee.scheme import Binding, CollateralOf, Form, Scheme, TokenOf, Verification, appraisal_of
@@ -23,7 +23,7 @@ SCHEME: Final[Scheme[GpuEvidence, GpuCollateral]] = Scheme(
     binding=Binding(size="short", value=lambda evidence: evidence.nonce),
     collateral=CollateralOf(needs=verify.needs, collate=verify.collate),
     verification=Verification(checks=verify.CHECKS, anchors=ANCHORS, root=verify.CHAIN.root_of),
-    appraisal=appraisal_of(identity, rules, layout.FIELDS, "firmware"),
+    appraisal=appraisal_of(f"{__package__}.identity", rules, layout.FIELDS, "firmware"),
     token=TokenOf(
         measurement=rules.measurement,
         instance=rules.instance,

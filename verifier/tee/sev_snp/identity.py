@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from verifier.formats.fields import Hex16, Hex32, Hex48, Hex64
-from verifier.tee.scheme import Values
+from verifier.tee.values import Values
 
 Byte = Annotated[int, Field(ge=0, le=0xFF)]
 Bits64 = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{1,16}$")]

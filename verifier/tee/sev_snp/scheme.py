@@ -6,7 +6,7 @@ from typing import Final
 
 from verifier.tee.chain import pinned
 from verifier.tee.scheme import Binding, CollateralOf, Form, Scheme, TokenOf, Verification, appraisal_of
-from verifier.tee.sev_snp import identity, layout, rules, verify
+from verifier.tee.sev_snp import layout, rules, verify
 from verifier.tee.sev_snp.decode import Report, decode, encode, evidence_claims
 from verifier.tee.sev_snp.verify import SnpCollateral
 
@@ -33,7 +33,7 @@ SCHEME: Final[Scheme[Report, SnpCollateral]] = Scheme(
     binding=Binding(size="whole", value=lambda report: report.report_data),
     collateral=CollateralOf(needs=verify.needs, collate=verify.collate),
     verification=Verification(checks=verify.CHECKS, anchors=ANCHORS, root=verify.CHAIN.root_of),
-    appraisal=appraisal_of(identity, rules, layout.FIELDS, "firmware"),
+    appraisal=appraisal_of(f"{__package__}.identity", rules, layout.FIELDS, "firmware"),
     token=TokenOf(
         measurement=lambda verified, _matched: verified.evidence.measurement.hex(),
         instance=rules.instance,

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from verifier.formats.fields import Hex16, Hex32, Hex64
 from verifier.tee.dcap.identity import PlatformValues
-from verifier.tee.scheme import Values
+from verifier.tee.values import Values
 
 __all__ = ["ConfigValues", "Exceptions", "PlatformValues", "WorkloadValues"]
 

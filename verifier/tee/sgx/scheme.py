@@ -9,7 +9,7 @@ from verifier.tee.dcap.endorse import ENDORSEMENTS, DcapCollateral
 from verifier.tee.dcap.scheme import dcap_scheme
 from verifier.tee.dcap.verify import checks_of
 from verifier.tee.scheme import Form, Scheme, appraisal_of
-from verifier.tee.sgx import identity, rules
+from verifier.tee.sgx import rules
 from verifier.tee.sgx.decode import decode, encode
 from verifier.tee.sgx.layout import FIELDS, NAME
 
@@ -23,6 +23,6 @@ SCHEME: Final[Scheme[Any, DcapCollateral]] = dcap_scheme(
         claims=lambda evidence: evidence_claims(evidence.quote),
     ),
     checks=checks_of(NAME, has_module=False),
-    appraisal=appraisal_of(identity, rules, FIELDS, "workload"),
+    appraisal=appraisal_of(f"{__package__}.identity", rules, FIELDS, "workload"),
     measurement=lambda report: report.mrenclave.hex(),
 )

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from verifier.tee.scheme import Values
 from verifier.tee.tcg.boot import WORDS
 from verifier.tee.tcg.layout import EVENT_TYPES_BY_NAME
+from verifier.tee.values import Values
 
 MAX_ENTRIES = 512
 MAX_CHOICES = 64

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 
 from verifier.formats.fields import Hex8, Hex48
 from verifier.tee.dcap.identity import CcRules, PlatformValues
-from verifier.tee.scheme import Values
 from verifier.tee.tcg.identity import RegisterRule
+from verifier.tee.values import Values
 
 __all__ = ["ConfigValues", "Exceptions", "FirmwareValues", "PlatformValues", "WorkloadValues"]
 

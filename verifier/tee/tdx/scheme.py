@@ -13,7 +13,7 @@ from verifier.tee.scheme import Form, Scheme, appraisal_of
 from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.layout import SHA384
-from verifier.tee.tdx import identity, rules, verify
+from verifier.tee.tdx import rules, verify
 from verifier.tee.tdx.decode import Evidence, decode, encode
 from verifier.tee.tdx.layout import FIELDS, NAME
 
@@ -45,6 +45,6 @@ SCHEME: Final[Scheme[Any, DcapCollateral]] = dcap_scheme(
         claims=_evidence_claims,
     ),
     checks=verify.CHECKS,
-    appraisal=appraisal_of(identity, rules, FIELDS, "firmware", "workload"),
+    appraisal=appraisal_of(f"{__package__}.identity", rules, FIELDS, "firmware", "workload"),
     measurement=_measurement,
 )

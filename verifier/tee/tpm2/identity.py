@@ -13,8 +13,8 @@ from pydantic import AfterValidator, Field
 
 from verifier.formats.fields import Sha256Hex
 from verifier.tee.ima.identity import ImaRules
-from verifier.tee.scheme import Values
 from verifier.tee.tcg.identity import RegisterRule, SecureBootKeys, Uki
+from verifier.tee.values import Values
 
 _FIRMWARE_LAST: Final = 7
 FIRMWARE_PCRS: Final = tuple(str(index) for index in range(_FIRMWARE_LAST + 1))

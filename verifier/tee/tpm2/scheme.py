@@ -11,7 +11,7 @@ from verifier.tee.scheme import Binding, CollateralOf, Form, Need, Scheme, Token
 from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import proven_secure_boot
 from verifier.tee.tcg.layout import SHA256
-from verifier.tee.tpm2 import identity, rules
+from verifier.tee.tpm2 import rules
 from verifier.tee.tpm2.collateral import AK_KIND, AK_NEED, Collateral, decode_enrolled_ak
 from verifier.tee.tpm2.decode import OPTIONAL_PARTS, REQUIRED_PARTS, Evidence, decode, encode
 from verifier.tee.tpm2.layout import FIELDS
@@ -67,7 +67,7 @@ SCHEME: Scheme[Evidence, Collateral] = Scheme(
     binding=Binding(size="short", value=lambda evidence: evidence.quote.extra_data),
     collateral=CollateralOf(needs=_needs, collate=_collate),
     verification=Verification(checks=CHECKS, root=_root),
-    appraisal=appraisal_of(identity, rules, FIELDS, "firmware", "workload"),
+    appraisal=appraisal_of(f"{__package__}.identity", rules, FIELDS, "firmware", "workload"),
     token=TokenOf(
         measurement=measurement,
         instance=_instance,

@@ -56,7 +56,7 @@ def vtpm_scheme(
     root: Callable[[Subject[Any, Any]], Root],
     verify: Any,
     rules: Any,
-    identity: Any,
+    identity: str,
     debug_status: Callable[[Any], str],
     tcb_status: Callable[[Verified[Any, Any]], str] = lambda _verified: "NotApplicable",
     also: Callable[[Any], tuple[Carried, ...]] = lambda _evidence: (),
@@ -65,7 +65,7 @@ def vtpm_scheme(
 
     The binder is the quote: extraData carries the digest short, also where a CPU's report vouches for the vTPM (``also``).
     ``cpus``: the schemes that may stand inside; ``own``: the anchors of AK certificates. ``verify`` has CHECKS; ``rules`` has RULES,
-    FIELDS, BINS, ``instance`` and ``observe``; ``identity`` has the models of all four classes and the exceptions.
+    FIELDS, BINS, ``instance`` and ``observe``; ``identity`` names the module of the models of all four classes and the exceptions.
     """
     return Scheme(
         name=name,

@@ -7,6 +7,8 @@ import shutil
 import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from tests.support.stores import last_record_ms
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql.engine import Database, read_url
 from verifier.adapters.sql.models import metadata
-from verifier.adapters.sql.schema import MIGRATIONS, migrate
+from verifier.adapters.sql.schema import MIGRATIONS, REVISION, migrate
 from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.formats.errors import ConfigError
 
@@ -170,3 +172,14 @@ def test_a_database_that_others_made_in_rollback_mode_is_switched(tmp_path: Path
     store = open_store(f"sqlite:///{tmp_path}/x.db")
     assert store.commit_verdict(make_verdict()).seq == 1
     store.close()
+
+
+def test_a_fresh_store_gets_the_revision_that_the_program_names(url: str) -> None:
+    assert migrate(url) == REVISION
+
+
+def test_the_usual_start_does_not_load_alembic(store: SqlStore, url: str) -> None:
+    del store
+    script = "import sys; from verifier.adapters.sql.schema import migrate; migrate(sys.argv[1]); print('alembic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script, url], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from attester.envelope import Envelope
 from forge.nvidia_gpu import envelope_with_gpu, gpu_envelope
 from tests.support.composites import DIGEST, HOPPER, OTHER, GpuComposite
 from tests.support.vectors import recipes_of, run_vector, verify_vector
 from verifier.core import wire
+from verifier.core.envelope import Envelope
 from verifier.formats.encoding import canonical
 from verifier.formats.errors import MalformedEvidence
 from verifier.formats.x509chain import Anchor

@@ -1,4 +1,4 @@
-"""Evidence as it travels: the envelope of docs/api.md. Light on purpose: no pydantic on this side."""
+"""Evidence as it travels, as an attester makes it: the envelope of docs/api.md. Light on purpose: without pydantic."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from verifier.formats.encoding import b64url
 
-# verifier.core.wire.ENVELOPE_VERSION, which would cost an import of pydantic; a test holds the two together.
 ENVELOPE_VERSION = 1
 
 

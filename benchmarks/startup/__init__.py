@@ -1,0 +1,1 @@
+"""How long commands take to start, beside another revision of this repository."""
