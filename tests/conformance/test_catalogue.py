@@ -37,11 +37,11 @@ ENUMERATIONS: Mapping[str, type[StrEnum]] = {
     if isinstance(found, type) and issubclass(found, StrEnum) and found is not StrEnum
 }
 MEMBERS = [member for one in ENUMERATIONS.values() for member in one]
-# What has the form of an id and is none: kinds of needs and of instances, claims.
+# What has the form of an id and is none: kinds of needs and of instances.
 KINDS = {
     *("arm-cca.cpak", "sev-snp.ask", "sev-snp.crl", "tpm2.ak"),
     *("arm-cca.chip", "aws-nitro.module", "aws-nitrotpm.module", "gcp-vtpm.ak", "nvidia-gpu.device"),
-    *("sev-snp.chip", "sev-snp.report-id", "ima.entries", "ima.quoted_entries", "ima.violations"),
+    *("sev-snp.chip", "sev-snp.report-id"),
 }
 NOES: Mapping[str, type[BridgeError]] = {
     one.__name__: one for one in (MalformedEvidence, EvidenceRejected, CannotDecide)
