@@ -11,9 +11,14 @@ OFFLINE := $(PYTHON) tools/offline.py
 BIN := .venv/bin
 STAMP := .venv/.complete
 PYTEST_ARGS ?=
+# How many tests run at a time; 0 runs them in pytest's own process (a debugger needs that).
+WORKERS ?= 2
+PARALLEL = -n $(WORKERS) --dist loadgroup
 
 # The lock file is made for the interpreter that the machine has; uv is not to bring another.
 export UV_PYTHON_DOWNLOADS := never
+# Half of what collecting tests costs is rewriting their asserts: keep the bytecode, also where the environment says not to.
+export PYTHONDONTWRITEBYTECODE :=
 
 # A recipe's own variables do not reach its next line: every line that needs a part begins with this.
 # Assigned one by one, because `export NAME=$(...)` would hide that a part could not be had.
@@ -21,7 +26,7 @@ with_vault = VAULT_BIN=$$($(PARTS) vault); TF_CLI_CONFIG_FILE=$$($(PARTS) terraf
   export VAULT_BIN TF_CLI_CONFIG_FILE
 with_oracles = ORACLES_BIN=$$($(PARTS) oracles); export ORACLES_BIN
 
-.PHONY: help venv lock demo test test-compose lint type bench bench-against fuzz docs release
+.PHONY: help venv lock demo check unit test test-compose lint type bench bench-against fuzz docs release
 
 help: ## Say what there is
 	@echo "make TARGET, with TARGET one of:"
@@ -42,6 +47,13 @@ lock: ## Bring uv.lock up to date with pyproject.toml
 demo: $(STAMP) ## Show the whole way and every attack on it, with a real Vault and a software TPM
 	@$(PARTS) debian --for test
 	@$(with_vault); exec $(BIN)/python -m tools.demo
+
+# The inner loop: nothing is started, nothing is fetched, and property tests take twenty examples. tests/unit/conftest.py says what is slow.
+check: lint type ## Check style, layers, types and the fast unit tests: the inner loop, half a minute of CPU
+	$(BIN)/pytest tests/unit -q -m "not slow" --hypothesis-profile=quick $(PYTEST_ARGS)
+
+unit: $(STAMP) ## Run all unit tests (PYTEST_ARGS=… goes to pytest; WORKERS=… at a time)
+	$(BIN)/pytest tests/unit -q $(PARALLEL) $(PYTEST_ARGS)
 
 # A missing part fails here with a sentence; tests are told not to skip over one. `.venv/bin/pytest` alone does skip.
 # The tests run in a network namespace without a route, where the machine allows one: what passes needs no network.
@@ -68,7 +80,7 @@ test: $(STAMP) ## Run all tests against the real parts, without a network (PYTES
 	else \
 	  echo "Network: this machine's (unshare --net is not allowed here); no test needs it."; \
 	fi; \
-	exec $$offline $(BIN)/pytest tests --ignore=tests/compose --ignore=tests/fuzz $(PYTEST_ARGS)
+	exec $$offline $(BIN)/pytest tests --ignore=tests/compose --ignore=tests/fuzz $(PARALLEL) $(PYTEST_ARGS)
 
 test-compose: $(STAMP) ## Run docker-compose.yml for real: up, login, secret, one refusal, down
 	@$(PARTS) debian --for compose

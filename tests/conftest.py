@@ -28,6 +28,12 @@ def evidence_cases() -> Path:
     return root
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say the order also where no header did: with this seed a failure comes again."""
+    if terminalreporter.verbosity < 0 and "randomly_seed" in config.option:
+        terminalreporter.write_line(f"Order of the tests: --randomly-seed={config.option.randomly_seed}")
+
+
 def _shares(item: pytest.Function) -> str:
     """Return what a test has to share a worker for: where its widest fixture of more than one test was defined."""
     shared = [defined[-1] for defined in item._fixtureinfo.name2fixturedefs.values()]

@@ -12,9 +12,23 @@ import pytest
 from tests.unit.tools.conftest import Machine, Result
 from tools.realparts.places import ROOT
 
-TARGETS = {"demo", "test", "test-compose", "lint", "type", "bench", "fuzz", "docs", "venv", "lock", "help"} | {
-    "bench-against",
+TARGETS = {
+    "help",
+    "venv",
+    "lock",
+    "demo",
+    "docs",
     "release",
+    "lint",
+    "type",
+    "check",
+    "unit",
+    "test",
+    "test-compose",
+} | {
+    "bench",
+    "bench-against",
+    "fuzz",
 }
 PARTS = """
 if [ "$1" = tools/offline.py ]; then
@@ -84,7 +98,7 @@ def test_the_tests_get_the_parts_and_are_told_not_to_skip(checkout: Path, machin
     assert result.status == 0, result.err
     assert f"Evidence cases: {cases}" in result.out
     assert f"vault=/got/vault config=/got/terraform-config strict=1 inside=1 cases={cases}" in result.out
-    assert machine.calls("pytest") == ["pytest tests --ignore=tests/compose --ignore=tests/fuzz"]
+    assert machine.calls("pytest") == ["pytest tests --ignore=tests/compose --ignore=tests/fuzz -n 2 --dist loadgroup"]
 
 
 def test_named_evidence_goes_before_what_lies_beside(
