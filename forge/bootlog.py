@@ -110,22 +110,43 @@ def measured_boot(
     """
     log = BootLog(algorithms, locality=locality)
     log.add(0, EV_S_CRTM_VERSION, "simulated 1.0".encode("utf-16-le"))
-    log.add(7, EV_EFI_VARIABLE_DRIVER_CONFIG, secure_boot_variable(secure_boot))
+    add_secure_boot(log, 7, secure_boot, order=1)
+    return add_start(log, 4, tuple(range(8)), (command_line, kernel), (8, 9), end=5)
+
+
+def add_secure_boot(log: BootLog, register: int, secure_boot: bytes, *, order: int) -> None:
+    """Measure Secure Boot's variables into one register, and the boot order into another."""
+    log.add(register, EV_EFI_VARIABLE_DRIVER_CONFIG, secure_boot_variable(secure_boot))
     for name, vendor in (("PK", EFI_GLOBAL_VARIABLE), ("db", EFI_IMAGE_SECURITY_DATABASE)):
         variable = encode_uefi_variable(UefiVariable(vendor, name, f"simulated {name}".encode()))
-        log.add(7, EV_EFI_VARIABLE_DRIVER_CONFIG, variable)
+        log.add(register, EV_EFI_VARIABLE_DRIVER_CONFIG, variable)
     boot_order = encode_uefi_variable(UefiVariable(EFI_GLOBAL_VARIABLE, "BootOrder", b"\x00\x00"))
-    log.add(1, EV_EFI_VARIABLE_BOOT2, boot_order)
-    log.add(4, EV_EFI_ACTION, b"Calling EFI Application from Boot Option")
-    for register in range(8):
+    log.add(order, EV_EFI_VARIABLE_BOOT2, boot_order)
+
+
+def add_start(
+    log: BootLog,
+    loader: int,
+    firmware: tuple[int, ...],
+    started: tuple[bytes, bytes],
+    system: tuple[int, int],
+    *,
+    end: int,
+) -> BootLog:
+    """Measure the end of the firmware, its boot loader, the command line and kernel that this starts, and the end of boot services.
+
+    ``loader``, ``system``, ``end``: the registers of the loader, of command line and files, and of the last event.
+    """
+    command_line, kernel = started
+    log.add(loader, EV_EFI_ACTION, b"Calling EFI Application from Boot Option")
+    for register in firmware:
         log.add(register, EV_SEPARATOR, bytes(4))
     # The digest of an application is its Authenticode hash, its data a description: they do not match, as on real machines.
-    log.add(4, EV_EFI_BOOT_SERVICES_APPLICATION, b"boot loader", hashed=b"the boot loader's image")
-    log.add(8, EV_IPL, b"kernel_cmdline: " + command_line + b"\x00", hashed=command_line)
-    log.add(9, EV_IPL, b"/vmlinuz\x00", hashed=kernel)
-    log.add(9, EV_IPL, b"/initrd\x00", hashed=INITRD)
-    log.add(5, EV_EFI_ACTION, b"Exit Boot Services Returned with Success")
-    return log
+    log.add(loader, EV_EFI_BOOT_SERVICES_APPLICATION, b"boot loader", hashed=b"the boot loader's image")
+    log.add(system[0], EV_IPL, b"kernel_cmdline: " + command_line + b"\x00", hashed=command_line)
+    log.add(system[1], EV_IPL, b"/vmlinuz\x00", hashed=kernel)
+    log.add(system[1], EV_IPL, b"/initrd\x00", hashed=INITRD)
+    return log.add(end, EV_EFI_ACTION, b"Exit Boot Services Returned with Success")
 
 
 BOOT_MANAGER = b"systemd-boot's image"

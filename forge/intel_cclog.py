@@ -9,19 +9,9 @@ from __future__ import annotations
 import struct
 from typing import Final, Literal
 
-from forge.bootlog import COMMAND_LINE, INITRD, KERNEL, BootLog, secure_boot_variable
+from forge.bootlog import COMMAND_LINE, KERNEL, BootLog, add_secure_boot, add_start
 from verifier.tee.tcg.layout import (
-    EFI_GLOBAL_VARIABLE,
-    EFI_IMAGE_SECURITY_DATABASE,
-    EV_EFI_ACTION,
-    EV_EFI_BOOT_SERVICES_APPLICATION,
-    EV_EFI_VARIABLE_BOOT2,
-    EV_EFI_VARIABLE_DRIVER_CONFIG,
-    EV_IPL,
-    EV_SEPARATOR,
     SHA384,
-    UefiVariable,
-    encode_uefi_variable,
 )
 
 LOG_AREA: Final = 64 * 1024
@@ -37,22 +27,8 @@ def measured_cc_boot(
     """Build the log of a small trust domain: virtual firmware, Secure Boot variables, a boot loader, a kernel."""
     log = BootLog((SHA384,))
     log.add(1, EV_EFI_PLATFORM_FIRMWARE_BLOB2, b"\x09TDX table", hashed=b"the hand-off block of the virtual firmware")
-    log.add(1, EV_EFI_VARIABLE_DRIVER_CONFIG, secure_boot_variable(secure_boot))
-    for name, vendor in (("PK", EFI_GLOBAL_VARIABLE), ("db", EFI_IMAGE_SECURITY_DATABASE)):
-        variable = encode_uefi_variable(UefiVariable(vendor, name, f"simulated {name}".encode()))
-        log.add(1, EV_EFI_VARIABLE_DRIVER_CONFIG, variable)
-    boot_order = encode_uefi_variable(UefiVariable(EFI_GLOBAL_VARIABLE, "BootOrder", b"\x00\x00"))
-    log.add(1, EV_EFI_VARIABLE_BOOT2, boot_order)
-    log.add(2, EV_EFI_ACTION, b"Calling EFI Application from Boot Option")
-    for register in (1, 2):
-        log.add(register, EV_SEPARATOR, bytes(4))
-    # The digest of an application is its Authenticode hash, its data a description: they do not match, as on real machines.
-    log.add(2, EV_EFI_BOOT_SERVICES_APPLICATION, b"boot loader", hashed=b"the boot loader's image")
-    log.add(3, EV_IPL, b"kernel_cmdline: " + command_line + b"\x00", hashed=command_line)
-    log.add(3, EV_IPL, b"/vmlinuz\x00", hashed=kernel)
-    log.add(3, EV_IPL, b"/initrd\x00", hashed=INITRD)
-    log.add(2, EV_EFI_ACTION, b"Exit Boot Services Returned with Success")
-    return log
+    add_secure_boot(log, 1, secure_boot, order=1)
+    return add_start(log, 2, (1, 2), (command_line, kernel), (3, 3), end=2)
 
 
 def rtmrs_of(log: BootLog) -> dict[str, bytes]:

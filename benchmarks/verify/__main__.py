@@ -8,13 +8,10 @@ without a CRL (the rival's test data has none); everything else is what the serv
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from benchmarks.timing import MissingPartError, go_built, timed
+from benchmarks.timing import MissingPartError, Target, benchmark, go_built, timed
 from benchmarks.verify.evidence import AT, PEER, SnpEvidence, load
 from verifier.formats import x509, x509chain
 from verifier.formats.x509chain import ChainCache
@@ -33,8 +30,7 @@ from verifier.tee.sev_snp import decode, verify
 from verifier.tee.sev_snp.scheme import SCHEME
 from verifier.tee.verified import UnsafeUnbound, run_checks
 
-# Name -> (numerator, denominator, bound, whether the ratio has to stay below it).
-TARGETS = {
+TARGETS: Mapping[str, Target] = {
     "warm / bare P-384": ("warm", "bare", 1.15, True),
     "go-sev-guest / warm": ("go-sev-guest", "warm", 2.3, False),
     "go-sev-guest / with chain": ("go-sev-guest", "chain", 1.4, False),
@@ -121,40 +117,5 @@ def measure(rounds: int, seconds: float) -> dict[str, list[float]]:
     return times
 
 
-def judge(times: dict[str, list[float]]) -> tuple[dict[str, float], dict[str, dict[str, float | bool]]]:
-    """Return medians, and each target's ratio (the median of the rounds' own ratios) with its verdict."""
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    ratios: dict[str, dict[str, float | bool]] = {}
-    for name, (above, below, bound, at_most) in TARGETS.items():
-        ratio = statistics.median(a / b for a, b in zip(times[above], times[below], strict=True))
-        met = ratio <= bound if at_most else ratio >= bound
-        ratios[name] = {"ratio": round(ratio, 3), "target": bound, "at_most": at_most, "met": met}
-    return medians, ratios
-
-
-def main() -> int:
-    """Run the benchmark; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.verify", description=__doc__.splitlines()[0])
-    parser.add_argument("--format", choices=("text", "json"), default="text")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.5, help="a contender and round")
-    options = parser.parse_args()
-    try:
-        medians, ratios = judge(measure(options.rounds, options.seconds))
-    except MissingPartError as error:
-        print(error, file=sys.stderr)
-        return 3
-    if options.format == "json":
-        print(json.dumps({"microseconds": {k: round(v, 1) for k, v in medians.items()}, "ratios": ratios}, indent=1))
-    else:
-        for name, value in medians.items():
-            print(f"{name:28} {value:9.1f} µs")
-        for name, result in ratios.items():
-            sign = "≤" if result["at_most"] else "≥"
-            verdict = "met" if result["met"] else "MISSED"
-            print(f"{name:28} {result['ratio']:9.3f}    target {sign} {result['target']}: {verdict}")
-    return 0 if all(result["met"] for result in ratios.values()) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(benchmark("verify", __doc__ or "", TARGETS, measure))

@@ -9,16 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.support.issuer import make_tls
+from tests.support.https import QuietHandler, Server, https_server
 from tests.support.signing import new_key
 from verifier.core.ports import SigningKey
 from verifier.core.wire import AttestationRequest, parse
@@ -52,7 +50,7 @@ class Seen:
 Responder = Callable[[Seen], Said]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     respond: Responder
     protocol_version = "HTTP/1.1"
 
@@ -74,47 +72,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = _serve  # noqa: N815 - http.server's names
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Say nothing."""
 
-
-@dataclass(frozen=True)
-class Server:
-    """A running HTTPS server."""
-
-    url: str
-    ca_file: Path
-
-    @property
-    def ca(self) -> str:
-        """Return the PEM of its CA."""
-        return self.ca_file.read_text()
-
-
-@contextlib.contextmanager
-def https_server(folder: Path, label: str, respond: Responder) -> Iterator[Server]:
-    """Serve on 127.0.0.1 under a CA made for this server."""
-    ca_file, cert_file, key_file = make_tls(folder, label=label)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert_file, key_file)
-    handler = type("Handler", (_Handler,), {"respond": staticmethod(respond)})
-    server = _Quiet(("127.0.0.1", 0), handler)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield Server(f"https://127.0.0.1:{server.server_address[1]}", ca_file)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
-
-
-class _Quiet(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that refuses our certificate is what some tests are about."""
+def responding(folder: Path, label: str, respond: Responder) -> AbstractContextManager[Server]:
+    """Serve what a function says, under a CA made for this server."""
+    return https_server(folder, label, type("Handler", (_Handler,), {"respond": staticmethod(respond)}))
 
 
 @dataclass
@@ -241,9 +202,9 @@ class Stage:
 def stage(folder: Path) -> Iterator[Stage]:
     """Start a false Vault and a false verifier that sends attesters there."""
     vault = FalseVault()
-    with https_server(folder, "vault", vault.respond) as vault_server:
+    with responding(folder, "vault", vault.respond) as vault_server:
         place = {"address": vault_server.url, "ca_pem": vault_server.ca, "mount": "jwt-default", "role": "web"}
         verifier = FalseVerifier(vault=place)
-        with https_server(folder, "verifier", verifier.respond) as verifier_server:
+        with responding(folder, "verifier", verifier.respond) as verifier_server:
             verifier.issuer = f"{verifier_server.url}/t/{TENANT}"
             yield Stage(verifier, vault, verifier_server, vault_server)

@@ -19,11 +19,13 @@ from attester.answer import Opened
 from attester.flow import attest_once, verifier_client
 from attester.https import Reply
 from attester.settings import Trust
+from tests.support.forged import ForgedMachine
+from tests.support.living import documents_of
 from tools.demo.forged import FORGED_WORKLOAD, ForgedProvider, forged_documents, lay_forged
 from tools.demo.malice import Request, prepare, send
 from tools.demo.processes import Processes
 from tools.demo.stack import VerifierFolder, lay_verifier, serve
-from tools.demo.trust import VaultPlace, write_documents
+from tools.demo.trust import VaultPlace, workload, write_documents
 from verifier.adapters.sql.store import SqlStore, open_store
 
 FAST: Mapping[str, Any] = {"rate_per_minute": 100_000_000, "log_level": "info"}
@@ -70,6 +72,19 @@ class LiveVerifier:
         """GET a path."""
         with self.folder.session() as session:
             return session.get(f"{self.folder.base_url}{path}", timeout=30)
+
+    def trust_machines(self, machines: Mapping[str, ForgedMachine], now: int) -> None:
+        """Lay documents and anchors of machines, by their workloads' names, and take every endorsement out of the folder."""
+        for name, machine in machines.items():
+            documents = [*documents_of(machine, now), workload(name, name, self.place)]
+            write_documents(self.folder.path / "trust" / f"{name}.yaml", documents)
+            for folder, anchors in machine.anchors.items():
+                for number, anchor in enumerate(anchors):
+                    target = self.folder.path / "anchors" / folder / f"forged{number}.der"
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(anchor.certificate_der)
+        for left in (self.folder.path / "endorsements").rglob("*.der"):
+            left.unlink()
 
     def start(self) -> None:
         """Serve, and wait until it is ready."""

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 from cryptography.x509 import ocsp
 
-from tests.support.issuer import make_tls
+from tests.support.https import QuietHandler, https_server
 
 _UNAUTHORIZED = bytes.fromhex("30030a0106")
 
@@ -38,45 +34,25 @@ class OcspResponder:
         return self.documents.get(("nvidia.ocsp", key), _UNAUTHORIZED)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     responder: OcspResponder
     protocol_version = "HTTP/1.1"
     timeout = 10
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - http.server's name
         request = self.rfile.read(int(self.headers["Content-Length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.responder.asked.append((self.path, headers, request))
         body = self.responder.answer(request)
-        self.send_response(self.responder.status)
-        self.send_header("Content-Type", "application/ocsp-response")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(body)
+        self.answer(self.responder.status, body, "application/ocsp-response")
         self.close_connection = True
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Say nothing."""
 
 
 @contextlib.contextmanager
 def ocsp_responder(folder: Path, documents: Mapping[tuple[str, str], bytes]) -> Iterator[OcspResponder]:
     """Serve on 127.0.0.1 until the block ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    ca_file, certificate, key = make_tls(folder, label="ocsp")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    responder = OcspResponder(dict(documents), ca_file=ca_file)
+    responder = OcspResponder(dict(documents))
     handler = type("Handler", (_Handler,), {"responder": responder})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    responder.url = f"https://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with https_server(folder, "ocsp", handler, handshake=False) as server:
+        responder.url, responder.ca_file = server.url, server.ca_file
         yield responder
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)

@@ -16,16 +16,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from forge.intel import ForgedIntel
 from forge.intel_documents import Tee
 from forge.intel_pki import Ca, pem
 from forge.sev_snp import ForgedAmd
-from tests.support.issuer import make_tls
+from tests.support.https import QuietHandler, https_server
 from verifier.formats.x509 import parse_certificate
 from verifier.tee.sev_snp.decode import read_vek
 from verifier.tee.sev_snp.layout import tcb_places
@@ -165,12 +163,12 @@ def has_hung_up(peer: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     vendor: VendorServer
     protocol_version = "HTTP/1.1"
     timeout = 30
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
         with self.vendor.counted(self.path, self.connection), contextlib.suppress(OSError):
             self.vendor.closing.wait(self.vendor.delay_s)
             fault = self.vendor.fault()
@@ -232,39 +230,18 @@ class _Handler(BaseHTTPRequestHandler):
         self._head(status, page, len(page.body) if announce else None)
         self.wfile.write(page.body[:cut])
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Say nothing."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are what some tests are about."""
-
 
 @contextlib.contextmanager
 def vendor_server(folder: Path, *chips: ForgedAmd) -> Iterator[VendorServer]:
     """Serve on 127.0.0.1 until the block ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    ca_file, certificate, key = make_tls(folder, label="vendor")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    vendor = VendorServer(ca_file=ca_file, chips=list(chips))
+    vendor = VendorServer(chips=list(chips))
     handler = type("Handler", (_Handler,), {"vendor": vendor})
-    server = _Server(("127.0.0.1", 0), handler)
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    vendor.url = f"https://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield vendor
-    finally:
-        vendor.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    with https_server(folder, "vendor", handler, handshake=False) as server:
+        vendor.url, vendor.ca_file = server.url, server.ca_file
+        try:
+            yield vendor
+        finally:
+            vendor.closing.set()
 
 
 # -- real recorded answers ----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Which unit tests are slow, and so no part of ``make check``.
+"""Key files for unit tests, and which unit tests are slow, and so no part of ``make check``.
 
 A test is slow where its code, a fixture of its, or code of ``tests/`` that these call can start a process or open a socket, and where
 it asks for more than Hypothesis's hundred examples: this is read off the code, and no list is kept. A test that computes for long
@@ -12,10 +12,28 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from tests.support.keyfiles import KeyFolder
+
 _STARTERS = frozenset({"http.server", "multiprocessing", "socket", "socketserver", "subprocess"})
+
+
+@pytest.fixture(scope="session")
+def key_folder_once(tmp_path_factory: pytest.TempPathFactory) -> KeyFolder:
+    """Return a key folder that no test changes."""
+    from tests.support.keyfiles import make_key_folder  # most unit tests need no keys
+
+    return make_key_folder(tmp_path_factory.mktemp("keys") / "made")
+
+
+@pytest.fixture
+def key_folder(key_folder_once: KeyFolder, tmp_path: Path) -> KeyFolder:
+    """Return a copy for one test."""
+    return key_folder_once.copy(tmp_path / "keys")
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -20,9 +20,7 @@ from forge.sev_snp import ForgedAmd
 from tests.support.first_contacts import metric
 from tests.support.forged import CONFIGURATION, ForgedMachine, Provider
 from tests.support.live import LiveVerifier, live_verifier
-from tests.support.living import documents_of
 from tests.support.vendor_servers import VendorServer, put_forged_intel, vendor_server
-from tools.demo.trust import workload, write_documents
 from verifier.core.binding import BindingDigest
 from verifier.core.envelope import Envelope
 from verifier.formats.errors import CannotDecide
@@ -121,16 +119,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             "kds_interval_s": 0.05, "pcs_interval_s": 0.05,
         }  # fmt: skip
         with live_verifier(path, settings, start=False) as live:
-            for name, machine in MACHINES.items():
-                documents = [*documents_of(machine, NOW), workload(name, name, live.place)]
-                write_documents(live.folder.path / "trust" / f"{name}.yaml", documents)
-                for folder, anchors in machine.anchors.items():
-                    for number, anchor in enumerate(anchors):
-                        target = live.folder.path / "anchors" / folder / f"forged{number}.der"
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        target.write_bytes(anchor.certificate_der)
-            for left in (live.folder.path / "endorsements").rglob("*.der"):
-                left.unlink()
+            live.trust_machines(MACHINES, NOW)
             live.start()
             # The fetcher is another process, which may come up later than those that answer.
             end = time.monotonic() + 60

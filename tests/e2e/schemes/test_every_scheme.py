@@ -24,8 +24,6 @@ from attester.keys import REQUEST_MEDIA_TYPE, RequestKeys
 from tests.e2e.collateral.test_offline import command
 from tests.support.forged import HOST_EXCLUDED, ForgedMachine, Provider, forged_machines
 from tests.support.live import LiveVerifier, live_verifier, problem
-from tests.support.living import documents_of
-from tools.demo.trust import workload, write_documents
 from verifier.adapters.collateral.bundle import make_bundle
 from verifier.adapters.collateral.cache import Entry
 from verifier.adapters.collateral.documents import inspect
@@ -98,16 +96,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     settings = {"kds_url": "", "pcs_url": "", "collateral_keys_file": str(path / "bundle-keys.json")}
     with live_verifier(path, settings) as live:
         live.stop()
-        for name, machine in machines().items():
-            documents = [*documents_of(machine, NOW), workload(name, name, live.place)]
-            write_documents(live.folder.path / "trust" / f"{name}.yaml", documents)
-            for folder, anchors in machine.anchors.items():
-                for number, anchor in enumerate(anchors):
-                    target = live.folder.path / "anchors" / folder / f"forged{number}.der"
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(anchor.certificate_der)
-        for left in (live.folder.path / "endorsements").rglob("*.der"):
-            left.unlink()  # nothing but the bundle
+        live.trust_machines(machines(), NOW)  # nothing but the bundle has endorsements
         assert command(live.folder.settings_file, "import", str(bundle))[0] == 0
         live.start()
         yield Place(live)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ssl
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.issuer import make_tls
+from tests.support.https import documents_handler, https_server
 from tests.support.keyfiles import RULES, KeyFolder
 from tests.support.signing import APPRAISAL, WORKLOAD, AnswerMaker, claims_of, new_key
 from tests.support.vault import VaultServer, vault_server
@@ -38,10 +35,12 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServer]:
 class Issuer:
     """Key file and the two public documents, served as the verifier does; ``now`` is moved by the test."""
 
-    def __init__(self, folder: KeyFolder, base_url: str, ca_file: Path) -> None:
-        self.folder, self.base_url, self.ca_file = folder, base_url, ca_file
-        self.now = int(time.time())
-        self.keys: KeyFile
+    base_url: str
+    ca_file: Path
+    keys: KeyFile
+
+    def __init__(self, folder: KeyFolder) -> None:
+        self.folder, self.now = folder, int(time.time())
 
     def document(self, path: str) -> bytes:
         """Return the bytes under a path."""
@@ -57,39 +56,15 @@ class Issuer:
 @contextmanager
 def served(path: Path, algorithm: Any) -> Iterator[Issuer]:
     """Make keys and serve their public documents over HTTPS."""
-    path.mkdir()
-    ca_file, certificate, key_file = make_tls(path)
-    issuer = Issuer(KeyFolder(path), "", ca_file)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = issuer.document(self.path)
-            self.send_response(200 if body else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key_file)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    issuer.base_url = f"https://127.0.0.1:{server.server_address[1]}"
-    for name, paths in (("k", issuer.folder.keys), ("r", issuer.folder.root)):
-        paths.passphrase_file.write_text(name * 32)
-    given: Any = {"base_url": issuer.base_url, "tenants": ["default"], "simulated": False, "now": issuer.now}
-    create_key_file(issuer.folder.keys, issuer.folder.root, algorithm=algorithm, **given)
-    issuer.keys = issuer.folder.open(base_url=issuer.base_url)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    issuer = Issuer(KeyFolder(path))
+    with https_server(path, "issuer", documents_handler(issuer.document)) as server:
+        issuer.base_url, issuer.ca_file = server.url, server.ca_file
+        for name, paths in (("k", issuer.folder.keys), ("r", issuer.folder.root)):
+            paths.passphrase_file.write_text(name * 32)
+        given: Any = {"base_url": issuer.base_url, "tenants": ["default"], "simulated": False, "now": issuer.now}
+        create_key_file(issuer.folder.keys, issuer.folder.root, algorithm=algorithm, **given)
+        issuer.keys = issuer.folder.open(base_url=issuer.base_url)
         yield issuer
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def trust(vault: VaultServer, issuer: Issuer, mount: str, *, discovery: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from forge.sev_snp import ForgedAmd
 from forge.tpm2 import make_tpm
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral.sources import Collateral
-from verifier.adapters.sql.store import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore
 from verifier.core.ports import EnrolledAk
 from verifier.formats.errors import CannotDecide
 from verifier.formats.x509chain import Anchor
@@ -30,13 +30,6 @@ GENOA = ForgedAmd("Genoa", now=NOW)
 ANCHORS = {"sev-snp": tuple(Anchor(chip.product, chip.ark(), "simulated") for chip in (CHIP, GENOA))}
 CRL = Need(name="crl", kind="sev-snp.crl", key="Milan")
 VEK = Need(name="vcek", kind="sev-snp.vcek", key="00ff", required=False)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    opened = open_store(f"sqlite:///{tmp_path}/verifier.db")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -20,18 +20,6 @@ from verifier.formats.errors import ConfigError
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="session")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> KeyFolder:
-    """Return a key folder that no test changes."""
-    return make_key_folder(tmp_path_factory.mktemp("keys") / "made")
-
-
-@pytest.fixture
-def folder(made_once: KeyFolder, tmp_path: Path) -> KeyFolder:
-    """Return a copy for one test."""
-    return made_once.copy(tmp_path / "keys")
-
-
 def seq_of(keys: KeyFile, tenant: str = "default", now: int = NOW) -> int:
     """Return the seq that the root really signed."""
     root = jwt.PyJWK({**keys.root_jwk(), "alg": "ES256"})
@@ -39,66 +27,66 @@ def seq_of(keys: KeyFile, tenant: str = "default", now: int = NOW) -> int:
     return int(members["seq"])
 
 
-def test_a_renewal_raises_the_seq_and_makes_fresh_keys_for_every_tenant(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_a_renewal_raises_the_seq_and_makes_fresh_keys_for_every_tenant(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     before = {tenant: keys.answer_key(tenant, NOW)[0].kid for tenant in keys.tenants()}
-    assert renew_answer_keys(keys, folder.root, now=NOW, life_s=100) == 2
+    assert renew_answer_keys(keys, key_folder.root, now=NOW, life_s=100) == 2
     for tenant, kid in before.items():
         assert keys.answer_key(tenant, NOW)[0].kid != kid
         assert seq_of(keys, tenant) == 2
-    assert folder.open().answer_key("acme", NOW + 99)
+    assert key_folder.open().answer_key("acme", NOW + 99)
 
 
-def test_a_renewal_leaves_the_token_keys_and_the_master_alone(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_a_renewal_leaves_the_token_keys_and_the_master_alone(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     before = (keys.signing_key("default", NOW).kid, keys.master(), keys.jwks("acme", NOW))
-    renew_answer_keys(keys, folder.root, now=NOW)
+    renew_answer_keys(keys, key_folder.root, now=NOW)
     assert (keys.signing_key("default", NOW).kid, keys.master(), keys.jwks("acme", NOW)) == before
 
 
-def test_a_restored_key_file_cannot_make_the_root_sign_a_seq_twice(folder: KeyFolder) -> None:
-    backup = folder.path / "backup"
-    shutil.copy2(folder.keys.file, backup)
-    assert renew_answer_keys(folder.open(), folder.root, now=NOW) == 2
-    backup.replace(folder.keys.file)
-    assert renew_answer_keys(folder.open(), folder.root, now=NOW) == 3
+def test_a_restored_key_file_cannot_make_the_root_sign_a_seq_twice(key_folder: KeyFolder) -> None:
+    backup = key_folder.path / "backup"
+    shutil.copy2(key_folder.keys.file, backup)
+    assert renew_answer_keys(key_folder.open(), key_folder.root, now=NOW) == 2
+    backup.replace(key_folder.keys.file)
+    assert renew_answer_keys(key_folder.open(), key_folder.root, now=NOW) == 3
 
 
-def test_a_restored_root_does_not_fall_behind_the_key_file(folder: KeyFolder) -> None:
-    backup = folder.path / "backup"
-    shutil.copy2(folder.root.file, backup)
-    assert renew_answer_keys(folder.open(), folder.root, now=NOW) == 2
-    backup.replace(folder.root.file)
-    assert renew_answer_keys(folder.open(), folder.root, now=NOW) == 3
+def test_a_restored_root_does_not_fall_behind_the_key_file(key_folder: KeyFolder) -> None:
+    backup = key_folder.path / "backup"
+    shutil.copy2(key_folder.root.file, backup)
+    assert renew_answer_keys(key_folder.open(), key_folder.root, now=NOW) == 2
+    backup.replace(key_folder.root.file)
+    assert renew_answer_keys(key_folder.open(), key_folder.root, now=NOW) == 3
 
 
-def test_another_root_signs_nothing_here(folder: KeyFolder, tmp_path: Path) -> None:
+def test_another_root_signs_nothing_here(key_folder: KeyFolder, tmp_path: Path) -> None:
     stranger = make_key_folder(tmp_path / "stranger", tenants=("default",))
-    keys = folder.open()
+    keys = key_folder.open()
     with pytest.raises(ConfigError) as caught:
         renew_answer_keys(keys, stranger.root, now=NOW)
     assert caught.value.key == "root"
     assert seq_of(keys) == 1
 
 
-def test_a_new_tenant_has_keys_of_its_own_under_a_higher_seq(folder: KeyFolder) -> None:
-    keys = folder.open()
-    add_tenant(keys, folder.root, "new", algorithm="EdDSA", now=NOW)
+def test_a_new_tenant_has_keys_of_its_own_under_a_higher_seq(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
+    add_tenant(keys, key_folder.root, "new", algorithm="EdDSA", now=NOW)
     assert keys.tenants() == ("acme", "default", "new")
     assert (keys.signing_key("new", NOW).alg, seq_of(keys, "new"), seq_of(keys)) == ("EdDSA", 2, 1)
 
 
 @pytest.mark.parametrize("tenant", ["default", "+", "New", ""])
-def test_a_tenant_with_keys_or_without_a_name_is_refused(folder: KeyFolder, tenant: str) -> None:
+def test_a_tenant_with_keys_or_without_a_name_is_refused(key_folder: KeyFolder, tenant: str) -> None:
     with pytest.raises(ConfigError):
-        add_tenant(folder.open(), folder.root, tenant, algorithm="ES256", now=NOW)
+        add_tenant(key_folder.open(), key_folder.root, tenant, algorithm="ES256", now=NOW)
 
 
-def test_existing_files_are_never_overwritten(folder: KeyFolder, tmp_path: Path) -> None:
-    fresh_keys = SealedPaths(tmp_path / "fresh.json", folder.keys.passphrase_file)
-    fresh_root = SealedPaths(tmp_path / "fresh-root.json", folder.root.passphrase_file)
-    before = {path: path.read_bytes() for path in (folder.keys.file, folder.root.file)}
-    for keys, root in ((folder.keys, fresh_root), (fresh_keys, folder.root)):
+def test_existing_files_are_never_overwritten(key_folder: KeyFolder, tmp_path: Path) -> None:
+    fresh_keys = SealedPaths(tmp_path / "fresh.json", key_folder.keys.passphrase_file)
+    fresh_root = SealedPaths(tmp_path / "fresh-root.json", key_folder.root.passphrase_file)
+    before = {path: path.read_bytes() for path in (key_folder.keys.file, key_folder.root.file)}
+    for keys, root in ((key_folder.keys, fresh_root), (fresh_keys, key_folder.root)):
         with pytest.raises(ConfigError) as caught:
             create(keys, root)
         assert "never overwritten" in str(caught.value)
@@ -106,17 +94,17 @@ def test_existing_files_are_never_overwritten(folder: KeyFolder, tmp_path: Path)
     assert not fresh_keys.file.exists()
 
 
-def test_a_lost_key_file_is_made_anew_under_the_root_that_images_pin(folder: KeyFolder) -> None:
-    before = folder.open()
+def test_a_lost_key_file_is_made_anew_under_the_root_that_images_pin(key_folder: KeyFolder) -> None:
+    before = key_folder.open()
     master = before.master()  # asked again after a second, it would be read from the new file
-    folder.keys.file.unlink()
+    key_folder.keys.file.unlink()
     again: Any = {"base_url": BASE_URL, "tenants": ["default"], "algorithm": "ES256", "now": NOW, "is_new_root": False}
     with pytest.raises(ConfigError) as caught:
-        create_key_file(folder.keys, folder.root, simulated=True, **again)
+        create_key_file(key_folder.keys, key_folder.root, simulated=True, **again)
     assert caught.value.key == "about"
-    assert not folder.keys.file.exists()
-    assert create_key_file(folder.keys, folder.root, simulated=False, **again) == before.root_jwk()
-    after = folder.open()
+    assert not key_folder.keys.file.exists()
+    assert create_key_file(key_folder.keys, key_folder.root, simulated=False, **again) == before.root_jwk()
+    after = key_folder.open()
     assert seq_of(after) == 2
     assert after.master() != master
 

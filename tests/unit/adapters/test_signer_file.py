@@ -29,22 +29,10 @@ from verifier.token.mint import mint
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="session")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> KeyFolder:
-    """Return a key folder that no test changes."""
-    return make_key_folder(tmp_path_factory.mktemp("keys") / "made")
-
-
-@pytest.fixture
-def folder(made_once: KeyFolder, tmp_path: Path) -> KeyFolder:
-    """Return a copy for one test."""
-    return made_once.copy(tmp_path / "keys")
-
-
-def refuse(folder: KeyFolder, key: str, **given: Any) -> ConfigError:
+def refuse(key_folder: KeyFolder, key: str, **given: Any) -> ConfigError:
     """Expect a start to be refused, by the name of what is wrong."""
     with pytest.raises(ConfigError) as caught:
-        folder.open(**given)
+        key_folder.open(**given)
     assert caught.value.key == key
     return caught.value
 
@@ -52,8 +40,8 @@ def refuse(folder: KeyFolder, key: str, **given: Any) -> ConfigError:
 # -- what the service gets -------------------------------------------------------------------------------------------------
 
 
-def test_a_new_key_file_signs_tokens_and_answers_at_once(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_a_new_key_file_signs_tokens_and_answers_at_once(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     signer = keys.signing_key("default", NOW)
     published = json.loads(keys.jwks("default", NOW)[0])["keys"]
     assert [entry["kid"] for entry in published] == [signer.kid]
@@ -69,8 +57,8 @@ def test_a_new_key_file_signs_tokens_and_answers_at_once(folder: KeyFolder) -> N
     assert (members["seq"], keys.answer_seq("default")) == (1, 1)
 
 
-def test_tenants_share_no_key_and_no_document(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_tenants_share_no_key_and_no_document(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     assert keys.tenants() == ("acme", "default")
     assert keys.signing_key("acme", NOW).kid != keys.signing_key("default", NOW).kid
     assert keys.answer_key("acme", NOW)[0].kid != keys.answer_key("default", NOW)[0].kid
@@ -78,35 +66,35 @@ def test_tenants_share_no_key_and_no_document(folder: KeyFolder) -> None:
     assert json.loads(keys.discovery("acme", NOW)[0])["issuer"] == f"{BASE_URL}/t/acme"
 
 
-def test_no_answer_key_is_ever_in_a_jwks(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_no_answer_key_is_ever_in_a_jwks(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     for tenant in keys.tenants():
         published = {entry["kid"] for entry in json.loads(keys.jwks(tenant, NOW)[0])["keys"]}
         assert keys.answer_key(tenant, NOW)[0].kid not in published
         assert b64url(jwk_thumbprint(keys.root_jwk())) not in published
 
 
-def test_an_unknown_tenant_has_no_keys(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_an_unknown_tenant_has_no_keys(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     for ask in (keys.signing_key, keys.answer_key, keys.jwks, keys.discovery):
         with pytest.raises(CannotDecide) as caught:
             ask("other", NOW)
         assert caught.value.check_id == "service.keys"
 
 
-def test_the_secrets_of_a_process_come_from_the_master(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_the_secrets_of_a_process_come_from_the_master(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     assert len(keys.master()) == len(keys.enrolment_key()) == 32
     assert keys.master() != keys.enrolment_key()
 
 
-def test_documents_are_the_same_bytes_until_the_keys_change(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_documents_are_the_same_bytes_until_the_keys_change(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     assert keys.jwks("default", NOW)[0] is keys.jwks("default", NOW + 1)[0]
 
 
-def test_an_expired_answer_set_signs_nothing(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_an_expired_answer_set_signs_nothing(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     until = NOW + 180 * 86_400
     assert keys.answer_key("default", until - 1)
     for moment in (until, NOW - 1):
@@ -117,16 +105,16 @@ def test_an_expired_answer_set_signs_nothing(folder: KeyFolder) -> None:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_is_kept_and_found_again(tmp_path: Path, algorithm: SigningAlgorithm) -> None:
-    folder = make_key_folder(tmp_path / "keys", tenants=("default",), algorithm=algorithm)
-    signer = folder.open().signing_key("default", NOW)
+    key_folder = make_key_folder(tmp_path / "keys", tenants=("default",), algorithm=algorithm)
+    signer = key_folder.open().signing_key("default", NOW)
     assert jwt.get_unverified_header(mint(claims_of(), APPRAISAL, signer, simulated=False))["alg"] == algorithm
 
 
 # -- rotation ----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_rotation_publishes_first_signs_later_and_buries_last(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_a_rotation_publishes_first_signs_later_and_buries_last(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     old = keys.signing_key("default", NOW).kid
     assert keys.rotate_now(NOW + 10, "default") == ("default",)
 
@@ -145,23 +133,25 @@ def test_a_rotation_publishes_first_signs_later_and_buries_last(folder: KeyFolde
     ]
 
 
-def test_a_rotation_under_way_is_left_as_it_is(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_a_rotation_under_way_is_left_as_it_is(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     assert keys.rotate_now(NOW) == ("acme", "default")
     assert keys.rotate_now(NOW + 1) == ()
     assert keys.rotate_due(NOW + 2) == ()
 
 
-def test_what_is_due_by_the_clock_is_done_once(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_what_is_due_by_the_clock_is_done_once(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     due = NOW + RULES.life_s - RULES.lead_s
     assert keys.rotate_due(due - 1) == ()
     assert keys.rotate_due(due) == ("acme", "default")
     assert keys.rotate_due(due + 1) == ()
 
 
-def test_a_rotation_that_cannot_be_written_is_tried_again(folder: KeyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys, due = folder.open(), NOW + RULES.life_s - RULES.lead_s
+def test_a_rotation_that_cannot_be_written_is_tried_again(
+    key_folder: KeyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, due = key_folder.open(), NOW + RULES.life_s - RULES.lead_s
 
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
@@ -176,8 +166,8 @@ def test_a_rotation_that_cannot_be_written_is_tried_again(folder: KeyFolder, mon
     assert keys.rotate_due(due) == ("acme", "default")
 
 
-def test_a_retired_key_loses_its_private_half_and_then_itself(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_a_retired_key_loses_its_private_half_and_then_itself(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     keys.rotate_now(NOW, "default")
     old = keys.signing_key("default", NOW).kid
     assert keys.rotate_due(NOW + 604) == ()
@@ -190,8 +180,8 @@ def test_a_retired_key_loses_its_private_half_and_then_itself(folder: KeyFolder)
     assert old not in {key.kid for key in keys.describe(NOW + 600 + SERVED_AFTER_S)}
 
 
-def test_another_algorithm_in_the_settings_is_rotated_to(folder: KeyFolder) -> None:
-    keys = folder.open(rules=RotationRules("EdDSA", 600, 86_400))
+def test_another_algorithm_in_the_settings_is_rotated_to(key_folder: KeyFolder) -> None:
+    keys = key_folder.open(rules=RotationRules("EdDSA", 600, 86_400))
     assert keys.rotate_due(NOW) == ("acme", "default")
     assert [keys.signing_key("default", moment).alg for moment in (NOW, NOW + 600)] == ["ES256", "EdDSA"]
     assert json.loads(keys.discovery("default", NOW)[0])["id_token_signing_alg_values_supported"] == ["ES256", "EdDSA"]
@@ -200,9 +190,9 @@ def test_another_algorithm_in_the_settings_is_rotated_to(folder: KeyFolder) -> N
 # -- several threads and processes ---------------------------------------------------------------------------------------------
 
 
-def test_another_processs_rotation_is_seen_within_a_second(folder: KeyFolder) -> None:
+def test_another_processs_rotation_is_seen_within_a_second(key_folder: KeyFolder) -> None:
     monotonic = FakeMonotonic()
-    reader, writer = folder.open(monotonic=monotonic), folder.open()
+    reader, writer = key_folder.open(monotonic=monotonic), key_folder.open()
     writer.rotate_now(NOW)
     monotonic.seconds = 0.9
     assert len(json.loads(reader.jwks("default", NOW)[0])["keys"]) == 1
@@ -211,9 +201,9 @@ def test_another_processs_rotation_is_seen_within_a_second(folder: KeyFolder) ->
     assert len(json.loads(reader.jwks("default", NOW)[0])["keys"]) == 2
 
 
-def test_a_re_read_costs_no_scrypt(folder: KeyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_re_read_costs_no_scrypt(key_folder: KeyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monotonic = FakeMonotonic()
-    reader, writer = folder.open(monotonic=monotonic), folder.open()
+    reader, writer = key_folder.open(monotonic=monotonic), key_folder.open()
     writer.rotate_now(NOW)
 
     def never(**_: Any) -> None:
@@ -224,36 +214,36 @@ def test_a_re_read_costs_no_scrypt(folder: KeyFolder, monkeypatch: pytest.Monkey
     assert len(json.loads(reader.jwks("default", NOW)[0])["keys"]) == 2
 
 
-def test_keys_that_are_taken_away_stop_the_signing_and_come_back(folder: KeyFolder) -> None:
+def test_keys_that_are_taken_away_stop_the_signing_and_come_back(key_folder: KeyFolder) -> None:
     monotonic = FakeMonotonic()
-    keys = folder.open(monotonic=monotonic)
-    away = folder.keys.file.with_name("away")
-    folder.keys.file.rename(away)
+    keys = key_folder.open(monotonic=monotonic)
+    away = key_folder.keys.file.with_name("away")
+    key_folder.keys.file.rename(away)
     monotonic.seconds = 1.0
     for _ in range(2):
         with pytest.raises(CannotDecide) as caught:
             keys.signing_key("default", NOW)
         assert caught.value.check_id == "service.keys"
-    away.rename(folder.keys.file)
+    away.rename(key_folder.keys.file)
     monotonic.seconds = 2.0
     assert keys.signing_key("default", NOW)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"[" * 100_000])
-def test_a_file_that_does_not_open_any_more_stops_the_signing(folder: KeyFolder, content: bytes) -> None:
+def test_a_file_that_does_not_open_any_more_stops_the_signing(key_folder: KeyFolder, content: bytes) -> None:
     monotonic = FakeMonotonic()
-    keys = folder.open(monotonic=monotonic)
-    replace_durably(folder.keys.file, content)
+    keys = key_folder.open(monotonic=monotonic)
+    replace_durably(key_folder.keys.file, content)
     monotonic.seconds = 1.0
     with pytest.raises(CannotDecide) as caught:
         keys.answer_key("default", NOW)
     assert caught.value.check_id == "service.keys"
     with pytest.raises(ConfigError):
-        folder.open()
+        key_folder.open()
 
 
-def test_threads_read_while_keys_rotate(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_threads_read_while_keys_rotate(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     failures: list[BaseException] = []
     stop = threading.Event()
 
@@ -284,10 +274,10 @@ def rotate_in_a_process(path: Path, start: Any, results: Any) -> None:
     results.put(keys.rotate_now(NOW))
 
 
-def test_processes_that_rotate_at_once_publish_one_successor(folder: KeyFolder) -> None:
+def test_processes_that_rotate_at_once_publish_one_successor(key_folder: KeyFolder) -> None:
     context = multiprocessing.get_context("spawn")
     start, results = context.Event(), context.Queue()
-    workers = [context.Process(target=rotate_in_a_process, args=(folder.path, start, results)) for _ in range(3)]
+    workers = [context.Process(target=rotate_in_a_process, args=(key_folder.path, start, results)) for _ in range(3)]
     for worker in workers:
         worker.start()
     start.set()
@@ -295,14 +285,14 @@ def test_processes_that_rotate_at_once_publish_one_successor(folder: KeyFolder) 
     for worker in workers:
         worker.join()
     assert sorted(changed) == [(), (), ("acme", "default")]
-    tokens = [key for key in folder.open().describe(NOW) if key.use == "token"]
+    tokens = [key for key in key_folder.open().describe(NOW) if key.use == "token"]
     assert len(tokens) == 4
 
 
-def test_a_rotation_waits_for_the_files_lock(folder: KeyFolder) -> None:
-    keys = folder.open()
+def test_a_rotation_waits_for_the_files_lock(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
     done = threading.Event()
-    with folder.keys.open().lock():
+    with key_folder.keys.open().lock():
         thread = threading.Thread(target=lambda: (keys.rotate_now(NOW), done.set()))
         thread.start()
         assert not done.wait(0.3)
@@ -310,10 +300,10 @@ def test_a_rotation_waits_for_the_files_lock(folder: KeyFolder) -> None:
     thread.join()
 
 
-def test_a_forked_process_goes_on_even_if_the_lock_was_held(folder: KeyFolder) -> None:
+def test_a_forked_process_goes_on_even_if_the_lock_was_held(key_folder: KeyFolder) -> None:
     monotonic = FakeMonotonic()
-    keys = folder.open(monotonic=monotonic)
-    folder.open().rotate_now(NOW)
+    keys = key_folder.open(monotonic=monotonic)
+    key_folder.open().rotate_now(NOW)
     keys._guard.acquire()  # as if another thread were re-reading at the moment of the fork
     monotonic.seconds = 1.0
     child = os.fork()
@@ -331,9 +321,9 @@ def test_a_forked_process_goes_on_even_if_the_lock_was_held(folder: KeyFolder) -
 # -- the file ----------------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_private_is_in_the_file_and_nobody_else_reads_it(folder: KeyFolder) -> None:
-    keys = folder.open()
-    for paths in (folder.keys, folder.root):
+def test_nothing_private_is_in_the_file_and_nobody_else_reads_it(key_folder: KeyFolder) -> None:
+    keys = key_folder.open()
+    for paths in (key_folder.keys, key_folder.root):
         assert stat.S_IMODE(paths.file.stat().st_mode) == 0o600
         text = paths.file.read_text()
         assert b64url(keys.master()) not in text
@@ -342,31 +332,31 @@ def test_nothing_private_is_in_the_file_and_nobody_else_reads_it(folder: KeyFold
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o601])
-def test_a_file_that_others_may_touch_is_refused(folder: KeyFolder, mode: int) -> None:
-    folder.keys.file.chmod(mode)
-    refuse(folder, "mode")
+def test_a_file_that_others_may_touch_is_refused(key_folder: KeyFolder, mode: int) -> None:
+    key_folder.keys.file.chmod(mode)
+    refuse(key_folder, "mode")
 
 
 def test_a_simulated_process_never_opens_production_keys_nor_the_other_way_round(
-    folder: KeyFolder, tmp_path: Path
+    key_folder: KeyFolder, tmp_path: Path
 ) -> None:
-    assert "a process of their own" in str(refuse(folder, "simulated", simulated=True))
+    assert "a process of their own" in str(refuse(key_folder, "simulated", simulated=True))
     simulated = make_key_folder(tmp_path / "simulated", tenants=("default",), simulated=True)
     refuse(simulated, "simulated")
     assert simulated.open(simulated=True).simulated
 
 
-def test_keys_of_another_base_url_are_refused(folder: KeyFolder) -> None:
-    refuse(folder, "base_url", base_url="https://verifier.example:8443")
+def test_keys_of_another_base_url_are_refused(key_folder: KeyFolder) -> None:
+    refuse(key_folder, "base_url", base_url="https://verifier.example:8443")
 
 
-def changed_file(folder: KeyFolder, *path: str, to: Any) -> None:
-    content = json.loads(folder.keys.file.read_text())
+def changed_file(key_folder: KeyFolder, *path: str, to: Any) -> None:
+    content = json.loads(key_folder.keys.file.read_text())
     target = content
     for step in path[:-1]:
         target = target[step]
     target[path[-1]] = to
-    replace_durably(folder.keys.file, json.dumps(content).encode())
+    replace_durably(key_folder.keys.file, json.dumps(content).encode())
 
 
 @pytest.mark.parametrize(
@@ -384,10 +374,10 @@ def changed_file(folder: KeyFolder, *path: str, to: Any) -> None:
     ],
 )
 def test_no_field_in_clear_can_be_changed(
-    folder: KeyFolder, path: tuple[str, ...], to: Any, given: dict[str, Any]
+    key_folder: KeyFolder, path: tuple[str, ...], to: Any, given: dict[str, Any]
 ) -> None:
-    changed_file(folder, *path, to=to)
-    refuse(folder, "body", **given)
+    changed_file(key_folder, *path, to=to)
+    refuse(key_folder, "body", **given)
 
 
 @pytest.mark.parametrize(
@@ -405,28 +395,30 @@ def test_no_field_in_clear_can_be_changed(
         (("more",), 1, "more"),
     ],
 )
-def test_a_file_of_another_form_is_refused_by_name(folder: KeyFolder, path: tuple[str, ...], to: Any, key: str) -> None:
-    changed_file(folder, *path, to=to)
-    refuse(folder, key)
+def test_a_file_of_another_form_is_refused_by_name(
+    key_folder: KeyFolder, path: tuple[str, ...], to: Any, key: str
+) -> None:
+    changed_file(key_folder, *path, to=to)
+    refuse(key_folder, key)
 
 
-def test_a_flipped_bit_in_the_body_is_refused(folder: KeyFolder) -> None:
-    body = bytearray(unb64url(json.loads(folder.keys.file.read_text())["body"]))
+def test_a_flipped_bit_in_the_body_is_refused(key_folder: KeyFolder) -> None:
+    body = bytearray(unb64url(json.loads(key_folder.keys.file.read_text())["body"]))
     body[len(body) // 2] ^= 1
-    changed_file(folder, "body", to=b64url(bytes(body)))
-    refuse(folder, "body")
+    changed_file(key_folder, "body", to=b64url(bytes(body)))
+    refuse(key_folder, "body")
 
 
-def test_the_root_is_no_key_file(folder: KeyFolder) -> None:
+def test_the_root_is_no_key_file(key_folder: KeyFolder) -> None:
     with pytest.raises(ConfigError) as caught:
-        KeyFile.for_operator(folder.root.file, folder.root.passphrase_file)
+        KeyFile.for_operator(key_folder.root.file, key_folder.root.passphrase_file)
     assert caught.value.key == "about.kind"
 
 
 @pytest.mark.parametrize(("passphrase", "key"), [("x" * 32, "body"), ("x" * 15, "passphrase"), ("", "passphrase")])
-def test_another_passphrase_opens_nothing(folder: KeyFolder, passphrase: str, key: str) -> None:
-    folder.keys.passphrase_file.write_text(passphrase)
-    error = refuse(folder, key)
+def test_another_passphrase_opens_nothing(key_folder: KeyFolder, passphrase: str, key: str) -> None:
+    key_folder.keys.passphrase_file.write_text(passphrase)
+    error = refuse(key_folder, key)
     assert not passphrase or passphrase not in str(error)
 
 
@@ -436,19 +428,19 @@ def test_a_missing_file_says_what_makes_it(tmp_path: Path) -> None:
     assert "verifier keys init" in str(error)
 
 
-def test_a_missing_passphrase_is_named(folder: KeyFolder) -> None:
-    folder.keys.passphrase_file.unlink()
-    refuse(folder, "passphrase")
+def test_a_missing_passphrase_is_named(key_folder: KeyFolder) -> None:
+    key_folder.keys.passphrase_file.unlink()
+    refuse(key_folder, "passphrase")
 
 
-def test_line_ends_do_not_belong_to_a_passphrase(folder: KeyFolder) -> None:
-    text = folder.keys.passphrase_file.read_text().rstrip("\n")
-    folder.keys.passphrase_file.write_text(text + "\r\n")
-    assert folder.open()
+def test_line_ends_do_not_belong_to_a_passphrase(key_folder: KeyFolder) -> None:
+    text = key_folder.keys.passphrase_file.read_text().rstrip("\n")
+    key_folder.keys.passphrase_file.write_text(text + "\r\n")
+    assert key_folder.open()
 
 
-def test_a_write_that_fails_leaves_the_old_file(folder: KeyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys, before = folder.open(), folder.keys.file.read_bytes()
+def test_a_write_that_fails_leaves_the_old_file(key_folder: KeyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, before = key_folder.open(), key_folder.keys.file.read_bytes()
 
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
@@ -456,15 +448,15 @@ def test_a_write_that_fails_leaves_the_old_file(folder: KeyFolder, monkeypatch: 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         keys.rotate_now(NOW)
-    assert folder.keys.file.read_bytes() == before
-    assert not [path for path in folder.path.iterdir() if path.name.startswith(".")]
+    assert key_folder.keys.file.read_bytes() == before
+    assert not [path for path in key_folder.path.iterdir() if path.name.startswith(".")]
 
 
-def test_settings_name_the_file_and_every_tenant(folder: KeyFolder) -> None:
+def test_settings_name_the_file_and_every_tenant(key_folder: KeyFolder) -> None:
     given: dict[str, Any] = {
         "base_url": BASE_URL,
-        "key_file": str(folder.keys.file),
-        "key_passphrase_file": str(folder.keys.passphrase_file),
+        "key_file": str(key_folder.keys.file),
+        "key_passphrase_file": str(key_folder.keys.passphrase_file),
     }
     assert KeyFile.from_settings(Settings(**given, tenants=("default",))).tenants() == ("acme", "default")
     with pytest.raises(ConfigError) as caught:
@@ -472,12 +464,12 @@ def test_settings_name_the_file_and_every_tenant(folder: KeyFolder) -> None:
     assert "verifier keys add-tenant new" in str(caught.value)
 
 
-def test_root_may_rotate_the_keys_of_a_service_that_runs_as_another(folder: KeyFolder) -> None:
+def test_root_may_rotate_the_keys_of_a_service_that_runs_as_another(key_folder: KeyFolder) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give files away")
-    os.chown(folder.keys.file, 12345, 12346)
-    folder.open().rotate_now(NOW)
-    for path in (folder.keys.file, Path(f"{folder.keys.file}.lock")):
+    os.chown(key_folder.keys.file, 12345, 12346)
+    key_folder.open().rotate_now(NOW)
+    for path in (key_folder.keys.file, Path(f"{key_folder.keys.file}.lock")):
         assert (path.stat().st_uid, path.stat().st_gid) == (12345, 12346)
 
 

@@ -12,7 +12,7 @@ from attester.answer import VaultPlace
 from attester.https import MAX_ANSWER, Client, Reply
 from attester.problems import clean, hint_for, raise_problem, retry_after
 from attester.vault import Vault, VaultToken, is_path, parse_reference
-from tests.support.false_servers import FalseVault, Said, Seen, Stage, https_server
+from tests.support.false_servers import FalseVault, Said, Seen, Stage, responding
 from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
 from verifier.tee.registry import SCHEMES
 
@@ -55,7 +55,7 @@ def test_an_endless_answer_is_cut_short(tmp_path: Path) -> None:
     def respond(_seen: Seen) -> Said:
         return Said(200, bytes(MAX_ANSWER + 10))
 
-    with https_server(tmp_path, "huge", respond) as server, pytest.raises(MalformedEvidence) as caught:
+    with responding(tmp_path, "huge", respond) as server, pytest.raises(MalformedEvidence) as caught:
         Client(server.url, server.ca, name="vault").call("GET", "/")
     assert caught.value.check_id == "attester.vault.answer"
 
@@ -64,7 +64,7 @@ def test_an_answer_that_breaks_off_is_no_answer(tmp_path: Path) -> None:
     def respond(_seen: Seen) -> Said:
         return Said(200, b'{"a": 1}', {"Content-Length": "100"})
 
-    with https_server(tmp_path, "short", respond) as server, pytest.raises(CannotDecide) as caught:
+    with responding(tmp_path, "short", respond) as server, pytest.raises(CannotDecide) as caught:
         Client(server.url, server.ca, name="verifier").call("GET", "/")
     assert caught.value.check_id == "attester.verifier.unreachable"
 

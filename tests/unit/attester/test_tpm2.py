@@ -28,7 +28,7 @@ from attester.providers.tpm_device import Device
 from attester.settings import Trust
 from forge.bootlog import measured_boot
 from forge.ima import MeasurementList, small_system
-from tests.support.false_servers import Said, Seen, https_server, problem
+from tests.support.false_servers import Said, Seen, problem, responding
 from tests.support.signing import new_key
 from tests.support.swtpm import EkCa, RunningTpm, manufacture, running_swtpm
 from verifier.core.binding import BindingDigest
@@ -318,7 +318,7 @@ def test_enrolment_goes_through_with_the_verifiers_own_judgement(
     booted: Booted, enroller: Enroller, chain_file: str, kind: str
 ) -> None:
     with (
-        https_server(booted.folder, "enroller", enroller.respond) as server,
+        responding(booted.folder, "enroller", enroller.respond) as server,
         opened(booted.machine(ak_kind=kind)) as provider,
     ):
         assert isinstance(provider, Tpm2)
@@ -340,7 +340,7 @@ def test_an_elliptic_ek_enrols_as_well(booted: Booted, enroller: Enroller, chain
     done = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     with (
-        https_server(booted.folder, "enroller", enroller.respond) as server,
+        responding(booted.folder, "enroller", enroller.respond) as server,
         opened(booted.machine()) as provider,
     ):
         assert isinstance(provider, Tpm2)
@@ -367,7 +367,7 @@ def test_a_credential_for_another_key_is_refused_by_the_tpm(
 ) -> None:
     enroller.break_name = True
     with (
-        https_server(booted.folder, "enroller", enroller.respond) as server,
+        responding(booted.folder, "enroller", enroller.respond) as server,
         opened(booted.machine()) as provider,
     ):
         assert isinstance(provider, Tpm2)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.configfs_tsm import StandIn
 from tests.support.false_servers import JWT_MARK, VAULT_TOKEN, Said, Stage, problem
-from tests.support.issuer import make_tls
+from tests.support.https import make_tls
 from tests.support.signing import new_key
 from verifier.core.binding import Context, binding_digest
 from verifier.formats.encoding import b64url

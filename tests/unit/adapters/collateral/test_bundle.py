@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from verifier.adapters.collateral.bundle import (
 from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import item
-from verifier.adapters.sql.store import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore
 from verifier.appraise.signatures import public_key
 from verifier.cli.__main__ import cli
 from verifier.formats.encoding import b64url, unb64url
@@ -60,13 +60,6 @@ def entries() -> tuple[Entry, ...]:
         entry("sev-snp.vcek", f"Milan-{CHIP.hwid.hex()}-{CHIP.tcb.hex()}", CHIP.vek()),
         entry("intel.tcb-info", f"tdx-{INTEL.fmspc}", INTEL.signed_tcb_info("tdx"), INTEL.signing_chain()),
     )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    opened = open_store(f"sqlite:///{tmp_path}/verifier.db")
-    yield opened
-    opened.close()
 
 
 @pytest.mark.parametrize("signer", KEYS)

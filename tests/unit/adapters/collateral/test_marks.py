@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from verifier.adapters.collateral.cache import Cache, Entry
 from verifier.adapters.collateral.documents import inspect
 from verifier.adapters.collateral.items import item_of
 from verifier.adapters.collateral.sources import Collateral
-from verifier.adapters.sql.store import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore
 from verifier.formats.errors import CannotDecide
 from verifier.tee.scheme import Need
 
@@ -24,13 +23,6 @@ AMD, INTEL = ForgedAmd(now=NOW), ForgedIntel(now=NOW)
 SNP = ("sev-snp", "sev-snp-gpu", "azure-snp-vtpm", "azure-snp-vtpm-gpu", "gcp-vtpm")
 DCAP = ("tdx", "tdx-gpu", "azure-tdx-vtpm", "azure-tdx-vtpm-gpu", "gcp-vtpm")
 ANCHORS = {name: (AMD.anchor(), INTEL.anchor()) for name in (*SNP, *DCAP)}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    opened = open_store(f"sqlite:///{tmp_path}/verifier.db")
-    yield opened
-    opened.close()
 
 
 def source(store: SqlStore, path: Path, *kept: tuple[Need, bytes, bytes]) -> Collateral:

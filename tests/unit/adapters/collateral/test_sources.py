@@ -22,7 +22,7 @@ from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.items import Item, item, item_of
 from verifier.adapters.collateral.listed import ListedChips
 from verifier.adapters.collateral.sources import Collateral
-from verifier.adapters.sql.store import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore
 from verifier.adapters.vendors.amd import Kds
 from verifier.adapters.vendors.intel import Pcs
 from verifier.core.ids import ServiceId
@@ -54,13 +54,6 @@ class Asker:
         """Answer."""
         self.asked.append((tenant, source, [str(one) for one in wanted], anew))
         return [self.reply for _ in wanted]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    opened = open_store(f"sqlite:///{tmp_path}/verifier.db")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -1,0 +1,18 @@
+"""What tests of adapters share: a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from verifier.adapters.sql.store import SqlStore, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    """Return an empty store in a file."""
+    opened = open_store(f"sqlite:///{tmp_path}/verifier.db")
+    yield opened
+    opened.close()
