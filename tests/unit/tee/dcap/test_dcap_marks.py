@@ -6,6 +6,7 @@ from typing import Final
 
 from forge.intel import ForgedIntel
 from forge.intel_pki import pem
+from verifier.formats.x509 import _read_certificate
 from verifier.formats.x509chain import Anchor
 from verifier.tee.dcap.marks import document_marks, pck_crl_marks, root_crl_marks
 from verifier.tee.dcap.verify import ANCHORS as INTEL_ANCHORS
@@ -29,6 +30,14 @@ def _marks(found: dict[str, bytes], need: str, anchors: tuple[Anchor, ...] = ANC
 
 def _numbers(found: dict[str, bytes], need: str) -> list[int]:
     return [mark.number for mark in _marks(found, need)]
+
+
+def test_a_certificate_that_was_parsed_anew_is_the_same_one() -> None:
+    """A busy process parses more certificates than it remembers, and remembers a path for longer than its certificates."""
+    before = _marks({**FOUND, "pck_chain": INTEL.pck_chain()}, "pck_crl")
+    assert before
+    _read_certificate.cache_clear()
+    assert _marks({**FOUND, "pck_chain": INTEL.pck_chain().rstrip()}, "pck_crl") == before
 
 
 def test_a_genuine_document_has_an_evaluation_number_and_an_issue_date() -> None:
