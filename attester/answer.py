@@ -18,18 +18,9 @@ from typing import Any, Final, NoReturn
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from attester.ids import AnswerId
-from verifier.formats import jws, strict_json
+from verifier.formats import jose, jws, strict_json
 from verifier.formats.encoding import b64url, unb64url
 from verifier.formats.errors import ConfigError, EvidenceRejected, MalformedEvidence, mismatch
-from verifier.formats.jose import (
-    ANSWER_KEYS_TYPE,
-    ANSWER_TYPE,
-    JWE_ALG,
-    JWE_ENC,
-    JWE_IV_SIZE,
-    JWE_TAG_SIZE,
-    p256_public_key,
-)
 from verifier.formats.jwk import thumbprint
 
 ANSWER_MAX: Final = 256 * 1024
@@ -54,7 +45,7 @@ class Pin:
     def __post_init__(self) -> None:
         key = {name: value for name, value in self.root.items() if name not in ("alg", "use", "kid")}
         try:
-            p256_public_key(key)
+            jose.p256_public_key(key)
         except ValueError as error:
             raise ConfigError("verifier", "root", str(error), "the public P-256 JWK of the offline root") from None
         object.__setattr__(self, "root", key)
@@ -104,8 +95,8 @@ def open_answer(
     """
     unverified_jws = _decrypt(unverified_answer, enc_key)
     signing_input, header, payload, signature = _split(unverified_jws, AnswerId.JWS)
-    if header.keys() != {"alg", "kid", "typ", "keys"} or header["alg"] != "ES256" or header["typ"] != ANSWER_TYPE:
-        _malformed(AnswerId.JWS_HEADER, "header", sorted(header), f"alg ES256, typ {ANSWER_TYPE}, kid and keys")
+    if header.keys() != {"alg", "kid", "typ", "keys"} or header["alg"] != "ES256" or header["typ"] != jose.ANSWER_TYPE:
+        _malformed(AnswerId.JWS_HEADER, "header", sorted(header), f"alg ES256, typ {jose.ANSWER_TYPE}, kid and keys")
     keys, seq = _verify_key_set(header["keys"], expected, pin, now)
     kid = header["kid"]
     if not isinstance(kid, str) or kid not in keys:
@@ -131,12 +122,14 @@ def _decrypt(unverified_answer: str, enc_key: ec.EllipticCurvePrivateKey) -> byt
         _malformed(AnswerId.JWE, "answer", f"{len(fields)} fields", "a compact JWE of five, the second empty")
     head, iv, _, tag = (_unb64(fields[i], AnswerId.JWE) for i in (0, 2, 3, 4))
     header = _object(head, AnswerId.JWE)
-    if header.keys() != {"alg", "enc", "epk"} or header["alg"] != JWE_ALG or header["enc"] != JWE_ENC:
-        _malformed(AnswerId.JWE_HEADER, "header", sorted(header), f"exactly alg {JWE_ALG}, enc {JWE_ENC} and epk")
-    if len(iv) != JWE_IV_SIZE or len(tag) != JWE_TAG_SIZE:
+    if header.keys() != {"alg", "enc", "epk"} or header["alg"] != jose.JWE_ALG or header["enc"] != jose.JWE_ENC:
+        _malformed(
+            AnswerId.JWE_HEADER, "header", sorted(header), f"exactly alg {jose.JWE_ALG}, enc {jose.JWE_ENC} and epk"
+        )
+    if len(iv) != jose.JWE_IV_SIZE or len(tag) != jose.JWE_TAG_SIZE:
         _malformed(AnswerId.JWE, "iv and tag", f"{len(iv)} and {len(tag)} bytes", "12 and 16")
     _public_key(header["epk"], AnswerId.JWE_HEADER)
-    jwe = JWE(algs=[JWE_ALG, JWE_ENC])
+    jwe = JWE(algs=[jose.JWE_ALG, jose.JWE_ENC])
     with suppress(InvalidJWEData):  # raised for an empty plaintext too, which is set nevertheless
         jwe.deserialize(unverified_answer, JWK.from_pyca(enc_key))
     plaintext: bytes | None = jwe.plaintext
@@ -152,12 +145,14 @@ def _verify_key_set(
     if not isinstance(unverified_set, str):
         _malformed(AnswerId.KEYS, "keys", type(unverified_set).__name__, "a compact JWS")
     signing_input, header, payload, signature = _split(unverified_set.encode("utf-8", "surrogatepass"), AnswerId.KEYS)
-    want_header = {"alg": "ES256", "kid": thumbprint(pin.root), "typ": ANSWER_KEYS_TYPE}
-    if header.keys() != want_header.keys() or header["alg"] != "ES256" or header["typ"] != ANSWER_KEYS_TYPE:
-        _malformed(AnswerId.KEYS_HEADER, "header", sorted(header), f"exactly alg ES256, typ {ANSWER_KEYS_TYPE} and kid")
+    want_header = {"alg": "ES256", "kid": thumbprint(pin.root), "typ": jose.ANSWER_KEYS_TYPE}
+    if header.keys() != want_header.keys() or header["alg"] != "ES256" or header["typ"] != jose.ANSWER_KEYS_TYPE:
+        _malformed(
+            AnswerId.KEYS_HEADER, "header", sorted(header), f"exactly alg ES256, typ {jose.ANSWER_KEYS_TYPE} and kid"
+        )
     if header["kid"] != want_header["kid"]:
         raise EvidenceRejected(AnswerId.ROOT, mismatch("keys.kid", repr(header["kid"]), want_header["kid"]))
-    _verify(p256_public_key(pin.root), signing_input, signature, AnswerId.ROOT, "the pinned root")
+    _verify(jose.p256_public_key(pin.root), signing_input, signature, AnswerId.ROOT, "the pinned root")
     members = _object(payload, AnswerId.KEYS)
     if members.keys() != _SET_MEMBERS:
         _malformed(AnswerId.KEYS, "members", sorted(members), ", ".join(sorted(_SET_MEMBERS)))
@@ -242,7 +237,7 @@ def _verify(key: ec.EllipticCurvePublicKey, signing_input: bytes, signature: byt
 
 def _public_key(jwk: object, check_id: str) -> ec.EllipticCurvePublicKey:
     try:
-        return p256_public_key(jwk if isinstance(jwk, dict) else {})
+        return jose.p256_public_key(jwk if isinstance(jwk, dict) else {})
     except ValueError as error:
         raise MalformedEvidence(check_id, f"key: {error}") from None
 

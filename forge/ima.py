@@ -14,25 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from verifier.tee.ima.layout import (
-    BOOT_AGGREGATE,
-    OLD_TEMPLATE,
-    SIG_HASHES,
-    SIG_IMA,
-    SIG_VERITY,
-    SIG_VERSION,
-    SIG_VERSION_FILE_ID,
-    TEMPLATES,
-    TYPED_TEMPLATES,
-    VIOLATION_DIGEST,
-    Entry,
-    FileSignature,
-    encode_entry,
-    encode_file_signature,
-    extended_digest,
-    file_id,
-    template_data,
-)
+from verifier.tee.ima import layout
 from verifier.tee.tcg.layout import HASHES_BY_NAME, SHA1, SHA256, HashAlgorithm, extend
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -64,23 +46,23 @@ def sign_file(
     digest: bytes,
     algorithm: str = "sha256",
     *,
-    version: int = SIG_VERSION,
+    version: int = layout.SIG_VERSION,
     kind: int | None = None,
     key_id: bytes | None = None,
 ) -> bytes:
     """Sign a file's digest as evmctl does; version 3 signs the digest together with its type and algorithm."""
-    number = next(n for n, known in SIG_HASHES.items() if known.name == algorithm)
-    usual = SIG_IMA if version == SIG_VERSION else SIG_VERITY
-    header = FileSignature(usual if kind is None else kind, version, number, key_id or key_id_of(key), b"")
+    number = next(n for n, known in layout.SIG_HASHES.items() if known.name == algorithm)
+    usual = layout.SIG_IMA if version == layout.SIG_VERSION else layout.SIG_VERITY
+    header = layout.FileSignature(usual if kind is None else kind, version, number, key_id or key_id_of(key), b"")
     signed = digest
-    if version == SIG_VERSION_FILE_ID:
-        signed = hashlib.new(algorithm, file_id(header, digest)).digest()
+    if version == layout.SIG_VERSION_FILE_ID:
+        signed = hashlib.new(algorithm, layout.file_id(header, digest)).digest()
     chosen = Prehashed(_HASH_CLASSES[algorithm])
     if isinstance(key, rsa.RSAPrivateKey):
         signature = key.sign(signed, padding.PKCS1v15(), chosen)
     else:
         signature = key.sign(signed, ec.ECDSA(chosen))
-    return encode_file_signature(replace(header, signature=signature))
+    return layout.encode_file_signature(replace(header, signature=signature))
 
 
 class MeasurementList:
@@ -95,7 +77,7 @@ class MeasurementList:
     ) -> None:
         self._template = template
         self._template_hash = template_hash
-        self._entries: list[Entry] = []
+        self._entries: list[layout.Entry] = []
         self._values = {bank.name: bytes(bank.size) for bank in banks}
 
     def measure(
@@ -110,18 +92,18 @@ class MeasurementList:
     ) -> MeasurementList:
         """Measure a file by its digest. ``fields`` are the template's further ones, by default empty."""
         name = template or self._template
-        usual = tuple(b"" for _ in TEMPLATES[name])
-        chosen = "sha1" if name == OLD_TEMPLATE else algorithm
-        entry = Entry(
+        usual = tuple(b"" for _ in layout.TEMPLATES[name])
+        chosen = "sha1" if name == layout.OLD_TEMPLATE else algorithm
+        entry = layout.Entry(
             template_hash=bytes(self._template_hash.size),
             template=name,
             algorithm=chosen,
             digest=digest,
             path=path,
-            kind=kind if name in TYPED_TEMPLATES else "",
+            kind=kind if name in layout.TYPED_TEMPLATES else "",
             fields=usual if fields is None else fields,
         )
-        return self.append(replace(entry, template_hash=self._template_hash.digest(template_data(entry))))
+        return self.append(replace(entry, template_hash=self._template_hash.digest(layout.template_data(entry))))
 
     def file(self, path: bytes, content: bytes, **fields: str) -> MeasurementList:
         """Measure a file by its content."""
@@ -129,32 +111,32 @@ class MeasurementList:
 
     def boot_aggregate(self, pcrs: Mapping[int, bytes], count: int = 10) -> MeasurementList:
         """Begin as a kernel with a TPM does: the SHA-256 of PCR 0 to 9 (0 to 7 before 5.8)."""
-        return self.measure(BOOT_AGGREGATE, hashlib.sha256(b"".join(pcrs[i] for i in range(count))).digest())
+        return self.measure(layout.BOOT_AGGREGATE, hashlib.sha256(b"".join(pcrs[i] for i in range(count))).digest())
 
     def violation(self, path: bytes, algorithm: str = "sha256") -> MeasurementList:
         """Report a file that was written to while it was measured."""
-        fields = tuple(b"" for _ in TEMPLATES[self._template])
+        fields = tuple(b"" for _ in layout.TEMPLATES[self._template])
         zero = bytes(self._template_hash.size)
-        kind = "ima" if self._template in TYPED_TEMPLATES else ""
-        return self.append(Entry(zero, self._template, algorithm, VIOLATION_DIGEST, path, kind, fields))
+        kind = "ima" if self._template in layout.TYPED_TEMPLATES else ""
+        return self.append(layout.Entry(zero, self._template, algorithm, layout.VIOLATION_DIGEST, path, kind, fields))
 
-    def append(self, entry: Entry) -> MeasurementList:
+    def append(self, entry: layout.Entry) -> MeasurementList:
         """Log an entry as it stands, and extend what the kernel would."""
         self._entries.append(entry)
         for name, value in self._values.items():
             bank = HASHES_BY_NAME[name]
-            self._values[name] = extend(bank, value, extended_digest(entry, bank))
+            self._values[name] = extend(bank, value, layout.extended_digest(entry, bank))
         return self
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[layout.Entry, ...]:
         """What was logged so far."""
         return tuple(self._entries)
 
     @property
     def lines(self) -> tuple[bytes, ...]:
         """The lines of the list."""
-        return tuple(encode_entry(entry) for entry in self._entries)
+        return tuple(layout.encode_entry(entry) for entry in self._entries)
 
     def to_bytes(self) -> bytes:
         """Return the list as the kernel prints it."""
@@ -166,7 +148,7 @@ class MeasurementList:
 
     def extends(self, bank: HashAlgorithm = SHA256) -> tuple[bytes, ...]:
         """Return what a bank of a real TPM has to be extended with, in order."""
-        return tuple(extended_digest(entry, bank) for entry in self._entries)
+        return tuple(layout.extended_digest(entry, bank) for entry in self._entries)
 
 
 def small_system(pcrs: Mapping[int, bytes], *, template: str = "ima-ng") -> MeasurementList:

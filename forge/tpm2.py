@@ -29,48 +29,19 @@ from forge.rsakey import derived_rsa_key
 from verifier.formats.encoding import canonical
 from verifier.tee.ima.layout import PCR_IMA
 from verifier.tee.tcg.layout import HASHES, SHA1, SHA256, SHA384, SHA512, extend, initial_register
-from verifier.tee.tpm2.layout import (
-    ADMIN_WITH_POLICY,
-    ALG_AES,
-    ALG_CFB,
-    ALG_ECC,
-    ALG_ECDSA,
-    ALG_RSA,
-    ALG_RSAPSS,
-    ALG_RSASSA,
-    CURVE_P256,
-    CURVE_P384,
-    DECRYPT,
-    FIXED_PARENT,
-    FIXED_TPM,
-    RESTRICTED,
-    SENSITIVE_DATA_ORIGIN,
-    SIGN,
-    USER_WITH_AUTH,
-    Public,
-    Quote,
-    Selection,
-    Signature,
-    encode_public,
-    encode_quote,
-    encode_signature,
-    kdfa,
-    kdfe,
-    name_of,
-    qualified_name,
-)
+from verifier.tee.tpm2 import layout
 
 Kind = Literal["ecc", "rsa", "ecc-p384"]
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 _HASH = {SHA1.id: hashes.SHA1(), SHA256.id: hashes.SHA256(), SHA384.id: hashes.SHA384(), SHA512.id: hashes.SHA512()}  # noqa: S303
 _CURVES: dict[str, tuple[int, ec.EllipticCurve]] = {
-    "ecc": (CURVE_P256, ec.SECP256R1()),
-    "ecc-p384": (CURVE_P384, ec.SECP384R1()),
+    "ecc": (layout.CURVE_P256, ec.SECP256R1()),
+    "ecc-p384": (layout.CURVE_P384, ec.SECP384R1()),
 }
-_HOME = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN
-AK_ATTRIBUTES = _HOME | USER_WITH_AUTH | RESTRICTED | SIGN
-EK_ATTRIBUTES = _HOME | ADMIN_WITH_POLICY | RESTRICTED | DECRYPT
+_HOME = layout.FIXED_TPM | layout.FIXED_PARENT | layout.SENSITIVE_DATA_ORIGIN
+AK_ATTRIBUTES = _HOME | layout.USER_WITH_AUTH | layout.RESTRICTED | layout.SIGN
+EK_ATTRIBUTES = _HOME | layout.ADMIN_WITH_POLICY | layout.RESTRICTED | layout.DECRYPT
 # PolicySecret(TPM_RH_ENDORSEMENT) in SHA-256: "policy A" of the EK Credential Profile.
 _EK_POLICY = bytes.fromhex("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa")
 
@@ -101,49 +72,53 @@ def _unique(key: PrivateKey) -> tuple[bytes, ...]:
     return numbers.x.to_bytes(size, "big"), numbers.y.to_bytes(size, "big")
 
 
-def _area(key: PrivateKey, **fields: object) -> Public:
+def _area(key: PrivateKey, **fields: object) -> layout.Public:
     base: dict[str, object] = {"name_algorithm": SHA256.id, "auth_policy": b"", "symmetric": None, "scheme": None}
     base |= {"unique": _unique(key)}
     if isinstance(key, rsa.RSAPrivateKey):
-        base |= {"type": ALG_RSA, "bits": key.key_size}
+        base |= {"type": layout.ALG_RSA, "bits": key.key_size}
     else:
         curve = next(number for number, known in _CURVES.values() if known.name == key.curve.name)
-        base |= {"type": ALG_ECC, "curve": curve}
-    return Public(**(base | fields))  # type: ignore[arg-type]
+        base |= {"type": layout.ALG_ECC, "curve": curve}
+    return layout.Public(**(base | fields))  # type: ignore[arg-type]
 
 
-def ak_public(key: PrivateKey, *, scheme: tuple[int, int] | None = None, attributes: int = AK_ATTRIBUTES) -> Public:
+def ak_public(
+    key: PrivateKey, *, scheme: tuple[int, int] | None = None, attributes: int = AK_ATTRIBUTES
+) -> layout.Public:
     """Return the public area of an attestation key; RSASSA or ECDSA with SHA-256 unless told otherwise."""
-    usual = (ALG_RSASSA if isinstance(key, rsa.RSAPrivateKey) else ALG_ECDSA, SHA256.id)
+    usual = (layout.ALG_RSASSA if isinstance(key, rsa.RSAPrivateKey) else layout.ALG_ECDSA, SHA256.id)
     return _area(key, attributes=attributes, scheme=scheme or usual)
 
 
-def ek_public(key: PrivateKey, *, attributes: int = EK_ATTRIBUTES, name_algorithm: int = SHA256.id) -> Public:
+def ek_public(key: PrivateKey, *, attributes: int = EK_ATTRIBUTES, name_algorithm: int = SHA256.id) -> layout.Public:
     """Return the public area of an endorsement key as its templates have it; AES-256 with SHA-384, else AES-128."""
     bits = 256 if name_algorithm == SHA384.id else 128
     return _area(
         key,
         attributes=attributes,
         auth_policy=_EK_POLICY,
-        symmetric=(ALG_AES, bits, ALG_CFB),
+        symmetric=(layout.ALG_AES, bits, layout.ALG_CFB),
         name_algorithm=name_algorithm,
     )
 
 
-def sign(key: PrivateKey, message: bytes, *, scheme: int | None = None, algorithm: int = SHA256.id) -> Signature:
+def sign(key: PrivateKey, message: bytes, *, scheme: int | None = None, algorithm: int = SHA256.id) -> layout.Signature:
     """Sign as a TPM would, by any scheme that fits the key."""
     digest = _HASH[algorithm]
     if isinstance(key, ec.EllipticCurvePrivateKey):
         size = (key.curve.key_size + 7) // 8
         r, s = decode_dss_signature(key.sign(message, ec.ECDSA(digest)))
-        return Signature(ALG_ECDSA, algorithm, (r.to_bytes(size, "big"), s.to_bytes(size, "big")))
-    if scheme == ALG_RSAPSS:
+        return layout.Signature(layout.ALG_ECDSA, algorithm, (r.to_bytes(size, "big"), s.to_bytes(size, "big")))
+    if scheme == layout.ALG_RSAPSS:
         pss = padding.PSS(padding.MGF1(digest), digest.digest_size)
-        return Signature(ALG_RSAPSS, algorithm, (key.sign(message, pss, digest),))
-    return Signature(ALG_RSASSA, algorithm, (key.sign(message, padding.PKCS1v15(), digest),))
+        return layout.Signature(layout.ALG_RSAPSS, algorithm, (key.sign(message, pss, digest),))
+    return layout.Signature(layout.ALG_RSASSA, algorithm, (key.sign(message, padding.PKCS1v15(), digest),))
 
 
-def pcr_digest(values: Mapping[str, Mapping[int, bytes]], selections: Sequence[Selection], algorithm: int) -> bytes:
+def pcr_digest(
+    values: Mapping[str, Mapping[int, bytes]], selections: Sequence[layout.Selection], algorithm: int
+) -> bytes:
     """Hash PCR values as a quote does: banks in the order of selection, PCRs ascending."""
     joined = b"".join(values[HASHES[s.algorithm].name][pcr] for s in selections for pcr in s.pcrs)
     return HASHES[algorithm].digest(joined)
@@ -249,10 +224,10 @@ class SimulatedTpm:
     """
 
     ek: PrivateKey
-    ek_area: Public
+    ek_area: layout.Public
     ek_chain: tuple[bytes, ...]
     ak: PrivateKey
-    ak_area: Public
+    ak_area: layout.Public
     values: Mapping[str, Mapping[int, bytes]] = field(default_factory=dict)
     event_log: bytes = b""
     ima_list: bytes = b""
@@ -260,17 +235,17 @@ class SimulatedTpm:
     @property
     def ek_public(self) -> bytes:
         """TPMT_PUBLIC of the EK."""
-        return encode_public(self.ek_area)
+        return layout.encode_public(self.ek_area)
 
     @property
     def ak_public(self) -> bytes:
         """TPMT_PUBLIC of the AK."""
-        return encode_public(self.ak_area)
+        return layout.encode_public(self.ak_area)
 
     @property
     def ak_name(self) -> bytes:
         """The AK's Name."""
-        return name_of(self.ak_area)
+        return layout.name_of(self.ak_area)
 
     @property
     def ek_digest(self) -> bytes:
@@ -297,10 +272,10 @@ class SimulatedTpm:
 
     def quote(self, extra_data: bytes, pcrs: Sequence[int], /, **fields: object) -> tuple[bytes, bytes]:
         """Quote PCRs of the SHA-256 bank: TPMS_ATTEST and TPMT_SIGNATURE. ``fields`` replace those of ``Quote``."""
-        selections = (Selection.of(SHA256.id, tuple(pcrs)),)
-        scheme, algorithm = self.ak_area.scheme or (ALG_RSASSA, SHA256.id)
-        quote = Quote(
-            qualified_signer=qualified_name(self.ak_name),
+        selections = (layout.Selection.of(SHA256.id, tuple(pcrs)),)
+        scheme, algorithm = self.ak_area.scheme or (layout.ALG_RSASSA, SHA256.id)
+        quote = layout.Quote(
+            qualified_signer=layout.qualified_name(self.ak_name),
             extra_data=extra_data,
             clock=1_000_000,
             reset_count=3,
@@ -310,8 +285,8 @@ class SimulatedTpm:
             selections=selections,
             pcr_digest=pcr_digest(self.values, selections, algorithm),
         )
-        message = encode_quote(replace(quote, **fields))  # type: ignore[arg-type]
-        return message, encode_signature(sign(self.ak, message, scheme=scheme, algorithm=algorithm))
+        message = layout.encode_quote(replace(quote, **fields))  # type: ignore[arg-type]
+        return message, layout.encode_signature(sign(self.ak, message, scheme=scheme, algorithm=algorithm))
 
     def parts(self, extra_data: bytes, pcrs: Sequence[int], /, **fields: object) -> dict[str, bytes]:
         """Return the parts of an envelope of scheme ``tpm2``."""
@@ -340,24 +315,24 @@ def make_tpm(kind: Kind = "ecc", *, ek_kind: Kind = "ecc", label: str = "tpm", c
 
 
 def activate_credential(
-    ek: PrivateKey, area: Public, name: bytes, credential_blob: bytes, encrypted_secret: bytes
+    ek: PrivateKey, area: layout.Public, name: bytes, credential_blob: bytes, encrypted_secret: bytes
 ) -> bytes:
     """Open what MakeCredential protected (TPM 2.0 Part 1, section 24); arguments are the contents of the TPM2Bs."""
     algorithm = HASHES[area.name_algorithm]
     seed = _recover_seed(ek, area, encrypted_secret)
     size = int.from_bytes(credential_blob[:2], "big")
     integrity, identity = credential_blob[2 : 2 + size], credential_blob[2 + size :]
-    key = kdfa(algorithm, seed, b"INTEGRITY", b"", b"", 8 * algorithm.size)
+    key = layout.kdfa(algorithm, seed, b"INTEGRITY", b"", b"", 8 * algorithm.size)
     if not hmac.compare_digest(hmac.digest(key, identity + name, algorithm.name), integrity):
         raise ValueError("credential: integrity does not verify for this EK and this Name")
     bits = area.symmetric[1] if area.symmetric else 0
-    storage = kdfa(algorithm, seed, b"STORAGE", name, b"", bits)
+    storage = layout.kdfa(algorithm, seed, b"STORAGE", name, b"", bits)
     decryptor = Cipher(algorithms.AES(storage), CFB(bytes(16))).decryptor()
     secret = decryptor.update(identity) + decryptor.finalize()
     return secret[2 : 2 + int.from_bytes(secret[:2], "big")]
 
 
-def _recover_seed(ek: PrivateKey, area: Public, encrypted: bytes) -> bytes:
+def _recover_seed(ek: PrivateKey, area: layout.Public, encrypted: bytes) -> bytes:
     algorithm = HASHES[area.name_algorithm]
     if isinstance(ek, rsa.RSAPrivateKey):
         digest = _HASH[area.name_algorithm]
@@ -366,4 +341,4 @@ def _recover_seed(ek: PrivateKey, area: Public, encrypted: bytes) -> bytes:
     x, y = encrypted[2 : 2 + size], encrypted[4 + size :]
     point = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), ek.curve).public_key()
     own = ek.public_key().public_numbers().x.to_bytes(size, "big")
-    return kdfe(algorithm, ek.exchange(ec.ECDH(), point), b"IDENTITY", x, own, 8 * algorithm.size)
+    return layout.kdfe(algorithm, ek.exchange(ec.ECDH(), point), b"IDENTITY", x, own, 8 * algorithm.size)

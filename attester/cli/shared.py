@@ -12,20 +12,20 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from attester.providers import SimulatedScheme
+from attester.providers import Machine, SimulatedScheme
 from verifier.core.console import FORMAT_OPTION, Answer, failure, options, prints
 from verifier.formats.errors import BridgeError, ConfigError
 
 if TYPE_CHECKING:
     from attester.answer import Opened
     from attester.memfile import MemoryFile
-    from attester.providers import Machine, Provider
+    from attester.providers import Provider
     from attester.settings import Trust
 
 # option -> (section, key) of the configuration
@@ -39,22 +39,7 @@ _TRUST_OPTIONS = {
     "workload": ("workload", "name"),
     "audience": ("workload", "audience"),
 }
-_MACHINE_OPTIONS = (
-    "provider",
-    "tcti",
-    "ak_kind",
-    "ak_handle",
-    "ek_handle",
-    "pcrs",
-    "event_log",
-    "ima_list",
-    "config_pcr",
-    "configfs",
-    "cc_event_log",
-    "privlevel",
-    "simulated_scheme",
-    "simulated_host_data",
-)
+_MACHINE_OPTIONS = tuple(field.name for field in fields(Machine) if field.name != "lock_folder")
 
 
 def _handle(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:

@@ -25,6 +25,7 @@ from typing import Literal, TypeVar
 from attester.ids import AttesterId
 from attester.providers import Machine
 from attester.providers.certificate_table import decode_certificate_table
+from attester.providers.log_file import read_boot_log
 from verifier.core.binding import BindingDigest
 from verifier.core.envelope import Envelope
 from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
@@ -40,7 +41,6 @@ _BLOB_MAX = 64 * 1024  # the kernel's own cap is 32 KiB
 _SCHEMES = {"sev_guest": "sev-snp", "tdx_guest": "tdx"}
 # The kernel says "again": somebody else's request is under way (EBUSY), or the firmware did not answer in time.
 _AGAIN = frozenset({errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT})
-_LOG_MAX = 1024 * 1024
 _SNP = {field.name: field for field in snp.LAYOUTS[2].fields}
 # Where the TD report begins, by the quote's version: 5 says type and size of the body before it.
 _TD_BODY = {4: dcap.HEADER_SIZE, 5: dcap.HEADER_SIZE + dcap.BODY_HEAD_SIZE}
@@ -163,26 +163,8 @@ class ConfigfsTsm:
         report = self._report(digest.whole)
         if self.scheme == "sev-snp":
             return Envelope(self.scheme, {"report": report.outblob}, decode_certificate_table(report.auxblob))
-        log = self._event_log()
+        log = read_boot_log(self._cc_event_log, AttesterId.CONFIGFS_EVENTLOG)
         return Envelope(self.scheme, {"quote": report.outblob, **({"eventlog": log} if log else {})})
-
-    def _event_log(self) -> bytes:
-        """Read the log area of the boot; a machine that has none sends none, and the policy says whether that will do."""
-        path = self._cc_event_log
-        if not path:
-            return b""
-        try:
-            with Path(path).open("rb") as file:
-                log = file.read(_LOG_MAX + 1)
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise CannotDecide(AttesterId.CONFIGFS_EVENTLOG, f"{path}: {error.strerror}") from None
-        if len(log) > _LOG_MAX:
-            raise CannotDecide(
-                AttesterId.CONFIGFS_EVENTLOG, f"{path}: got more than {_LOG_MAX} bytes, want at most that"
-            )
-        return log
 
     def measure_config(self, config: bytes) -> None:
         """Compare the configuration's digest with what was fixed at launch, in our own, fresh report.

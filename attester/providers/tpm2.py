@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attester.ids import AttesterId
 from attester.providers import EnrolmentIdentity, Machine
+from attester.providers.log_file import LOG_MAX, read_boot_log, read_log
 from attester.providers.tpm_device import EK_KINDS, Device, Key, Quote, ak_template
 from verifier.core.binding import BindingDigest
 from verifier.core.envelope import Envelope
@@ -35,7 +36,6 @@ from verifier.formats.errors import CannotDecide, EvidenceRejected, mismatch
 
 BANK = "sha256"
 _TRIES = 5
-_LOG_MAX = 1024 * 1024  # the wire's cap (docs/api.md)
 _IMA_PART, _IMA_PCR = "ascii_runtime_measurements", 10
 
 
@@ -82,41 +82,19 @@ class Tpm2:
             "pcrs": canonical(pcrs),
             "ak_name": key.name,
         }
-        log = self._event_log()
+        log = read_boot_log(self._machine.event_log, AttesterId.TPM2_EVENTLOG)
         if log:
             parts["eventlog"] = log
         if self._machine.ima_list:
             parts[_IMA_PART] = self._ima_list()
         return Envelope(self.scheme, parts)
 
-    def _event_log(self) -> bytes:
-        """Read the boot's event log; a machine that has none sends none, and the policy says whether that will do."""
-        if not self._machine.event_log:
-            return b""
-        try:
-            with Path(self._machine.event_log).open("rb") as file:
-                log = file.read(_LOG_MAX + 1)
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise CannotDecide(AttesterId.TPM2_EVENTLOG, f"{self._machine.event_log}: {error.strerror}") from None
-        if len(log) > _LOG_MAX:
-            raise CannotDecide(
-                AttesterId.TPM2_EVENTLOG, f"event log: got more than {_LOG_MAX} bytes, want at most that"
-            )
-        return log
-
     def _ima_list(self) -> bytes:
         """Read the list of measured files. The quote was taken before: the list may have grown since, and never lacks what it says."""
         path = self._machine.ima_list
-        try:
-            with Path(path).open("rb") as file:
-                found = file.read(_LOG_MAX + 1)
-        except OSError as error:
-            raise CannotDecide(AttesterId.TPM2_IMA, f"{path}: {error.strerror}") from None
-        if not found or len(found) > _LOG_MAX:
-            got = f"more than {_LOG_MAX}" if found else "0"
-            raise CannotDecide(AttesterId.TPM2_IMA, f"{path}: got {got} bytes, want 1 to {_LOG_MAX}")
+        found = read_log(path, AttesterId.TPM2_IMA)
+        if not found:
+            raise CannotDecide(AttesterId.TPM2_IMA, f"{path}: got 0 bytes, want 1 to {LOG_MAX}")
         return found
 
     def measure_config(self, config: bytes) -> None:

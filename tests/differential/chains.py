@@ -62,14 +62,7 @@ from verifier.formats.x509chain import MAX_CHAIN, Anchor, ChainCache, ChainIds, 
 NOW: Final = 1_780_000_000
 REARRANGED: Final = "rearranged"
 _DAY: Final = 86_400
-_IDS: Final = ChainIds(
-    root="chain.root",
-    signature="chain.signature",
-    validity="chain.validity",
-    constraints="chain.constraints",
-    revoked="chain.revoked",
-    crl="chain.crl",
-)
+_IDS: Final = ChainIds.below("chain")
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 

@@ -23,6 +23,7 @@ from tests.differential.comparing import Known, Tally, compare, our_verdict, the
 from tests.differential.mutation import mutate
 from tests.support.oracles import Oracles
 from tests.support.vectors import Vector, vectors_of, verify_vector
+from tests.vectors.dcap.tcb import WORDS
 from verifier.formats.errors import BridgeError
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.dcap import layout
@@ -32,15 +33,7 @@ from verifier.tee.scheme import Subject, Verified
 from verifier.tee.verified import UnsafeUnbound, run_checks
 
 NOW: Final = 1_780_000_000
-_STATUSES: Final = (
-    "UpToDate",
-    "SWHardeningNeeded",
-    "ConfigurationNeeded",
-    "ConfigurationAndSWHardeningNeeded",
-    "OutOfDate",
-    "OutOfDateConfigurationNeeded",
-    "Revoked",
-)
+_STATUSES: Final = (*WORDS[:6], "Revoked")  # of a platform's level: convergence adds the other words
 _QE_STATUSES: Final = ("UpToDate", "OutOfDate", "Revoked")  # what Intel gives a quoting enclave
 _SHAPES: Final[Mapping[Tee, tuple[Shape, ...]]] = {
     "sgx": (Shape(version=3),),

@@ -22,7 +22,7 @@ from tests.support.parts import evidence_root
 
 @dataclass(slots=True)
 class Case:
-    """A case that may be changed: files by name, and ``case.json`` without its file lists."""
+    """A case that may be changed: files by name, and ``case.json`` without its file lists. What changes it returns it."""
 
     platform: str
     name: str
@@ -45,34 +45,36 @@ class Case:
         """Return a file, wherever it stands."""
         return self.evidence[name] if name in self.evidence else self.collateral[name]
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes) -> Case:
         """Replace a file, or add one to the evidence."""
-        if name in self.collateral:
-            self.collateral[name] = data
-        else:
-            self.evidence[name] = data
+        place = self.collateral if name in self.collateral else self.evidence
+        place[name] = data
+        return self
 
-    def drop(self, *names: str) -> None:
+    def drop(self, *names: str) -> Case:
         """Take files out."""
         for name in names:
             self.evidence.pop(name, None)
             self.collateral.pop(name, None)
+        return self
 
-    def rename(self, old: str, new: str, data: bytes | None = None) -> None:
+    def rename(self, old: str, new: str, data: bytes | None = None) -> Case:
         """Give a file another name, and another form."""
         place = self.evidence if old in self.evidence else self.collateral
         place[new] = place.pop(old) if data is None else (place.pop(old), data)[1]
+        return self
 
-    def flip(self, name: str, offset: int, mask: int = 1) -> None:
+    def flip(self, name: str, offset: int, mask: int = 1) -> Case:
         """Turn bits of one byte over."""
         data = bytearray(self.part(name))
         data[offset] ^= mask
-        self.put(name, bytes(data))
+        return self.put(name, bytes(data))
 
-    def at(self, moment: int | dt.datetime) -> None:
+    def at(self, moment: int | dt.datetime) -> Case:
         """Judge at another time."""
         when = dt.datetime.fromtimestamp(moment, dt.UTC) if isinstance(moment, int) else moment
         self.document["verify_at"] = when.isoformat().replace("+00:00", "Z")
+        return self
 
     def copy(self) -> Case:
         """Return a copy that no later change reaches."""

@@ -24,16 +24,16 @@ def azure() -> Iterator[Derived]:
                 ("key id", data.index(b"HCLAkPub")),
                 ("modulus", data.index(b'"n":"') + 40),
             ):
-                changed = case.copy()
-                changed.flip(name, offset)
-                yield invalid(changed, f"runtime claims: {what} changed", f"{platform}.runtime-claims.digest")
-            changed = case.copy()
-            changed.drop(name)
-            yield invalid(changed, f"without {name}", f"{platform}.decode.hcl_report")
+                yield invalid(
+                    case.copy().flip(name, offset),
+                    f"runtime claims: {what} changed",
+                    f"{platform}.runtime-claims.digest",
+                )
+            yield invalid(case.copy().drop(name), f"without {name}", f"{platform}.decode.hcl_report")
             for size in (0, 4, 19, 31, start + 1):
-                changed = case.copy()
-                changed.put(name, data[:size])
-                yield invalid(changed, f"{name} cut to {size}", f"{platform}.decode.hcl_report")
+                yield invalid(
+                    case.copy().put(name, data[:size]), f"{name} cut to {size}", f"{platform}.decode.hcl_report"
+                )
     yield from _azure_mixed()
 
 
@@ -46,13 +46,13 @@ def _hcl(case: Case) -> Iterator[Derived]:
         ("a zero", data[:end] + b"\0"),
         ("3000 bytes", data[:end].ljust(3000, b"\0")),
     ):
-        changed = case.copy()
-        changed.put("hcl_report.bin", written)
-        yield valid(changed, f"HCL report: {what}")
+        yield valid(case.copy().put("hcl_report.bin", written), f"HCL report: {what}")
     for version in (1, 2):
-        changed = case.copy()
-        changed.put("hcl_report.bin", data[:4] + version.to_bytes(4, "little") + data[8:])
-        yield valid(changed, f"HCL report of version {version}", same_claims=False)
+        yield valid(
+            case.copy().put("hcl_report.bin", data[:4] + version.to_bytes(4, "little") + data[8:]),
+            f"HCL report of version {version}",
+            same_claims=False,
+        )
     changed = case.copy()
     if platform == SNP:
         changed.drop("hcl_report.bin")
@@ -61,9 +61,9 @@ def _hcl(case: Case) -> Iterator[Derived]:
     else:
         changed.rename("hcl_report.bin", "runtime_data.bin", data[1216:end])
         yield valid(changed, "request data instead", same_claims=False)
-    changed = case.copy()
-    changed.put("hcl_report.bin", b"HCLB" + data[4:])
-    yield invalid(changed, "another magic", f"{platform}.decode.hcl_report")
+    yield invalid(
+        case.copy().put("hcl_report.bin", b"HCLB" + data[4:]), "another magic", f"{platform}.decode.hcl_report"
+    )
     changed = case.copy()
     changed.flip("hcl_report.bin", 32 + (0x90 if platform == SNP else 528))
     fits = ("sev-snp.report.signature",) if platform == SNP else (f"{TDX}.tdreport.hashes", f"{TDX}.tdreport.quote")
@@ -80,9 +80,7 @@ def _azure_mixed() -> Iterator[Derived]:
     data, theirs = mine.part("hcl_report.bin"), other.part("hcl_report.bin")
     changed.put("hcl_report.bin", theirs[:32] + data[32:1216] + theirs[1216:])
     yield invalid(changed, "runtime claims of another VM", f"{SNP}.runtime-claims.digest")
-    changed = mine.copy()
-    changed.drop("vcek.pem", "vcek.der")
-    yield invalid(changed, "no VCEK", "sev-snp.endorsement.vcek", same_claims=False)
+    yield invalid(mine.copy().drop("vcek.pem", "vcek.der"), "no VCEK", "sev-snp.endorsement.vcek", same_claims=False)
     certified = base(TDX, "tdx-ak-certificate-cmc")
     for case in (mine, base(TDX, "tdx-outofdate-accepted-trustee")):
         changed = case.copy()
@@ -100,18 +98,16 @@ def _azure_mixed() -> Iterator[Derived]:
 
 def _azure_tdx(certified: Case) -> Iterator[Derived]:
     accepted = base(TDX, "tdx-outofdate-accepted-trustee")
-    changed = accepted.copy()
-    changed.put("td_quote.bin", base(TDX, "tdx-hcl-and-quote-intel").part("td_quote.bin"))
     yield invalid(
-        changed, "TD quote of another VM", f"{TDX}.runtime-claims.digest", "tdx.tcb-info.fmspc", "tdx.tcb.status"
+        accepted.copy().put("td_quote.bin", base(TDX, "tdx-hcl-and-quote-intel").part("td_quote.bin")),
+        "TD quote of another VM",
+        f"{TDX}.runtime-claims.digest",
+        "tdx.tcb-info.fmspc",
+        "tdx.tcb.status",
     )
-    changed = accepted.copy()
-    changed.drop("td_quote.bin")
-    yield invalid(changed, "no TD quote", f"{TDX}.endorsement.td_quote")
+    yield invalid(accepted.copy().drop("td_quote.bin"), "no TD quote", f"{TDX}.endorsement.td_quote")
     for name, need in (("tcb_info.json", "tcb_info"), ("pck.crl.der", "pck_crl"), ("root_ca.crl.der", "root_crl")):
-        changed = accepted.copy()
-        changed.drop(name)
-        yield invalid(changed, f"without {name}", f"tdx.endorsement.{need}")
+        yield invalid(accepted.copy().drop(name), f"without {name}", f"tdx.endorsement.{need}")
     fitting: dict[str, dict[str, Any]] = {
         "statuses beside": {"accept_tcb_status": ["OutOfDate"]},
         "debug allowed too": {"tdx": {"accept_tcb_status": ["OutOfDate"], "allow_debug": True}},
@@ -142,9 +138,7 @@ def gcp() -> Iterator[Derived]:
         name = next(n for n in case.evidence if n.startswith("ak_cert."))
         first, last = bounds(case.part(name))
         for moment in (first - 1, last + 1):
-            changed = case.copy()
-            changed.at(moment)
-            yield invalid(changed, f"at {moment}", f"{GCP}.ak-cert.validity", same_claims=True)
+            yield invalid(case.copy().at(moment), f"at {moment}", f"{GCP}.ak-cert.validity", same_claims=True)
         changed = case.copy()
         changed.drop(name)
         yield invalid(changed, "no AK certificate", f"{GCP}.endorsement.ak_cert")
@@ -165,9 +159,12 @@ def gcp() -> Iterator[Derived]:
         changed.collateral |= other.collateral
         wrong = (f"{GCP}.ak-cert.ak-pub", f"{GCP}.quote.signature", f"{GCP}.quote.scheme", f"{GCP}.ak-cert.validity")
         yield invalid(changed, "AK certificate of another VM", *wrong)
-        changed = case.copy()
-        changed.put("ak_pub.pem", other.part("ak_pub.pem"))
-        yield invalid(changed, "AK of another VM beside", f"{GCP}.ak-cert.ak-pub", same_claims=True)
+        yield invalid(
+            case.copy().put("ak_pub.pem", other.part("ak_pub.pem")),
+            "AK of another VM beside",
+            f"{GCP}.ak-cert.ak-pub",
+            same_claims=True,
+        )
         changed = case.copy()
         changed.drop(*(n for pair in quotes_of(case) for n in pair))
         yield invalid(changed, "no quote", BINDING)
@@ -184,20 +181,22 @@ def gcp_logs() -> Iterator[Derived]:
         changed.put("eventlog.bin", data[:size])
         fits = (f"{GCP}.decode.eventlog", f"{GCP}.eventlog.replay")
         yield invalid(changed, f"log cut to {size}", *fits, kept=("quotes", "ak_type", "instance"))
-    changed = case.copy()
-    changed.put("eventlog.bin", base("tcg-eventlog", "cos101-gce-sev").part("eventlog.bin"))
-    yield invalid(changed, "log of another boot", f"{GCP}.eventlog.replay")
+    yield invalid(
+        case.copy().put("eventlog.bin", base("tcg-eventlog", "cos101-gce-sev").part("eventlog.bin")),
+        "log of another boot",
+        f"{GCP}.eventlog.replay",
+    )
     for what, tail in (("FF", b"\xff" * 4096), ("zeros", bytes(4096)), ("64 KiB of FF", b"\xff" * (65536 - len(data)))):
-        changed = case.copy()
-        changed.put("eventlog.bin", data.rstrip(b"\xff") + tail)
-        yield valid(changed, f"log padded with {what}", same_claims=False)
-    changed = case.copy()
-    changed.drop("eventlog.bin")
-    yield valid(changed, "without a log", same_claims=False)
+        yield valid(
+            case.copy().put("eventlog.bin", data.rstrip(b"\xff") + tail), f"log padded with {what}", same_claims=False
+        )
+    yield valid(case.copy().drop("eventlog.bin"), "without a log", same_claims=False)
     for bank in ("sha1", "sha384"):
-        changed = case.copy()
-        changed.drop(f"quote_{bank}.msg", f"quote_{bank}.sig.tpmt")
-        yield valid(changed, f"without the {bank} quote", same_claims=False)
+        yield valid(
+            case.copy().drop(f"quote_{bank}.msg", f"quote_{bank}.sig.tpmt"),
+            f"without the {bank} quote",
+            same_claims=False,
+        )
     changed = case.copy()
     changed.rename("quote_sha256.msg", "quote_swapped.msg")
     changed.rename("quote_sha256.sig.tpmt", "quote_sha256.sig.tpmt", case.part("quote_sha384.sig.tpmt"))

@@ -35,9 +35,7 @@ def nonce_policies(case: Case, nonce: str) -> Iterator[Derived]:
 def nitro_forms() -> Iterator[Derived]:
     """Forms and policies of documents."""
     for case in published(NITRO):
-        changed = case.copy()
-        changed.put(DOCUMENT, b"\xd2" + case.part(DOCUMENT))
-        yield valid(changed, "with tag 18")
+        yield valid(case.copy().put(DOCUMENT, b"\xd2" + case.part(DOCUMENT)), "with tag 18")
         changed = case.copy()
         changed.drop("aws_nitro_root_g1.pem")
         changed.evidence["notes.txt"] = b"nothing"
@@ -68,16 +66,12 @@ def nitro_faults() -> Iterator[Derived]:
             data = case.part(DOCUMENT)
             decode, signature = f"{platform}.decode.attestation", f"{platform}.document.signature"
             for size in (0, 1, 4, 20, len(data) // 3, len(data) - 96, len(data) - 1):
-                changed = case.copy()
-                changed.put(DOCUMENT, data[:size])
-                yield invalid(changed, f"cut to {size} bytes", decode)
+                yield invalid(case.copy().put(DOCUMENT, data[:size]), f"cut to {size} bytes", decode)
             for tail in (b"\0", b"\xf6", data):
-                changed = case.copy()
-                changed.put(DOCUMENT, data + tail)
-                yield invalid(changed, f"{len(tail)} bytes more", decode, same_claims=True)
-            changed = case.copy()
-            changed.put(DOCUMENT, b"\xd3" + data)
-            yield invalid(changed, "with another tag", decode)
+                yield invalid(
+                    case.copy().put(DOCUMENT, data + tail), f"{len(tail)} bytes more", decode, same_claims=True
+                )
+            yield invalid(case.copy().put(DOCUMENT, b"\xd3" + data), "with another tag", decode)
             places = [(len(data) - 1, "s"), (len(data) - 96, "r")]
             places += [(data.index(b"digest") - 3, "the module's name"), (data.index(b"cabundle") - 1, "the leaf")]
             for place, what in places:
@@ -88,9 +82,11 @@ def nitro_faults() -> Iterator[Derived]:
             yield from _document_times(case)
     case, other = base(NITRO, "nautilus-weather"), base(TPM, "nitrotpm-ak-bound-vaportpm")
     for mine, theirs in ((case, other), (other, case)):
-        changed = mine.copy()
-        changed.put(DOCUMENT, theirs.part(DOCUMENT))
-        yield invalid(changed, "the other kind of document", f"{mine.platform}.decode.attestation")
+        yield invalid(
+            mine.copy().put(DOCUMENT, theirs.part(DOCUMENT)),
+            "the other kind of document",
+            f"{mine.platform}.decode.attestation",
+        )
     forged = base(NITRO, "forged-own-root")
     forged.policy["allow_debug"] = True
     yield invalid(forged, "debug allowed", "aws-nitro.chain.root", same_claims=True)
@@ -101,13 +97,9 @@ def _document_times(case: Case) -> Iterator[Derived]:
     first, last = (dt.datetime.fromisoformat(claims[f"chain_not_{end}"]) for end in ("before", "after"))
     second = dt.timedelta(seconds=1)
     for moment in (first, last):
-        changed = case.copy()
-        changed.at(moment)
-        yield valid(changed, f"at {moment}")
+        yield valid(case.copy().at(moment), f"at {moment}")
     for moment in (first - second, last + second, dt.datetime(2099, 1, 1, tzinfo=dt.UTC)):
-        changed = case.copy()
-        changed.at(moment)
-        yield invalid(changed, f"at {moment}", f"{case.platform}.chain.validity", same_claims=True)
+        yield invalid(case.copy().at(moment), f"at {moment}", f"{case.platform}.chain.validity", same_claims=True)
 
 
 def nitrotpm() -> Iterator[Derived]:
@@ -122,43 +114,33 @@ def nitrotpm() -> Iterator[Derived]:
         ("tpm_quote.msg", "decode.quote"),
         ("tpm_quote.sig.der", "decode.quote_sig"),
     ):
-        changed = case.copy()
-        changed.drop(name)
-        yield invalid(changed, f"without {name}", f"{TPM}.{check_id}")
-        changed = case.copy()
-        changed.put(name, case.part(name)[:-1])
-        yield invalid(changed, f"{name} cut", f"{TPM}.{check_id}")
-    changed = case.copy()
-    changed.drop("pcrs.json")
-    yield valid(changed, "without pcrs.json")
-    changed = case.copy()
-    changed.rename("tpm_quote.sig.der", "tpm_quote.sig")
-    yield valid(changed, "signature as .sig")
+        yield invalid(case.copy().drop(name), f"without {name}", f"{TPM}.{check_id}")
+        yield invalid(case.copy().put(name, case.part(name)[:-1]), f"{name} cut", f"{TPM}.{check_id}")
+    yield valid(case.copy().drop("pcrs.json"), "without pcrs.json")
+    yield valid(case.copy().rename("tpm_quote.sig.der", "tpm_quote.sig"), "signature as .sig")
     der = case.part("tpm_quote.sig.der")
-    changed = case.copy()
-    changed.rename("tpm_quote.sig.der", "tpm_quote.sig.tpmt", tpmt_of(der))
-    yield valid(changed, "signature as TPMT_SIGNATURE")
+    yield valid(
+        case.copy().rename("tpm_quote.sig.der", "tpm_quote.sig.tpmt", tpmt_of(der)), "signature as TPMT_SIGNATURE"
+    )
     banks = json.loads(case.part("pcrs.json"))
     for what, written in pcr_forms(banks):
-        changed = case.copy()
-        changed.put("pcrs.json", written)
-        yield valid(changed, f"pcrs.json: {what}")
+        yield valid(case.copy().put("pcrs.json", written), f"pcrs.json: {what}")
     banks["sha384"]["4"] = "00" * 48
-    changed = case.copy()
-    changed.put("pcrs.json", json.dumps(banks).encode())
-    yield invalid(changed, "another PCR 4", f"{TPM}.pcrs.document", f"{TPM}.pcrs.digest")
+    yield invalid(
+        case.copy().put("pcrs.json", json.dumps(banks).encode()),
+        "another PCR 4",
+        f"{TPM}.pcrs.document",
+        f"{TPM}.pcrs.digest",
+    )
     for offset, what in ((-1, "pcrDigest"), (60, "the quote")):
-        changed = case.copy()
-        changed.flip("tpm_quote.msg", offset)
-        yield invalid(changed, f"{what} flipped", f"{TPM}.quote.signature")
-    changed = case.copy()
-    changed.flip("tpm_quote.sig.der", -1)
-    yield invalid(changed, "signature flipped", f"{TPM}.quote.signature")
+        yield invalid(case.copy().flip("tpm_quote.msg", offset), f"{what} flipped", f"{TPM}.quote.signature")
+    yield invalid(case.copy().flip("tpm_quote.sig.der", -1), "signature flipped", f"{TPM}.quote.signature")
     other = base("gcp-vtpm", "gce-ecc-ak-amd")
-    changed = case.copy()
-    changed.put("tpm_quote.msg", other.part("quote.msg"))
-    changed.put("tpm_quote.sig.der", other.part("quote.sig.der"))
-    yield invalid(changed, "genuine quote of another machine", f"{TPM}.quote.signature")
+    yield invalid(
+        case.copy().put("tpm_quote.msg", other.part("quote.msg")).put("tpm_quote.sig.der", other.part("quote.sig.der")),
+        "genuine quote of another machine",
+        f"{TPM}.quote.signature",
+    )
 
 
 def tpmt_of(der: bytes, scheme: bytes = b"\0\x18\0\x0b") -> bytes:
@@ -197,19 +179,13 @@ def nvidia_forms() -> Iterator[Derived]:
             ("JSON", "spdm_report.json", json.dumps({"evidence": base64.b64encode(report).decode()}).encode()),
             ("JSON list", "spdm_report.json", json.dumps([{"evidence": base64.b64encode(report).decode()}]).encode()),
         ):
-            changed = case.copy()
-            changed.rename("spdm_report.bin", name, data)
-            yield valid(changed, f"report as {what}")
+            yield valid(case.copy().rename("spdm_report.bin", name, data), f"report as {what}")
         for what, data in (*pem_forms(chain), ("root first", upside_down(chain)), ("base64", base64.b64encode(chain))):
-            changed = case.copy()
-            changed.put("cert_chain.pem", data)
-            yield valid(changed, f"chain: {what}")
+            yield valid(case.copy().put("cert_chain.pem", data), f"chain: {what}")
         end = b"-----END CERTIFICATE-----"
         rootless = chain[: chain.rindex(b"-----BEGIN")]
         assert rootless.count(end) == chain.count(end) - 1
-        changed = case.copy()
-        changed.put("cert_chain.pem", rootless)
-        yield valid(changed, "chain without its root")
+        yield valid(case.copy().put("cert_chain.pem", rootless), "chain without its root")
         changed = case.copy()
         changed.drop("nvidia_device_identity_ca.pem")
         changed.evidence["rim.xml"] = b"<a/>"
@@ -224,37 +200,34 @@ def nvidia_faults() -> Iterator[Derived]:
         report = case.part("spdm_report.bin")
         signature = f"{GPU}.report.signature"
         for offset, what in ((4, "request nonce"), (60, "a measurement"), (-97, "opaque data"), (-1, "s"), (-96, "r")):
-            changed = case.copy()
-            changed.flip("spdm_report.bin", offset, 0x10)
-            yield invalid(changed, f"{what} flipped", signature)
+            yield invalid(case.copy().flip("spdm_report.bin", offset, 0x10), f"{what} flipped", signature)
         for size in (0, 1, 2, 36, 44, 45, 100, len(report) - 97, len(report) - 1):
-            changed = case.copy()
-            changed.put("spdm_report.bin", report[:size])
-            yield invalid(changed, f"cut to {size} bytes", f"{GPU}.decode.spdm_report")
-        changed = case.copy()
-        changed.put("spdm_report.bin", report + b"\0")
-        yield invalid(changed, "a byte more", f"{GPU}.decode.spdm_report")
-        changed = case.copy()
-        changed.put("cert_chain.pem", other.part("cert_chain.pem"))
-        yield invalid(changed, f"chain of {other.name}", signature)
+            yield invalid(
+                case.copy().put("spdm_report.bin", report[:size]), f"cut to {size} bytes", f"{GPU}.decode.spdm_report"
+            )
+        yield invalid(case.copy().put("spdm_report.bin", report + b"\0"), "a byte more", f"{GPU}.decode.spdm_report")
+        yield invalid(
+            case.copy().put("cert_chain.pem", other.part("cert_chain.pem")), f"chain of {other.name}", signature
+        )
         for name, noun in (("spdm_report.bin", "spdm_report"), ("cert_chain.pem", "cert_chain")):
-            changed = case.copy()
-            changed.drop(name)
-            yield invalid(changed, f"without {name}", f"{GPU}.decode.{noun}")
+            yield invalid(case.copy().drop(name), f"without {name}", f"{GPU}.decode.{noun}")
         changed = case.copy()
         blocks = pem_blocks(case.part("cert_chain.pem"), "CERTIFICATE")
         for place in range(len(blocks) - 1):
             # The DER's last byte is one of the signature.
             broken = [b[:-1] + bytes((b[-1] ^ 1,)) if i == place else b for i, b in enumerate(blocks)]
-            changed = case.copy()
-            changed.put("cert_chain.pem", b"".join(_pem(b) for b in broken))
-            yield invalid(changed, f"signature of certificate {place} flipped", f"{GPU}.chain.signature")
-        changed = case.copy()
-        changed.put("cert_chain.pem", b"".join(_pem(b) for i, b in enumerate(blocks) if i != 1))
-        yield invalid(changed, "an intermediate missing", f"{GPU}.chain.signature", f"{GPU}.chain.root")
-        changed = case.copy()
-        changed.at(0)
-        yield invalid(changed, "in 1970", f"{GPU}.chain.validity", same_claims=True)
+            yield invalid(
+                case.copy().put("cert_chain.pem", b"".join(_pem(b) for b in broken)),
+                f"signature of certificate {place} flipped",
+                f"{GPU}.chain.signature",
+            )
+        yield invalid(
+            case.copy().put("cert_chain.pem", b"".join(_pem(b) for i, b in enumerate(blocks) if i != 1)),
+            "an intermediate missing",
+            f"{GPU}.chain.signature",
+            f"{GPU}.chain.root",
+        )
+        yield invalid(case.copy().at(0), "in 1970", f"{GPU}.chain.validity", same_claims=True)
         changed = case.copy()
         changed.document["verify_at"] = "9000-01-01T00:00:00Z"
         yield valid(changed, "in the year 9000")
@@ -275,42 +248,34 @@ def arm() -> Iterator[Derived]:
         ("NUL", "cpak_pub.pem", key.rstrip() + b"\0"),
         ("text before", "cpak_pub.pem", b"# the platform's key\n" + key),
     ):
-        changed = case.copy()
-        changed.rename("cpak_pub.pem", name, data)
-        yield valid(changed, f"CPAK as {what}")
+        yield valid(case.copy().rename("cpak_pub.pem", name, data), f"CPAK as {what}")
     assert token[:3] == b"\xd9\x01\x8f"
-    changed = case.copy()
-    changed.put("cca_token.cbor", token[3:])
-    yield valid(changed, "without tag 399")
+    yield valid(case.copy().put("cca_token.cbor", token[3:]), "without tag 399")
     changed = case.copy()
     changed.evidence["note.txt"] = changed.evidence["cpak_pub.pem"] = changed.collateral.pop("cpak_pub.pem")
     yield valid(changed, "CPAK in the evidence")
     for size in (0, 1, 3, 10, len(token) // 2, len(token) - 1):
-        changed = case.copy()
-        changed.put("cca_token.cbor", token[:size])
-        yield invalid(changed, f"cut to {size} bytes", f"{CCA}.decode.cca_token")
-    changed = case.copy()
-    changed.put("cca_token.cbor", token + b"\0")
-    yield invalid(changed, "a byte more", f"{CCA}.decode.cca_token")
-    changed = case.copy()
-    changed.drop("cca_token.cbor")
-    yield invalid(changed, "no token", f"{CCA}.decode.cca_token")
-    changed = case.copy()
-    changed.drop("cpak_pub.pem")
-    yield invalid(changed, "no CPAK", f"{CCA}.endorsement.cpak", same_claims=True)
+        yield invalid(
+            case.copy().put("cca_token.cbor", token[:size]), f"cut to {size} bytes", f"{CCA}.decode.cca_token"
+        )
+    yield invalid(case.copy().put("cca_token.cbor", token + b"\0"), "a byte more", f"{CCA}.decode.cca_token")
+    yield invalid(case.copy().drop("cca_token.cbor"), "no token", f"{CCA}.decode.cca_token")
+    yield invalid(case.copy().drop("cpak_pub.pem"), "no CPAK", f"{CCA}.endorsement.cpak", same_claims=True)
     yield from nonce_policies(case, case.document["claims"]["realm"]["10"])
-    changed = case.copy()
-    changed.flip("cca_token.cbor", -1)
-    yield invalid(changed, "realm signature flipped", f"{CCA}.realm.signature", same_claims=True)
+    yield invalid(
+        case.copy().flip("cca_token.cbor", -1), "realm signature flipped", f"{CCA}.realm.signature", same_claims=True
+    )
     claims = case.document["claims"]
     for side, ids in (("platform", f"{CCA}.platform.signature"), ("realm", f"{CCA}.realm.signature")):
-        changed = case.copy()
-        changed.flip("cca_token.cbor", token.index(bytes.fromhex(claims[side]["10"])))
-        yield invalid(changed, f"{side} challenge flipped", ids)
+        yield invalid(
+            case.copy().flip("cca_token.cbor", token.index(bytes.fromhex(claims[side]["10"]))),
+            f"{side} challenge flipped",
+            ids,
+        )
     other = base("tpm2", "hardware-pcr1-pcr4-cmc").part("ak_pub.pem")
-    changed = case.copy()
-    changed.put("cpak_pub.pem", other)
-    yield invalid(changed, "another kind of CPAK", f"{CCA}.platform.signature", same_claims=True)
+    yield invalid(
+        case.copy().put("cpak_pub.pem", other), "another kind of CPAK", f"{CCA}.platform.signature", same_claims=True
+    )
 
 
 RECIPES: tuple[Recipe, ...] = (nitro_forms, nitro_faults, nitrotpm, nvidia_forms, nvidia_faults, arm)

@@ -31,9 +31,7 @@ def log_forms() -> Iterator[Derived]:
             yield from _paddings(case, data[:used])
             banks: dict[str, dict[str, str]] = json.loads(case.part(REGISTERS))
             for what, written in pcr_forms(banks):
-                changed = case.copy()
-                changed.put(REGISTERS, written)
-                yield valid(changed, f"registers: {what}")
+                yield valid(case.copy().put(REGISTERS, written), f"registers: {what}")
             changed = case.copy()
             changed.evidence[REGISTERS] = changed.collateral.pop(REGISTERS)
             changed.evidence["cmdline.txt"] = b"root=/dev/vda"
@@ -41,28 +39,26 @@ def log_forms() -> Iterator[Derived]:
             changed = case.copy()
             changed.document["policy"] = {}
             yield valid(changed, "no policy")
-            changed = case.copy()
-            changed.drop("td_quote.bin", "ccel_acpi_table.bin", "ima_log.txt", "expected_parse.json")
-            yield valid(changed, "log and registers alone", same_claims=platform == TCG)
+            yield valid(
+                case.copy().drop("td_quote.bin", "ccel_acpi_table.bin", "ima_log.txt", "expected_parse.json"),
+                "log and registers alone",
+                same_claims=platform == TCG,
+            )
             if any(indexes.keys() - {"0"} for indexes in banks.values()):
                 one = {bank: dict(list(values.items())[1:2]) for bank, values in banks.items() if len(values) > 1}
-                changed = case.copy()
-                changed.put(REGISTERS, json.dumps(one).encode())
-                yield valid(changed, "one register a bank", same_claims=False)
+                yield valid(
+                    case.copy().put(REGISTERS, json.dumps(one).encode()), "one register a bank", same_claims=False
+                )
 
 
 def _paddings(case: Case, log: bytes) -> Iterator[Derived]:
-    changed = case.copy()
-    changed.put(LOG, log)
-    yield valid(changed, "no padding")
+    yield valid(case.copy().put(LOG, log), "no padding")
     table = case.evidence.get("ccel_acpi_table.bin")
     room = int.from_bytes(table[40:48], "little") if table else max(SIZES)
     for size in SIZES:
         if len(log) < size <= room:
             for byte in (b"\xff", b"\0"):
-                changed = case.copy()
-                changed.put(LOG, log.ljust(size, byte))
-                yield valid(changed, f"padded with {byte.hex()} to {size}")
+                yield valid(case.copy().put(LOG, log.ljust(size, byte)), f"padded with {byte.hex()} to {size}")
 
 
 def log_faults() -> Iterator[Derived]:
@@ -73,34 +69,32 @@ def log_faults() -> Iterator[Derived]:
             replay, decode = f"{platform}.replay", f"{platform}.decode.eventlog"
             data, used = case.part(LOG), _used(case)
             for size in (0, 7, 20, 31, used // 2, used - 1):
-                changed = case.copy()
-                changed.put(LOG, data[:size])
-                yield invalid(changed, f"cut to {size}", decode, replay)
-            changed = case.copy()
-            changed.put(LOG, b"\xff" * 65536)
-            yield invalid(changed, "padding alone", decode)
-            changed = case.copy()
-            changed.put(LOG, data[:used] + b"trailing bytes that are no event")
-            yield invalid(changed, "no padding but bytes behind it", decode)
+                yield invalid(case.copy().put(LOG, data[:size]), f"cut to {size}", decode, replay)
+            yield invalid(case.copy().put(LOG, b"\xff" * 65536), "padding alone", decode)
+            yield invalid(
+                case.copy().put(LOG, data[:used] + b"trailing bytes that are no event"),
+                "no padding but bytes behind it",
+                decode,
+            )
             banks: dict[str, dict[str, str]] = json.loads(case.part(REGISTERS))
             for bank, values in banks.items():
                 digest_size = len(next(iter(values.values()))) // 2
                 for index in (min(values, key=int), max(values, key=int)):
-                    changed = case.copy()
-                    changed.put(REGISTERS, json.dumps({**banks, bank: {**values, index: "5a" * digest_size}}).encode())
-                    yield invalid(changed, f"another {bank} register {index}", replay)
+                    yield invalid(
+                        case.copy().put(
+                            REGISTERS, json.dumps({**banks, bank: {**values, index: "5a" * digest_size}}).encode()
+                        ),
+                        f"another {bank} register {index}",
+                        replay,
+                    )
             changed = case.copy()
             changed.put(LOG, other.part(LOG))
             fits = (replay, f"{platform}.acpi-table", decode)
             yield invalid(changed, f"log of {other.name}", *fits)
             for name, check_id in ((LOG, decode), (REGISTERS, f"{platform}.decode.registers")):
-                changed = case.copy()
-                changed.drop(name, "td_quote.bin", "ima_log.txt")
-                yield invalid(changed, f"without {name}", check_id)
+                yield invalid(case.copy().drop(name, "td_quote.bin", "ima_log.txt"), f"without {name}", check_id)
             for what, junk in (("empty", b""), ("a list", b"[]"), ("no bank", b"{}"), ("nested", b"[" * 5000)):
-                changed = case.copy()
-                changed.put(REGISTERS, junk)
-                yield invalid(changed, f"registers {what}", f"{platform}.decode.registers")
+                yield invalid(case.copy().put(REGISTERS, junk), f"registers {what}", f"{platform}.decode.registers")
             yield from _changed_events(case)
     yield from _ccel_faults()
 
@@ -142,16 +136,14 @@ def _changed_events(case: Case) -> Iterator[Derived]:
     algorithm = {"sha1": 4, "sha256": 11, "sha384": 12}.get(next(iter(banks)), 0)
     for place in (0, len(measured) // 2, -1):
         if algorithm in measured[place][2]:
-            changed = case.copy()
-            changed.flip(LOG, measured[place][2][algorithm])
-            yield invalid(changed, f"digest at {measured[place][2][algorithm]} changed", f"{case.platform}.replay")
+            yield invalid(
+                case.copy().flip(LOG, measured[place][2][algorithm]),
+                f"digest at {measured[place][2][algorithm]} changed",
+                f"{case.platform}.replay",
+            )
     start, end = measured[-1][0], used
-    changed = case.copy()
-    changed.put(LOG, data[:start])
-    yield invalid(changed, "last event cut off", f"{case.platform}.replay")
-    changed = case.copy()
-    changed.put(LOG, data[:end] + data[start:end])
-    yield invalid(changed, "last event twice", f"{case.platform}.replay")
+    yield invalid(case.copy().put(LOG, data[:start]), "last event cut off", f"{case.platform}.replay")
+    yield invalid(case.copy().put(LOG, data[:end] + data[start:end]), "last event twice", f"{case.platform}.replay")
     no_action = struct.pack("<III", 1, 3, len(events[0][2])) + data[events[0][0] + 12 : events[0][3] - 4] + bytes(4)
     vendor = data[start : start + 4] + struct.pack("<I", 0x8000FFFF) + data[start + 8 : end]
     changed = case.copy()
@@ -191,18 +183,20 @@ def _sm3(data: bytes) -> bytes:
 
 def _ccel_faults() -> Iterator[Derived]:
     case = base(CCEL, "gcp-cos-113")
-    changed = case.copy()
-    changed.drop(REGISTERS)
-    yield valid(changed, "against the quote's own registers", same_claims=False)
+    yield valid(case.copy().drop(REGISTERS), "against the quote's own registers", same_claims=False)
     for size in (0, 10, 47, 300):
-        cut = case.copy()
-        cut.put("td_quote.bin", case.part("td_quote.bin")[:size])
-        cut.drop(REGISTERS)
-        yield invalid(cut, f"quote cut to {size}", "ccel.decode.quote", "ccel.decode.registers")
+        yield invalid(
+            case.copy().put("td_quote.bin", case.part("td_quote.bin")[:size]).drop(REGISTERS),
+            f"quote cut to {size}",
+            "ccel.decode.quote",
+            "ccel.decode.registers",
+        )
     case = base(CCEL, "ima-in-rtmr2-cctrusted")
-    changed = case.copy()
-    changed.put("ima_log.txt", case.part("ima_log.txt").replace(b"boot_aggregate", b"boot_aggregatf"))
-    yield invalid(changed, "IMA entry's path changed", "ccel.ima.template")
+    yield invalid(
+        case.copy().put("ima_log.txt", case.part("ima_log.txt").replace(b"boot_aggregate", b"boot_aggregatf")),
+        "IMA entry's path changed",
+        "ccel.ima.template",
+    )
     changed = case.copy()
     line = case.part("ima_log.txt").rstrip(b"\n")
     changed.put("ima_log.txt", line[:2] + bytes((line[2] ^ 1,)) + line[3:] + b"\n")
@@ -254,9 +248,11 @@ def ima() -> Iterator[Derived]:
     yield valid(of(lines, end=b"", banks=tuple(values)), "no newline at the end")
     yield valid(of(lines[:1]), "one entry", same_claims=False)
     for bank in values:
-        changed = case.copy()
-        changed.put(PCR10, json.dumps({bank: {"10": values[bank].upper()}}).encode())
-        yield valid(changed, f"{bank} alone, nested, upper case", same_claims=False)
+        yield valid(
+            case.copy().put(PCR10, json.dumps({bank: {"10": values[bank].upper()}}).encode()),
+            f"{bank} alone, nested, upper case",
+            same_claims=False,
+        )
     changed = case.copy()
     changed.policy["check_event_data"] = True
     yield valid(changed, "event data asked for")
@@ -303,20 +299,18 @@ def _ima_faults(case: Case, lines: list[bytes], values: dict[str, str]) -> Itera
     fits = ("ima.decode.ascii_runtime_measurements", "ima.template", "ima.replay")
     yield invalid(with_lines([*lines[:300], b" ".join(middle), *lines[301:]]), "made a violation", *fits)
     for bank, value in values.items():
-        changed = case.copy()
-        changed.put(PCR10, json.dumps({**values, bank: value[:-1] + ("0" if value[-1] != "0" else "1")}).encode())
-        yield invalid(changed, f"another {bank} value", "ima.replay")
+        yield invalid(
+            case.copy().put(
+                PCR10, json.dumps({**values, bank: value[:-1] + ("0" if value[-1] != "0" else "1")}).encode()
+            ),
+            f"another {bank} value",
+            "ima.replay",
+        )
     for name, check_id in ((LIST, "ima.decode.ascii_runtime_measurements"), (PCR10, "ima.decode.expected_pcr10")):
-        changed = case.copy()
-        changed.drop(name)
-        yield invalid(changed, f"without {name}", check_id)
+        yield invalid(case.copy().drop(name), f"without {name}", check_id)
         for junk in (b"", b"\0", b"[]", b"\xff\xfe"):
-            changed = case.copy()
-            changed.put(name, junk)
-            yield invalid(changed, f"{name} is {junk!r}", check_id)
-    changed = case.copy()
-    changed.put(LIST, case.part(LIST)[:1000])
-    yield invalid(changed, "cut within an entry", *fits)
+            yield invalid(case.copy().put(name, junk), f"{name} is {junk!r}", check_id)
+    yield invalid(case.copy().put(LIST, case.part(LIST)[:1000]), "cut within an entry", *fits)
 
 
 RECIPES: tuple[Recipe, ...] = (log_forms, log_faults, sm3, ima)

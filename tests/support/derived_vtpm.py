@@ -65,20 +65,14 @@ def _value_forms(case: Case) -> Iterator[Derived]:
         return
     banks: dict[str, dict[str, str]] = json.loads(case.part("pcrs.json"))
     for what, written in pcr_forms(banks):
-        changed = case.copy()
-        changed.put("pcrs.json", written)
-        yield valid(changed, f"pcrs.json: {what}")
+        yield valid(case.copy().put("pcrs.json", written), f"pcrs.json: {what}")
     for what, other in (
         ("a bank besides", {"sha512": {"0": "00" * 64}}),
         ("an unknown bank besides", {"sha3_999": {"0": "00"}}),
         ("a short bank besides", {"sm3_256": {"0": "00" * 32}}),
     ):
-        changed = case.copy()
-        changed.put("pcrs.json", json.dumps({**banks, **other}).encode())
-        yield valid(changed, f"pcrs.json: {what}")
-    changed = case.copy()
-    changed.drop("pcrs.json")
-    yield valid(changed, "without pcrs.json")
+        yield valid(case.copy().put("pcrs.json", json.dumps({**banks, **other}).encode()), f"pcrs.json: {what}")
+    yield valid(case.copy().drop("pcrs.json"), "without pcrs.json")
 
 
 def _certificate_forms(case: Case) -> Iterator[Derived]:
@@ -90,9 +84,7 @@ def _certificate_forms(case: Case) -> Iterator[Derived]:
             ("DER with padding", "ak_cert.der", der + bytes(512)),
             *((f"PEM, {what}", "ak_cert.pem", text) for what, text in pem_forms(pem(der))),
         ):
-            changed = case.copy()
-            changed.rename(name, new, data)
-            yield valid(changed, f"AK certificate as {what}")
+            yield valid(case.copy().rename(name, new, data), f"AK certificate as {what}")
         changed = case.copy()
         changed.collateral[name] = changed.evidence.pop(name)
         yield valid(changed, "AK certificate as collateral")
@@ -110,25 +102,17 @@ def _certificate_forms(case: Case) -> Iterator[Derived]:
             ("PEM, CRLF", f"{stem}.pem", pem(der, end=b"\r\n")),
             ("another name", "ak_intermediate.pem", pem(der)),
         ):
-            changed = case.copy()
-            changed.rename(name, new, data)
-            yield valid(changed, f"intermediate as {what}")
+            yield valid(case.copy().rename(name, new, data), f"intermediate as {what}")
         changed = case.copy()
         changed.evidence[name] = changed.collateral.pop(name)
         yield valid(changed, "intermediate in the evidence")
     if "ak_pub.pem" in case.evidence:
         for what, data in pem_forms(case.part("ak_pub.pem")):
-            changed = case.copy()
-            changed.put("ak_pub.pem", data)
-            yield valid(changed, f"AK: {what}")
+            yield valid(case.copy().put("ak_pub.pem", data), f"AK: {what}")
         if case.platform == GCP or "ak_cert.pem" in case.evidence:
-            changed = case.copy()
-            changed.drop("ak_pub.pem")
-            yield valid(changed, "without ak_pub.pem")
+            yield valid(case.copy().drop("ak_pub.pem"), "without ak_pub.pem")
     if case.platform == GCP:
-        changed = case.copy()
-        changed.drop("gce_tpm_ek_root_1.der", "gcp_ek_ak_ca_root.pem")
-        yield valid(changed, "without its root")
+        yield valid(case.copy().drop("gce_tpm_ek_root_1.der", "gcp_ek_ak_ca_root.pem"), "without its root")
         changed = case.copy()
         changed.collateral = dict(reversed(case.collateral.items()))
         donor = base(GCP, "gce-ecc-ak-amd" if case.name != "gce-ecc-ak-amd" else "gce-cos85-three-banks")
@@ -165,29 +149,19 @@ def _quote_faults(case: Case, quote: str, signature: str) -> Iterator[Derived]:
     platform, data = case.platform, case.part(quote)
     wrong = f"{platform}.quote.signature"
     for offset, what in ((10, "qualifiedSigner"), (-1, "pcrDigest"), (-60, "the middle")):
-        changed = case.copy()
-        changed.flip(quote, offset)
-        yield invalid(changed, f"{quote}: {what} flipped", wrong, f"{platform}.decode.quote")
-    changed = case.copy()
-    changed.flip(signature, -1)
-    yield invalid(changed, f"{signature} flipped", wrong)
+        yield invalid(case.copy().flip(quote, offset), f"{quote}: {what} flipped", wrong, f"{platform}.decode.quote")
+    yield invalid(case.copy().flip(signature, -1), f"{signature} flipped", wrong)
     for size in (0, 3, 6, 20, len(data) - 1):
-        changed = case.copy()
-        changed.put(quote, data[:size])
-        yield invalid(changed, f"{quote} cut to {size}", f"{platform}.decode.quote")
+        yield invalid(case.copy().put(quote, data[:size]), f"{quote} cut to {size}", f"{platform}.decode.quote")
     for what, junk in (("empty", b""), ("cut", case.part(signature)[:-1]), ("junk", b"signature")):
-        changed = case.copy()
-        changed.put(signature, junk)
-        yield invalid(changed, f"{signature} {what}", f"{platform}.decode.quote_sig")
-    changed = case.copy()
-    changed.drop(signature)
-    yield invalid(changed, f"without {signature}", f"{platform}.decode.quote_sig")
-    changed = case.copy()
-    changed.flip(quote, 0)
-    yield invalid(changed, f"{quote}: another magic", f"{platform}.quote.magic")
-    changed = case.copy()
-    changed.put(quote, data[:4] + b"\x80\x17" + data[6:])
-    yield invalid(changed, f"{quote}: certifies something else", f"{platform}.quote.type")
+        yield invalid(case.copy().put(signature, junk), f"{signature} {what}", f"{platform}.decode.quote_sig")
+    yield invalid(case.copy().drop(signature), f"without {signature}", f"{platform}.decode.quote_sig")
+    yield invalid(case.copy().flip(quote, 0), f"{quote}: another magic", f"{platform}.quote.magic")
+    yield invalid(
+        case.copy().put(quote, data[:4] + b"\x80\x17" + data[6:]),
+        f"{quote}: certifies something else",
+        f"{platform}.quote.type",
+    )
 
 
 def _wrong_values(case: Case) -> Iterator[Derived]:
@@ -213,46 +187,42 @@ def _wrong_values(case: Case) -> Iterator[Derived]:
         swapped = {**banks, "sha256": {i: (banks["sha1"][i] + "00" * 12) for i in banks["sha256"]}}
         yield invalid(written(swapped), "padded SHA-1 values as SHA-256", digest)
     for what, junk in (("empty", b""), ("a list", b"[]"), ("no object", b"{}"), ("nested", b"[" * 5000)):
-        changed = case.copy()
-        changed.put("pcrs.json", junk)
-        yield invalid(changed, f"pcrs.json {what}", f"{platform}.decode.pcrs")
+        yield invalid(case.copy().put("pcrs.json", junk), f"pcrs.json {what}", f"{platform}.decode.pcrs")
 
 
 def tpm2() -> Iterator[Derived]:
     """Keys and roots that only the case can give."""
     for case in published(TPM2):
-        changed = case.copy()
-        changed.drop("ak_pub.pem", "ak_cert.pem")
-        yield invalid(changed, "no AK", "tpm2.endorsement.ak-cert")
-        changed = case.copy()
-        changed.put("ak_pub.pem", base(GCP, "gce-ecc-ak-amd").part("ak_pub.pem"))
-        yield invalid(changed, "AK of another machine", "tpm2.quote.signature", "tpm2.ak-cert.key")
-        changed = case.copy()
-        changed.drop("quote.msg", "quote.sig.tpmt")
-        yield invalid(changed, "no quote", "tpm2.decode.quote")
+        yield invalid(case.copy().drop("ak_pub.pem", "ak_cert.pem"), "no AK", "tpm2.endorsement.ak-cert")
+        yield invalid(
+            case.copy().put("ak_pub.pem", base(GCP, "gce-ecc-ak-amd").part("ak_pub.pem")),
+            "AK of another machine",
+            "tpm2.quote.signature",
+            "tpm2.ak-cert.key",
+        )
+        yield invalid(case.copy().drop("quote.msg", "quote.sig.tpmt"), "no quote", "tpm2.decode.quote")
     case = base(TPM2, "hardware-pcr1-pcr4-cmc")
-    changed = case.copy()
-    changed.drop("test_root_ca.pem")
-    yield invalid(changed, "no root", "tpm2.endorsement.ak-cert", same_claims=True)
-    changed = case.copy()
-    changed.put("test_root_ca.pem", base(TDX, "tdx-ak-certificate-cmc").part("azure_vtpm_root_2023.pem"))
-    yield invalid(changed, "another root", "tpm2.ak-cert.root", "tpm2.ak-cert.signature", same_claims=True)
+    yield invalid(case.copy().drop("test_root_ca.pem"), "no root", "tpm2.endorsement.ak-cert", same_claims=True)
+    yield invalid(
+        case.copy().put("test_root_ca.pem", base(TDX, "tdx-ak-certificate-cmc").part("azure_vtpm_root_2023.pem")),
+        "another root",
+        "tpm2.ak-cert.root",
+        "tpm2.ak-cert.signature",
+        same_claims=True,
+    )
     first, last = bounds(case.part("ak_cert.pem"))
     for moment in (first - 1, last + 1):
-        changed = case.copy()
-        changed.at(moment)
-        yield invalid(changed, f"at {moment}", "tpm2.ak-cert.validity", same_claims=True)
+        yield invalid(case.copy().at(moment), f"at {moment}", "tpm2.ak-cert.validity", same_claims=True)
     der = der_of(case.part("test_root_ca.pem"))
-    changed = case.copy()
-    changed.rename("test_root_ca.pem", "test_root_ca.der", der)
-    yield valid(changed, "root as DER")
+    yield valid(case.copy().rename("test_root_ca.pem", "test_root_ca.der", der), "root as DER")
     changed = case.copy()
     changed.collateral["ak_pub.pem"] = changed.evidence.pop("ak_pub.pem")
     changed.collateral["azure_vtpm_ca_03.pem"] = base(TDX, "tdx-ak-certificate-cmc").part("azure_vtpm_ca_03.pem")
     yield valid(changed, "AK as collateral, and somebody's intermediate")
-    changed = case.copy()
-    changed.put("test_root_ca.pem", b"text\r\n" + base64.b64encode(b"") + pem(der, end=b"\r\n"))
-    yield valid(changed, "root with text before")
+    yield valid(
+        case.copy().put("test_root_ca.pem", b"text\r\n" + base64.b64encode(b"") + pem(der, end=b"\r\n")),
+        "root with text before",
+    )
 
 
 RECIPES: tuple[Recipe, ...] = (forms, faults, tpm2)

@@ -20,19 +20,7 @@ from verifier.appraise.plain import PlainDocument
 from verifier.core.ports import TrustRow
 from verifier.core.rules import Judgement, Rule, Scope, TrustClaim
 from verifier.formats.x509chain import ChainCache
-from verifier.tee.scheme import (
-    AppraisalOf,
-    Binding,
-    Check,
-    CollateralOf,
-    Form,
-    IdentityModels,
-    Scheme,
-    Subject,
-    TokenOf,
-    Verification,
-    Verified,
-)
+from verifier.tee import scheme as tee
 from verifier.tee.values import Values
 from verifier.tee.verified import UnsafeUnbound, run_checks
 
@@ -88,7 +76,7 @@ class ToyExceptions(Values):
     allow_migration: bool | None = None
 
 
-V = Verified[ToyEvidence, None]
+V = tee.Verified[ToyEvidence, None]
 
 
 def _equal(field: str) -> Any:
@@ -137,35 +125,35 @@ RULES: tuple[Rule[V], ...] = (
 )
 
 
-TOY_MODELS = IdentityModels(
+TOY_MODELS = tee.IdentityModels(
     {"platform": ToyPlatform, "firmware": ToyFirmware, "workload": ToyWorkload, "config": ToyConfig}, ToyExceptions
 )
 
 
-def toy_scheme(*, rules: tuple[Rule[V], ...] = RULES, name: str = "toy") -> Scheme[ToyEvidence, None]:
+def toy_scheme(*, rules: tuple[Rule[V], ...] = RULES, name: str = "toy") -> tee.Scheme[ToyEvidence, None]:
     """Return a scheme whose evidence is handed over as it is."""
-    return Scheme(
+    return tee.Scheme(
         name=name,
         host_excluded=True,
-        form=Form(
+        form=tee.Form(
             required=frozenset(("report",)),
             decode=lambda _parts: ToyEvidence(),
             encode=lambda _evidence: {},
             claims=lambda evidence: {"boot": evidence.boot},
         ),
-        binding=Binding(size="whole", value=lambda _evidence: bytes(64)),
-        collateral=CollateralOf(collate=lambda _evidence, _endorsements: None),
-        verification=Verification(
-            checks=(Check("toy.nothing", lambda _subject: None),), root=lambda _subject: "vendor"
+        binding=tee.Binding(size="whole", value=lambda _evidence: bytes(64)),
+        collateral=tee.CollateralOf(collate=lambda _evidence, _endorsements: None),
+        verification=tee.Verification(
+            checks=(tee.Check("toy.nothing", lambda _subject: None),), root=lambda _subject: "vendor"
         ),
-        appraisal=AppraisalOf(
+        appraisal=tee.AppraisalOf(
             rules=rules,
             identity=lambda: TOY_MODELS,
             software=frozenset(("firmware", "workload")),
             fields=(),
             bins={},
         ),
-        token=TokenOf(
+        token=tee.TokenOf(
             measurement=lambda verified, _matched: verified.evidence.boot,
             instance=lambda verified: ("chip", verified.evidence.chip),
             debug_status=lambda evidence: "enabled" if evidence.debug else "disabled",
@@ -173,18 +161,18 @@ def toy_scheme(*, rules: tuple[Rule[V], ...] = RULES, name: str = "toy") -> Sche
     )
 
 
-def replace_models(scheme: Scheme[ToyEvidence, None], models: Mapping[Any, Any]) -> Scheme[ToyEvidence, None]:
+def replace_models(scheme: tee.Scheme[ToyEvidence, None], models: Mapping[Any, Any]) -> tee.Scheme[ToyEvidence, None]:
     """Return the scheme with other classes of identities."""
     return altered(scheme, models=models)
 
 
 TOY = toy_scheme()
-SCHEMES: Mapping[str, Scheme[Any, Any]] = {"toy": TOY}
+SCHEMES: Mapping[str, tee.Scheme[Any, Any]] = {"toy": TOY}
 
 
-def verified(evidence: ToyEvidence | None = None, scheme: Scheme[ToyEvidence, None] = TOY) -> V:
+def verified(evidence: ToyEvidence | None = None, scheme: tee.Scheme[ToyEvidence, None] = TOY) -> V:
     """Return evidence that counts as genuine."""
-    subject = Subject(evidence or ToyEvidence(), None, (), NOW, ChainCache())
+    subject = tee.Subject(evidence or ToyEvidence(), None, (), NOW, ChainCache())
     return run_checks(scheme, subject, UnsafeUnbound())
 
 

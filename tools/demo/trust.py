@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import attester.answer
 from tools.demo.machine import (
     BOOT_ACTION,
     FIRMWARE_VERSION,
@@ -24,14 +24,10 @@ _GLOBAL_VARIABLE = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _SEPARATOR = {"type": "EV_SEPARATOR", "data": ["00000000"]}
 
 
-@dataclass(frozen=True, slots=True)
-class VaultPlace:
+class VaultPlace(attester.answer.VaultPlace):
     """Where the workloads redeem their tokens."""
 
-    address: str
-    ca_pem: str
-    mount: str
-    role: str
+    __slots__ = ()
 
     @property
     def audience(self) -> str:

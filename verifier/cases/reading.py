@@ -1,4 +1,4 @@
-"""How case forms read what stands in a case: keys of its policy, files by name, the rules that the policy sets."""
+"""What case forms share: how keys of a policy and files are read, claims told in parts, checks run, rules of the policy judged."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from verifier.cases.form import CaseError, CaseFiles, IncompleteCase
+from verifier.cases.form import CaseError, CaseFiles, CaseVerdict, IncompleteCase
 from verifier.core.rules import Finding
 from verifier.formats.errors import MalformedEvidence
+from verifier.formats.x509chain import ChainCache
 from verifier.tee.catalogue import remedy_of
-from verifier.tee.scheme import Scheme, Verified
+from verifier.tee.scheme import Scheme, Subject, Verified
+from verifier.tee.tcg.banks import Banks
+from verifier.tee.verified import UnsafeUnbound, run_checks
 
 
 def require_known(policy: Mapping[str, Any], known: Collection[str]) -> None:
@@ -47,6 +50,23 @@ def file_of(files: CaseFiles, name: str) -> bytes | None:
     return files.evidence.get(name, files.collateral.get(name))
 
 
+def required(found: bytes | None, name: str, check_id: str, wanted: str = "it") -> bytes:
+    """Return a file that the platform cannot do without; ``IncompleteCase`` where the case does not have it."""
+    if found is None:
+        raise IncompleteCase(check_id, f"evidence: got no {name}, want {wanted}")
+    return found
+
+
+def expected_file(files: CaseFiles, name: str) -> bytes | None:
+    """Find a file that says what a log has to give: beside the evidence, else in it."""
+    return files.collateral.get(name, files.evidence.get(name))
+
+
+def register_claims(banks: Banks) -> dict[str, Any]:
+    """Return the registers that a log is held to."""
+    return {"registers": {bank: {str(i): v.hex() for i, v in values.items()} for bank, values in banks.items()}}
+
+
 def by_stem(files: CaseFiles, stem: str) -> bytes | None:
     """Find a file by what stands before its first dot: suffixes say how a source encoded it, and sources differ."""
     named = {name.partition(".")[0]: data for name, data in {**files.collateral, **files.evidence}.items()}
@@ -68,6 +88,20 @@ def readable_claims_of(parts: Sequence[Claims], files: CaseFiles) -> dict[str, A
         with contextlib.suppress(MalformedEvidence, IncompleteCase):
             said |= part(files)
     return said
+
+
+def verified_by(
+    scheme: Scheme[Any, Any], files: CaseFiles, evidence: Any, collateral: Any, user_data: bytes | None = None
+) -> Verified[Any, Any]:
+    """Run a scheme's checks over a case's evidence, at its time, under the pinned anchors."""
+    subject = Subject(evidence, collateral, scheme.verification.anchors, files.now, ChainCache())
+    return run_checks(scheme, subject, UnsafeUnbound(user_data))
+
+
+def verdict_of(verified: Verified[Any, Any], expected: Mapping[str, Any] | None = None) -> CaseVerdict:
+    """Return the verdict on what its scheme verified. ``expected``: what the case's policy wants, as for ``findings_of``."""
+    findings = findings_of(verified.scheme, verified, expected or {})
+    return CaseVerdict(findings=findings, root=verified.root, verified=verified)
 
 
 def findings_of(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 V = TypeVar("V")
 
@@ -27,16 +27,7 @@ TrustClaim = Literal[
     "storage-opaque",
     "sourced-data",
 ]
-TRUST_CLAIMS: tuple[TrustClaim, ...] = (
-    "instance-identity",
-    "configuration",
-    "executables",
-    "file-system",
-    "hardware",
-    "runtime-opaque",
-    "storage-opaque",
-    "sourced-data",
-)
+TRUST_CLAIMS: tuple[TrustClaim, ...] = get_args(TrustClaim)
 
 
 @dataclass(frozen=True, slots=True)

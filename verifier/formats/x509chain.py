@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -88,6 +88,11 @@ class ChainIds:
     constraints: str  # not a CA, path length, key usage, unknown critical extension, algorithm, key size, length
     revoked: str
     crl: str  # a CRL is missing, stale or not the issuer's: CannotDecide
+
+    @classmethod
+    def below(cls, prefix: str) -> ChainIds:
+        """Return the ids that are called as the steps are, below a prefix."""
+        return cls(**{step.name: f"{prefix}.{step.name}" for step in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

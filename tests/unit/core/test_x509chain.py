@@ -51,8 +51,7 @@ from verifier.formats.x509chain import (
 
 NOW = 1_800_000_000
 DAY = 86_400
-IDS = ChainIds(root="t.root", signature="t.signature", validity="t.validity", constraints="t.constraints",
-               revoked="t.revoked", crl="t.crl")  # fmt: skip
+IDS = ChainIds.below("t")
 KEYS = [authority_key(product, role) for product in ("Milan", "Genoa", "Turin") for role in ("ark", "ask", "asvk")]
 LEAF_KEY = spki(ec.derive_private_key(11, ec.SECP384R1()).public_key())
 

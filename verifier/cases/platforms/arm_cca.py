@@ -6,10 +6,10 @@ them are signed by the published test key, so the checks for test keys do not ap
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.reading import by_stem, findings_of, hex_value, require_known
+from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict
+from verifier.cases.reading import by_stem, findings_of, hex_value, require_known, required
 from verifier.cases.words import words_of
 from verifier.formats import cbor
 from verifier.formats.errors import CannotDecide
@@ -24,9 +24,7 @@ from verifier.tee.verified import UnsafeUnbound, run_checks
 
 
 def _token(files: CaseFiles) -> CcaToken:
-    data = by_stem(files, "cca_token")
-    if data is None:
-        raise IncompleteCase(DECODE_ID, "evidence: got no cca_token.cbor, want it")
+    data = required(by_stem(files, "cca_token"), "cca_token.cbor", DECODE_ID)
     # Some tools take the outer tag off; nothing in it is signed.
     is_bare = data[:1] == bytes((cbor.head(cbor.MAP, 2)[0],))
     return decode({"cca_token": cbor.head(cbor.TAG, TAG_TOKEN) + data if is_bare else data})
@@ -49,14 +47,10 @@ def _judge(files: CaseFiles) -> CaseVerdict:
     return CaseVerdict(findings=findings, root=verified.root, anchor="case-given", verified=verified)
 
 
-def _claims(files: CaseFiles) -> dict[str, Any]:
-    return evidence_claims(_token(files))
-
-
 CASE: Final = CaseForm(
     platform="arm-cca",
     policy_keys=frozenset({"nonce"}),
-    claims=_claims,
+    claims=lambda files: evidence_claims(_token(files)),
     judge=_judge,
     words=words_of("arm_cca"),
 )

@@ -8,29 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.reading import findings_of, hex_value, switch
+from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict
+from verifier.cases.reading import hex_value, required, switch, verdict_of, verified_by
 from verifier.cases.words import words_of
 from verifier.core.binding import require_bound
 from verifier.formats import cbor
 from verifier.formats.errors import MalformedEvidence
-from verifier.formats.x509chain import ChainCache
 from verifier.tee.aws_nitro import layout
 from verifier.tee.aws_nitro.decode import DECODE_ID, Document, decode
 from verifier.tee.aws_nitro.scheme import SCHEME, evidence_claims
 from verifier.tee.aws_nitro.verify import Collateral
-from verifier.tee.scheme import Subject
-from verifier.tee.verified import UnsafeUnbound, run_checks
 
 FILE: Final = "attestation.cbor"
 
 
 def unverified_attestation(files: CaseFiles, check_id: str = DECODE_ID) -> bytes:
     """Return the document's bytes; ``IncompleteCase(check_id)`` where there are none."""
-    data = files.evidence.get(FILE)
-    if data is None:
-        raise IncompleteCase(check_id, f"evidence: got no {FILE}, want it")
-    return data
+    return required(files.evidence.get(FILE), FILE, check_id)
 
 
 def _document(files: CaseFiles) -> Document:
@@ -48,12 +42,10 @@ def _fallback(files: CaseFiles) -> Mapping[str, Any]:
 def _judge(files: CaseFiles) -> CaseVerdict:
     allowed, nonce = switch(files.policy, "allow_debug"), hex_value(files.policy, "nonce")
     document = _document(files)
-    subject = Subject(document, Collateral(), SCHEME.verification.anchors, files.now, ChainCache())
-    verified = run_checks(SCHEME, subject, UnsafeUnbound())
+    verified = verified_by(SCHEME, files, document, Collateral())
     if nonce is not None:
         require_bound(document.nonce or b"", nonce)
-    findings = findings_of(SCHEME, verified, {"aws-nitro.pcrs.debug": allowed})
-    return CaseVerdict(findings=findings, root=verified.root, verified=verified)
+    return verdict_of(verified, {"aws-nitro.pcrs.debug": allowed})
 
 
 CASE: Final = CaseForm(

@@ -11,22 +11,19 @@ from typing import Any, Final
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.platforms.aws_nitro import FILE, unverified_attestation
-from verifier.cases.reading import hex_value, switch
+from verifier.cases.reading import hex_value, switch, verdict_of, verified_by
 from verifier.cases.words import words_of
 from verifier.core.binding import require_bound
 from verifier.formats import cbor
 from verifier.formats.errors import Failed, MalformedEvidence
-from verifier.formats.x509chain import ChainCache
 from verifier.tee.aws_nitro.decode import decode_document
 from verifier.tee.aws_nitro.scheme import document_claims
 from verifier.tee.aws_nitrotpm import layout
 from verifier.tee.aws_nitrotpm.decode import DECODE_ATTESTATION, Evidence, decode, evidence_claims
 from verifier.tee.aws_nitrotpm.scheme import SCHEME
 from verifier.tee.aws_nitrotpm.verify import Collateral, attestation_key
-from verifier.tee.scheme import Subject
 from verifier.tee.tcg.banks import as_written_strictly
 from verifier.tee.tpm2.keys import is_signed_by
-from verifier.tee.verified import UnsafeUnbound, run_checks
 
 _SIGNATURES: Final = (".sig.tpmt", ".sig.der", ".sig")
 _OPTIONAL: Final[Mapping[str, str]] = {"pcrs.json": layout.PCRS, "eventlog.bin": layout.EVENTLOG}
@@ -87,13 +84,12 @@ def _judge(files: CaseFiles) -> CaseVerdict:
     switch(files.policy, "check_event_data")
     nonce = hex_value(files.policy, "nonce")
     evidence = decode(_parts(files))
-    subject = Subject(evidence, Collateral(), SCHEME.verification.anchors, files.now, ChainCache())
-    verified = run_checks(SCHEME, subject, UnsafeUnbound())
+    verified = verified_by(SCHEME, files, evidence, Collateral())
     if nonce is not None:
         require_bound(evidence.quote.extra_data, nonce)
         if evidence.document.nonce is not None:
             require_bound(evidence.document.nonce, nonce)
-    return CaseVerdict(root=verified.root, verified=verified)
+    return verdict_of(verified)
 
 
 CASE: Final = CaseForm(

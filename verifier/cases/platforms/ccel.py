@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
-from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.reading import file_of, readable_claims_of, switch
+from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict
+from verifier.cases.reading import expected_file, file_of, readable_claims_of, register_claims, required, switch
 from verifier.cases.words import words_of
 from verifier.formats.errors import EvidenceRejected, mismatch, named
 from verifier.tee.ccel import layout
@@ -60,19 +60,15 @@ def require_rtmrs(
 
 
 def _log(files: CaseFiles) -> EventLog:
-    data = file_of(files, _LOG_FILE)
-    if data is None:
-        raise IncompleteCase(LOG, f"{_LOG_FILE}: got nothing, want a CCEL log")
-    return decode_cc_log(data)
+    return decode_cc_log(required(file_of(files, _LOG_FILE), _LOG_FILE, LOG, "a CCEL log"))
 
 
 def _registers(files: CaseFiles, quoted: Mapping[int, bytes] | None) -> Banks:
-    data = files.collateral.get(_REGISTERS_FILE, files.evidence.get(_REGISTERS_FILE))
-    if data is not None:
-        return decode_registers(as_written_strictly(data), _REGISTERS_FILE)
-    if quoted is not None:
+    found = expected_file(files, _REGISTERS_FILE)
+    if found is None and quoted is not None:
         return {SHA384.name: quoted}
-    raise IncompleteCase(REGISTERS, f"{_REGISTERS_FILE}: got nothing, want the registers that the log has to replay to")
+    data = required(found, _REGISTERS_FILE, REGISTERS, "the registers that the log has to replay to")
+    return decode_registers(as_written_strictly(data), _REGISTERS_FILE)
 
 
 def _quoted(files: CaseFiles) -> Mapping[int, bytes] | None:
@@ -86,13 +82,12 @@ def _ima(files: CaseFiles) -> tuple[ImaEntry, ...]:
 
 
 def _register_claims(files: CaseFiles) -> dict[str, Any]:
-    banks = _registers(files, _quoted(files))
-    return {"registers": {bank: {str(i): v.hex() for i, v in values.items()} for bank, values in banks.items()}}
+    return register_claims(_registers(files, _quoted(files)))
 
 
 def _claims(files: CaseFiles) -> dict[str, Any]:
     log = _log(files)
-    claims = {**_register_claims(files), "log": log_claims(log, secure_boot_register=layout.SECURE_BOOT_REGISTER)}
+    claims = {**_register_claims(files), **_log_claims(files)}
     table = file_of(files, _TABLE_FILE)
     if table is not None:
         read = decode_acpi_table(table)

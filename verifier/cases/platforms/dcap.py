@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.reading import findings_of, require_known, switch
+from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.cases.reading import findings_of, require_known, required, switch
 from verifier.core.rules import Finding
 from verifier.formats.errors import BridgeError, MalformedEvidence
 from verifier.formats.pem import pem_blocks
@@ -174,10 +174,7 @@ def judge_quote(
 
 def _quote(scheme: str, files: CaseFiles) -> bytes:
     named = {name.partition(".")[0]: data for name, data in files.evidence.items()}
-    data = files.evidence.get("quote.bin", named.get("quote"))
-    if data is None:
-        raise IncompleteCase(f"{scheme}.decode.quote", "evidence: got no quote.bin, want it")
-    return data
+    return required(files.evidence.get("quote.bin", named.get("quote")), "quote.bin", f"{scheme}.decode.quote")
 
 
 def form_of(scheme: Scheme[Any, DcapCollateral], words: Mapping[str, str]) -> CaseForm:

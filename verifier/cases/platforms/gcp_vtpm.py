@@ -15,6 +15,7 @@ from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
 from verifier.cases.ids import CaseId
 from verifier.cases.platforms.sev_snp import CASE as SNP_CASE
 from verifier.cases.platforms.tdx import CASE as TDX_CASE
+from verifier.cases.platforms.tpm2 import listed_quotes
 from verifier.cases.platforms.vtpm import (
     POLICY_KEYS,
     ak_certificate,
@@ -31,15 +32,8 @@ from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvi
 from verifier.tee.gcp_vtpm.decode import NAME
 from verifier.tee.gcp_vtpm.verify import AK_CERT, ANCHORS, SCHEMES, instance_of, require_usage
 from verifier.tee.tcg.claims import log_claims
-from verifier.tee.tcg.layout import HASHES
 from verifier.tee.tpm2.keys import checked_key, describe, load_pem_key, spki
-from verifier.tee.tpm2.layout import Quote
-from verifier.tee.tpm2.quote import quote_claims
 from verifier.tee.vtpm.akcert import AkChain
-
-
-def _bank_of(quote: Quote) -> str:
-    return HASHES[quote.selections[0].algorithm].name if quote.selections else ""
 
 
 def _ak_claims(files: CaseFiles) -> dict[str, Any]:
@@ -65,17 +59,13 @@ def _ak_claims(files: CaseFiles) -> dict[str, Any]:
 
 
 def _quote_claims(files: CaseFiles) -> dict[str, Any]:
-    quotes = [signed.quote for signed in quotes_of(files, NAME)]
-    listed = [{"bank": _bank_of(q), **quote_claims(q)} for q in quotes]
+    listed = listed_quotes(quotes_of(files, NAME))
     return {"quotes": listed} if listed else {}
 
 
 def _log_claims(files: CaseFiles) -> dict[str, Any]:
     log = log_of(files, NAME)
     return {} if log is None else {"log": log_claims(log)}
-
-
-_CLAIMS: Final = (_quote_claims, _ak_claims, _log_claims)
 
 
 def _judge(files: CaseFiles) -> CaseVerdict:
@@ -98,6 +88,7 @@ def _judge(files: CaseFiles) -> CaseVerdict:
     return CaseVerdict(root=path.anchor.root)
 
 
+_CLAIMS = (_quote_claims, _ak_claims, _log_claims)
 CASE: Final = CaseForm(
     platform=NAME,
     policy_keys=POLICY_KEYS,

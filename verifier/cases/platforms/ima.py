@@ -10,7 +10,8 @@ import json
 import re
 from typing import Any
 
-from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
+from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict
+from verifier.cases.reading import expected_file, required
 from verifier.cases.words import words_of
 from verifier.formats import strict_json
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
@@ -33,9 +34,7 @@ _MAX_CASE_BYTES, _MAX_CASE_ENTRIES = 64 * 1024 * 1024, 1_000_000
 
 
 def _list(files: CaseFiles) -> MeasurementList:
-    data = files.evidence.get(_LIST_FILE)
-    if data is None:
-        raise IncompleteCase(LIST_ID, f"{_LIST_FILE}: got nothing, want a measurement list")
+    data = required(files.evidence.get(_LIST_FILE), _LIST_FILE, LIST_ID, "a measurement list")
     # The kernel ends every line; an editor may have taken the last one's end away, and the spaces at the ends of lines.
     lines = [_with_empty_signature(line) for line in data.removesuffix(b"\n").split(b"\n")]
     return decode_list(b"\n".join(lines) + b"\n", max_bytes=_MAX_CASE_BYTES, max_entries=_MAX_CASE_ENTRIES)
@@ -52,25 +51,22 @@ def _with_empty_signature(line: bytes) -> bytes:
 
 def _expected(files: CaseFiles) -> dict[str, bytes]:
     """Read ``{bank: hex}``, or ``{bank: {"10": hex}}`` as other cases have registers."""
-    data = files.collateral.get(_REGISTER_FILE, files.evidence.get(_REGISTER_FILE))
-    if data is None:
-        raise IncompleteCase(
-            DECODE_REGISTERS, f"{_REGISTER_FILE}: got nothing, want the values that the list has to replay to"
-        )
+    found = expected_file(files, _REGISTER_FILE)
+    data = required(found, _REGISTER_FILE, DECODE_REGISTERS, "the values that the list has to replay to")
     try:
         document = _nested(strict_json.read(data))
     except ValueError:
         raise MalformedEvidence(DECODE_REGISTERS, f"{_REGISTER_FILE}: not JSON, or a key stands twice") from None
     banks = decode_banks(as_written_strictly(json.dumps(document).encode()), DECODE_REGISTERS, _REGISTER_FILE)
-    found: dict[str, bytes] = {}
+    wanted: dict[str, bytes] = {}
     for bank, values in banks.items():
         if set(values) != {PCR_IMA}:
             got = sorted(values)
             raise MalformedEvidence(DECODE_REGISTERS, f"{_REGISTER_FILE}.{bank}: got PCRs {got}, want {PCR_IMA} alone")
         if HASHES_BY_NAME[bank].new is None:
             raise MalformedEvidence(DECODE_REGISTERS, f"{_REGISTER_FILE}.{bank}: a hash that cannot be computed here")
-        found[bank] = values[PCR_IMA]
-    return found
+        wanted[bank] = values[PCR_IMA]
+    return wanted
 
 
 def _nested(document: Any) -> Any:

@@ -13,20 +13,17 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.reading import by_stem, hex_value, require_known
+from verifier.cases.reading import by_stem, hex_value, require_known, required, verdict_of, verified_by
 from verifier.cases.words import words_of
 from verifier.formats import strict_json
 from verifier.formats.errors import MalformedEvidence
 from verifier.formats.pem import pem_blocks
 from verifier.formats.x509 import Certificate, parse_certificate
-from verifier.formats.x509chain import ChainCache
 from verifier.tee.nvidia_gpu import layout
 from verifier.tee.nvidia_gpu.decode import GpuEvidence, decode, evidence_claims
 from verifier.tee.nvidia_gpu.layout import DECODE_CHAIN, DECODE_REPORT
 from verifier.tee.nvidia_gpu.scheme import SCHEME
 from verifier.tee.nvidia_gpu.verify import GpuCollateral
-from verifier.tee.scheme import Subject
-from verifier.tee.verified import UnsafeUnbound, run_checks
 
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}\s*)+")
 # Under which names NVIDIA's tools keep them in JSON.
@@ -66,9 +63,7 @@ def _plain(data: bytes, keys: tuple[str, ...], check_id: str) -> bytes:
 
 
 def _report(files: CaseFiles) -> bytes:
-    data = by_stem(files, "spdm_report")
-    if data is None:
-        raise IncompleteCase(DECODE_REPORT, "evidence: got no spdm_report.bin, want it")
+    data = required(by_stem(files, "spdm_report"), "spdm_report.bin", DECODE_REPORT)
     start = bytes((layout.SPDM_1_1, layout.GET_MEASUREMENTS))
     return data if data.startswith(start) else _plain(data, _REPORT_KEYS, DECODE_REPORT)
 
@@ -112,10 +107,8 @@ def _evidence(files: CaseFiles) -> GpuEvidence:
 
 def _judge(files: CaseFiles) -> CaseVerdict:
     require_known(files.policy, CASE.policy_keys)
-    expected = UnsafeUnbound(hex_value(files.policy, "nonce"))
-    subject = Subject(_evidence(files), GpuCollateral(), SCHEME.verification.anchors, files.now, ChainCache())
-    verified = run_checks(SCHEME, subject, expected)
-    return CaseVerdict(root=verified.root, verified=verified)
+    nonce = hex_value(files.policy, "nonce")
+    return verdict_of(verified_by(SCHEME, files, _evidence(files), GpuCollateral(), nonce))
 
 
 CASE: Final = CaseForm(

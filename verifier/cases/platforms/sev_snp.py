@@ -12,18 +12,15 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.reading import findings_of, hex_value, require_known, switch
+from verifier.cases.form import CaseError, CaseFiles, CaseForm, CaseVerdict
+from verifier.cases.reading import hex_value, require_known, required, switch, verdict_of, verified_by
 from verifier.cases.words import words_of
 from verifier.formats.errors import CannotDecide, MalformedEvidence
 from verifier.formats.pem import pem_blocks
-from verifier.formats.x509chain import ChainCache
-from verifier.tee.scheme import Subject
 from verifier.tee.sev_snp import layout
 from verifier.tee.sev_snp.decode import Report, Vek, decode, evidence_claims, tcb_parts
 from verifier.tee.sev_snp.scheme import SCHEME
 from verifier.tee.sev_snp.verify import CRL, collate, needs
-from verifier.tee.verified import UnsafeUnbound, run_checks
 
 _BITS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
     {
@@ -60,10 +57,7 @@ _VERSION = re.compile(r"\d{1,3}\.\d{1,3}(?:\.\d{1,3})?", re.ASCII)
 
 
 def _report(files: CaseFiles) -> Report:
-    data = files.evidence.get("report.bin")
-    if data is None:
-        raise IncompleteCase(layout.DECODE_ID, "evidence: got no report.bin, want it")
-    return decode({"report": data})
+    return decode({"report": required(files.evidence.get("report.bin"), "report.bin", layout.DECODE_ID)})
 
 
 def _given(files: CaseFiles) -> dict[str, bytes]:
@@ -135,9 +129,7 @@ def _judge(files: CaseFiles) -> CaseVerdict:
     if files.crl_required and "crl" not in given:
         raise CannotDecide(CRL, "crl.pem: got nothing, want it: the case says crl_required")
     collateral = replace(collate(report, given), crl_required="crl" in given)
-    subject = Subject(report, collateral, SCHEME.verification.anchors, files.now, ChainCache())
-    verified = run_checks(SCHEME, subject, UnsafeUnbound(report_data))
-    return CaseVerdict(findings=findings_of(SCHEME, verified, wanted), root=verified.root, verified=verified)
+    return verdict_of(verified_by(SCHEME, files, report, collateral, report_data), wanted)
 
 
 CASE: Final = CaseForm(

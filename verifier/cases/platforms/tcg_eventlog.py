@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict, IncompleteCase
-from verifier.cases.reading import switch
+from verifier.cases.form import CaseFiles, CaseForm, CaseVerdict
+from verifier.cases.reading import expected_file, register_claims, required, switch
 from verifier.cases.words import words_of
 from verifier.formats.errors import named
 from verifier.tee.tcg.banks import Banks, as_written_strictly, decode_banks
@@ -30,24 +30,18 @@ _ALL_REGISTERS = frozenset(range(24))
 
 
 def _registers(files: CaseFiles) -> Banks:
-    data = files.collateral.get(_REGISTERS_FILE, files.evidence.get(_REGISTERS_FILE))
-    if data is None:
-        raise IncompleteCase(
-            DECODE_REGISTERS, f"{_REGISTERS_FILE}: got nothing, want the registers that the log has to replay to"
-        )
+    found = expected_file(files, _REGISTERS_FILE)
+    data = required(found, _REGISTERS_FILE, DECODE_REGISTERS, "the registers that the log has to replay to")
     return decode_banks(as_written_strictly(data), DECODE_REGISTERS, _REGISTERS_FILE)
 
 
 def _log(files: CaseFiles) -> EventLog:
-    data = files.evidence.get(_LOG_FILE)
-    if data is None:
-        raise IncompleteCase(DECODE_LOG, f"{_LOG_FILE}: got nothing, want an event log")
+    data = required(files.evidence.get(_LOG_FILE), _LOG_FILE, DECODE_LOG, "an event log")
     return decode_log(data, check_id=DECODE_LOG)
 
 
 def _register_claims(files: CaseFiles) -> dict[str, Any]:
-    banks = _registers(files)
-    return {"registers": {bank: {str(i): v.hex() for i, v in values.items()} for bank, values in banks.items()}}
+    return register_claims(_registers(files))
 
 
 def _claims(files: CaseFiles) -> dict[str, Any]:

@@ -20,14 +20,8 @@ from verifier.cases.reading import claims_of, file_of, hex_value, readable_claim
 from verifier.cases.words import words_of
 from verifier.core.binding import require_bound
 from verifier.formats.errors import CannotDecide, EvidenceRejected, Failed, MalformedEvidence, named
-from verifier.formats.pem import pem_blocks
-from verifier.formats.x509 import (
-    OID_EXTENDED_KEY_USAGE,
-    OID_SUBJECT_ALT_NAME,
-    Certificate,
-    parse_certificate,
-)
-from verifier.formats.x509chain import Anchor, ChainCache, ChainIds, Path, Profile, verify_chain
+from verifier.formats.x509 import Certificate
+from verifier.formats.x509chain import Anchor, ChainCache, ChainIds, Path, verify_chain
 from verifier.tee.ima.decode import decode_list
 from verifier.tee.ima.layout import PCR_IMA
 from verifier.tee.ima.replay import first_inconsistent
@@ -42,6 +36,7 @@ from verifier.tee.tpm2.decode import quoted_entries
 from verifier.tee.tpm2.keys import Key, checked_key, describe, load_pem_key, spki
 from verifier.tee.tpm2.layout import Quote, Signature, decode_any_signature, decode_quote
 from verifier.tee.tpm2.quote import ALL_SCHEMES, quote_claims
+from verifier.tee.vtpm.akcert import PROFILE, ordered, read_certificates
 
 PCRS_DECODE = "tpm2.decode.pcrs"
 LOG_DECODE = "tpm2.decode.eventlog"
@@ -55,13 +50,10 @@ IDS = ChainIds(
     revoked=CaseId.AK_REVOKED,
     crl=CaseId.AK_CRL,
 )
-# AK certificates may mark purpose and subjectAltName critical (TCG EK Credential Profile 2.5 does so for EKs).
-_PROFILE = Profile(tolerated=frozenset({OID_SUBJECT_ALT_NAME, OID_EXTENDED_KEY_USAGE}))
-
 _SIGNATURE_SUFFIXES = (".sig.tpmt", ".sig.der", ".sig")
 _ROOT_STEM = "test_root_ca"
 _CERTIFICATES = (".pem", ".der", ".crt", ".cer")
-_LONG_SEQUENCE, _DER_HEAD = b"\x30\x82", 4  # how every certificate of 256 bytes to 64 KiB begins
+_MOST = 16  # certificates in a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +93,8 @@ def signed_quotes(evidence: Mapping[str, bytes], *, prefix: str = "tpm2") -> tup
     return tuple(found)
 
 
-def _certificate(name: str, data: bytes) -> Certificate:
-    return _certificates(name, data)[0]
-
-
 def _certificates(name: str, data: bytes) -> tuple[Certificate, ...]:
-    try:
-        blocks = pem_blocks(data, "CERTIFICATE")
-    except ValueError:
-        raise MalformedEvidence(CaseId.AK_CERT, f"{name}: not PEM") from None
-    return tuple(parse_certificate(der, CaseId.AK_CERT, name) for der in blocks or (_without_zeros(data),))
-
-
-def _without_zeros(data: bytes) -> bytes:
-    """Return the DER certificate at the start of what an NV index holds; what follows stays unless it is zeros."""
-    end = _DER_HEAD + int.from_bytes(data[2:_DER_HEAD], "big")
-    return data[:end] if data[:2] == _LONG_SEQUENCE and not any(data[end:]) else data
+    return read_certificates(data, CaseId.AK_CERT, name, most=_MOST)
 
 
 def _stem(name: str) -> str:
@@ -125,7 +103,7 @@ def _stem(name: str) -> str:
 
 def _ak_certificate(files: CaseFiles) -> Certificate | None:
     given = {**files.collateral, **files.evidence}
-    return next((_certificate(n, d) for n, d in given.items() if _stem(n) == "ak_cert"), None)
+    return next((_certificates(n, d)[0] for n, d in given.items() if _stem(n) == "ak_cert"), None)
 
 
 def _ak_chain(files: CaseFiles, leaf: Certificate) -> Path:
@@ -138,17 +116,13 @@ def _ak_chain(files: CaseFiles, leaf: Certificate) -> Path:
         if not name.endswith(_CERTIFICATES) or stem == "ak_cert" or "_pub" in stem or "crl" in name:
             continue
         if stem == _ROOT_STEM:
-            anchors.append(Anchor(name, _certificate(name, data).der, "case-given"))
+            anchors.append(Anchor(name, _certificates(name, data)[0].der, "case-given"))
         else:
             between += _certificates(name, data)
     if not anchors:
         raise CannotDecide(CaseId.AK_MISSING, f"AK certificate: got no {_ROOT_STEM}.pem, want the root of its chain")
-    chain = [leaf]
-    # Cases list intermediates in any order; each has to be the issuer of the one before.
-    while (issuer := next((c for c in between if c.subject == chain[-1].issuer), None)) is not None:
-        chain.append(issuer)
-        between.remove(issuer)
-    return verify_chain(chain, anchors, now=files.now, ids=IDS, cache=ChainCache(), profile=_PROFILE)
+    chain = ordered(leaf, tuple(between)).certificates
+    return verify_chain(chain, anchors, now=files.now, ids=IDS, cache=ChainCache(), profile=PROFILE)
 
 
 def _stated_key(files: CaseFiles) -> Key | None:
@@ -169,22 +143,21 @@ def _key_claims(files: CaseFiles) -> dict[str, Any]:
     return claims if key is None else {"ak_type": describe(key), **claims}
 
 
-def _bank_of(quote: Quote) -> str:
-    return HASHES[quote.selections[0].algorithm].name if quote.selections else ""
+def listed_quotes(signed: tuple[SignedQuote, ...]) -> list[dict[str, Any]]:
+    """Return the claims of each quote, with the name of its first bank."""
+    quotes = [one.quote for one in signed]
+    banks = [HASHES[quote.selections[0].algorithm].name if quote.selections else "" for quote in quotes]
+    return [{"bank": bank, **quote_claims(quote)} for bank, quote in zip(banks, quotes, strict=True)]
 
 
 def _quote_claims(files: CaseFiles) -> dict[str, Any]:
-    quotes = [s.quote for s in signed_quotes(files.evidence)]
-    listed = [{"bank": _bank_of(q), **quote_claims(q)} for q in quotes]
+    listed = listed_quotes(signed_quotes(files.evidence))
     return {"quotes": listed, **{key: listed[0][key] for key in ("pcr_select", "pcr_digest", "extra_data")}}
 
 
 def _log_claims(files: CaseFiles) -> dict[str, Any]:
     log = _log(files)
     return {} if log is None else {"log": log_claims(log)}
-
-
-_CLAIMS = (_quote_claims, _key_claims, _log_claims)
 
 
 def _log(files: CaseFiles) -> EventLog | None:
@@ -292,6 +265,7 @@ def _trusted_key(files: CaseFiles) -> Key:
     return key
 
 
+_CLAIMS = (_quote_claims, _key_claims, _log_claims)
 CASE = CaseForm(
     platform="tpm2",
     policy_keys=frozenset(("nonce", "allow_sha1_signature", "check_event_data")),

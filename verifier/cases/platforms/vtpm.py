@@ -58,22 +58,15 @@ def ak_chain(files: CaseFiles, scheme: str, leaf: Certificate) -> AkChain:
     return ordered(leaf, tuple(between))
 
 
-def _chain_ids(scheme: str) -> ChainIds:
-    prefix = f"{scheme}.ak-cert"
-    return ChainIds(
-        root=f"{prefix}.root",
-        signature=f"{prefix}.signature",
-        validity=f"{prefix}.validity",
-        constraints=f"{prefix}.constraints",
-        revoked=f"{prefix}.revoked",
-        crl=f"{prefix}.crl",
-    )
-
-
 def verified_ak_path(files: CaseFiles, chain: AkChain, scheme: str, anchors: tuple[Anchor, ...]) -> Path:
     """Verify the AK's chain at the time of the case, under the pinned anchors alone."""
     return verify_chain(
-        chain.certificates, anchors, now=files.now, ids=_chain_ids(scheme), cache=ChainCache(), profile=PROFILE
+        chain.certificates,
+        anchors,
+        now=files.now,
+        ids=ChainIds.below(f"{scheme}.ak-cert"),
+        cache=ChainCache(),
+        profile=PROFILE,
     )
 
 

@@ -31,24 +31,9 @@ from verifier.formats.errors import BridgeError, EvidenceRejected, MalformedEvid
 from verifier.formats.x509chain import Anchor, ChainCache
 from verifier.tee.catalogue import listed
 from verifier.tee.tcg.layout import SHA1, SHA256, SHA384
+from verifier.tee.tpm2 import layout
 from verifier.tee.tpm2.enrolment import check_ak, check_ek, describe_ek, make_credential
 from verifier.tee.tpm2.ids import EnrolmentId
-from verifier.tee.tpm2.layout import (
-    ADMIN_WITH_POLICY,
-    ALG_AES,
-    ALG_CFB,
-    ALG_ECDSA,
-    ALG_RSA,
-    DECRYPT,
-    FIXED_PARENT,
-    FIXED_TPM,
-    RESTRICTED,
-    SENSITIVE_DATA_ORIGIN,
-    SIGN,
-    Public,
-    encode_public,
-    name_of,
-)
 from verifier.tee.tpm2.roca import is_roca
 
 NOW = 1_767_225_600
@@ -89,7 +74,7 @@ def test_a_sound_ek_is_accepted_and_named(kind: str, intermediate: bool) -> None
     found = check_ek(tpm.ek_chain, tpm.ek_public, anchors(ca), NOW, ChainCache())
     assert found.digest == tpm.ek_digest
     assert found == describe_ek(tpm.ek_public)
-    assert found.name == name_of(tpm.ek_area)
+    assert found.name == layout.name_of(tpm.ek_area)
 
 
 def _crl(*serials: int, days: int = 30, label: str = "vendor") -> bytes:
@@ -195,15 +180,23 @@ def test_no_anchor_trusts_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    "bit", [RESTRICTED, DECRYPT, FIXED_TPM, FIXED_PARENT, SENSITIVE_DATA_ORIGIN, ADMIN_WITH_POLICY]
+    "bit",
+    [
+        layout.RESTRICTED,
+        layout.DECRYPT,
+        layout.FIXED_TPM,
+        layout.FIXED_PARENT,
+        layout.SENSITIVE_DATA_ORIGIN,
+        layout.ADMIN_WITH_POLICY,
+    ],
 )
 def test_an_ek_without_one_of_its_attributes_is_refused(bit: int) -> None:
-    public = encode_public(ek_public(TPM.ek, attributes=EK_ATTRIBUTES & ~bit))
+    public = layout.encode_public(ek_public(TPM.ek, attributes=EK_ATTRIBUTES & ~bit))
     assert refused(lambda: judge(public=public)) == ("rejected", "tpm2.enrolment.ek-attributes")
 
 
 def test_an_ek_that_signs_is_refused() -> None:
-    public = encode_public(ek_public(TPM.ek, attributes=EK_ATTRIBUTES | SIGN))
+    public = layout.encode_public(ek_public(TPM.ek, attributes=EK_ATTRIBUTES | layout.SIGN))
     assert refused(lambda: judge(public=public)) == ("rejected", "tpm2.enrolment.ek-attributes")
 
 
@@ -227,9 +220,14 @@ def test_a_roca_key_is_refused_and_sound_ones_are_not() -> None:
     assert modulus.bit_length() == 2048
     assert modulus % 2 == 1
     public = rsa.RSAPublicNumbers(65537, modulus).public_key()
-    area = replace(ek_public(new_key("rsa")), type=ALG_RSA, unique=(modulus.to_bytes(256, "big"),), bits=2048, curve=0)
+    area = replace(
+        ek_public(new_key("rsa")), type=layout.ALG_RSA, unique=(modulus.to_bytes(256, "big"),), bits=2048, curve=0
+    )
     chain = (make_ca().certify(public),)
-    assert refused(lambda: judge(chain=chain, public=encode_public(area))) == ("rejected", "tpm2.enrolment.ek-roca")
+    assert refused(lambda: judge(chain=chain, public=layout.encode_public(area))) == (
+        "rejected",
+        "tpm2.enrolment.ek-roca",
+    )
     assert not any(is_roca(new_key("rsa").public_key().public_numbers().n) for _ in range(3))  # type: ignore[union-attr]
 
 
@@ -239,21 +237,21 @@ def test_a_random_modulus_carries_no_fingerprint(modulus: int) -> None:
 
 
 AK_FAULTS = {
-    "not-restricted": {"attributes": TPM.ak_area.attributes & ~RESTRICTED},
-    "does-not-sign": {"attributes": TPM.ak_area.attributes & ~SIGN},
-    "decrypts": {"attributes": TPM.ak_area.attributes | DECRYPT},
-    "may-leave-its-tpm": {"attributes": TPM.ak_area.attributes & ~FIXED_TPM},
-    "may-change-its-parent": {"attributes": TPM.ak_area.attributes & ~FIXED_PARENT},
-    "born-elsewhere": {"attributes": TPM.ak_area.attributes & ~SENSITIVE_DATA_ORIGIN},
+    "not-restricted": {"attributes": TPM.ak_area.attributes & ~layout.RESTRICTED},
+    "does-not-sign": {"attributes": TPM.ak_area.attributes & ~layout.SIGN},
+    "decrypts": {"attributes": TPM.ak_area.attributes | layout.DECRYPT},
+    "may-leave-its-tpm": {"attributes": TPM.ak_area.attributes & ~layout.FIXED_TPM},
+    "may-change-its-parent": {"attributes": TPM.ak_area.attributes & ~layout.FIXED_PARENT},
+    "born-elsewhere": {"attributes": TPM.ak_area.attributes & ~layout.SENSITIVE_DATA_ORIGIN},
     "no-scheme": {"scheme": None},
-    "signs-with-sha1": {"scheme": (ALG_ECDSA, SHA1.id)},
+    "signs-with-sha1": {"scheme": (layout.ALG_ECDSA, SHA1.id)},
     "named-by-sha1": {"name_algorithm": SHA1.id},
 }
 
 
 @pytest.mark.parametrize("fields", AK_FAULTS.values(), ids=AK_FAULTS.keys())
 def test_an_ak_that_could_sign_a_forged_quote_is_refused(fields: dict[str, object]) -> None:
-    public = encode_public(replace(TPM.ak_area, **fields))  # type: ignore[arg-type]
+    public = layout.encode_public(replace(TPM.ak_area, **fields))  # type: ignore[arg-type]
     assert refused(lambda: check_ak(public)) == ("rejected", "tpm2.enrolment.ak-attributes")
 
 
@@ -261,15 +259,15 @@ def test_an_ak_that_could_sign_a_forged_quote_is_refused(fields: dict[str, objec
 def test_an_ak_is_named_by_its_public_area(kind: str) -> None:
     key = new_key(kind)  # type: ignore[arg-type]
     area = ak_public(key)
-    assert check_ak(encode_public(area)).name == name_of(area)
+    assert check_ak(layout.encode_public(area)).name == layout.name_of(area)
 
 
 BAD_PUBLICS = {
     "empty": b"",
     "cut": TPM.ak_public[:-1],
     "trailing-byte": TPM.ak_public + b"\0",
-    "point-off-the-curve": encode_public(replace(TPM.ak_area, unique=(bytes(32), bytes(32)))),
-    "curve-unknown": encode_public(replace(TPM.ak_area, curve=0x20)),
+    "point-off-the-curve": layout.encode_public(replace(TPM.ak_area, unique=(bytes(32), bytes(32)))),
+    "curve-unknown": layout.encode_public(replace(TPM.ak_area, curve=0x20)),
     "keyed-hash": b"\x00\x08" + TPM.ak_public[2:],
 }
 
@@ -292,17 +290,17 @@ def test_a_credential_opens_for_the_right_pair_only(kind: str) -> None:
         tpm.activate(blob[:-1] + bytes((blob[-1] ^ 1,)), encrypted)
 
 
-EK_FAULTS: dict[str, Callable[[Public], Public]] = {
+EK_FAULTS: dict[str, Callable[[layout.Public], layout.Public]] = {
     "no-symmetric": lambda area: replace(area, symmetric=None),
-    "aes-ctr": lambda area: replace(area, symmetric=(ALG_AES, 128, 0x40)),
-    "aes-0": lambda area: replace(area, symmetric=(ALG_AES, 0, ALG_CFB)),
+    "aes-ctr": lambda area: replace(area, symmetric=(layout.ALG_AES, 128, 0x40)),
+    "aes-0": lambda area: replace(area, symmetric=(layout.ALG_AES, 0, layout.ALG_CFB)),
     "sha1": lambda area: replace(area, name_algorithm=SHA1.id),
 }
 
 
 @pytest.mark.parametrize("change", EK_FAULTS.values(), ids=EK_FAULTS.keys())
-def test_an_ek_that_cannot_protect_a_credential_is_refused(change: Callable[[Public], Public]) -> None:
-    public = encode_public(change(TPM.ek_area))
+def test_an_ek_that_cannot_protect_a_credential_is_refused(change: Callable[[layout.Public], layout.Public]) -> None:
+    public = layout.encode_public(change(TPM.ek_area))
     call = lambda: make_credential(public, TPM.ak_name, SECRET, random)  # noqa: E731
     assert refused(call) == ("rejected", "tpm2.enrolment.ek-public")
 
@@ -310,7 +308,7 @@ def test_an_ek_that_cannot_protect_a_credential_is_refused(change: Callable[[Pub
 def test_a_secret_longer_than_the_hash_is_a_programmers_error() -> None:
     with pytest.raises(ValueError, match="33 bytes"):
         make_credential(TPM.ek_public, TPM.ak_name, bytes(33), random)
-    assert ek_public(TPM.ek, name_algorithm=SHA384.id).symmetric == (ALG_AES, 256, ALG_CFB)
+    assert ek_public(TPM.ek, name_algorithm=SHA384.id).symmetric == (layout.ALG_AES, 256, layout.ALG_CFB)
     assert TPM.ek_area.name_algorithm == SHA256.id
 
 
