@@ -91,7 +91,7 @@ def _try_make(candidate: Path) -> bool:
                 return False
             with contextlib.suppress(FileExistsError):
                 os.mkdir(candidate.name, 0o700, dir_fd=parent)
-        # /dev/shm is everybody's: a link or a folder of somebody else under our name is refused, not used.
+        # All users share /dev/shm: a link or a folder of another user under our name is refused, not used.
         found = candidate.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
             return False

@@ -66,7 +66,7 @@ def forged_p256(label: bytes) -> ec.EllipticCurvePrivateKey:
 
 @lru_cache(maxsize=16)
 def authority_key(role: Role) -> ec.EllipticCurvePrivateKey:
-    """Return the key of an authority; the same in every process, known to everybody."""
+    """Return the key of an authority; the same in every process, and public."""
     return forged_p256(b"authority " + role.encode("ascii"))
 
 

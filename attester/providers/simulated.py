@@ -1,4 +1,4 @@
-"""Provider ``simulated``: evidence of machines that do not exist, under roots whose private keys everybody has.
+"""Provider ``simulated``: evidence of machines that do not exist, under roots whose private keys are public.
 
 For trials without hardware. It is never chosen by itself, only a verifier that was started for forged TEEs believes it, and
 its tokens say ``simulated`` "true". The configuration is treated as on the real machine: compared with what the host fixed at

@@ -20,7 +20,7 @@ def is_pem(data: bytes) -> bool:
 
 def pem_blocks(data: bytes, label: str) -> tuple[bytes, ...]:
     """Return the DER of every PEM block of that label, in order; ``ValueError`` for one without end or bad base64."""
-    # Linear in the data, which may come from anybody; text around blocks is left alone.
+    # Linear in the data, which any client may send; text around blocks is left alone.
     begin, end = f"-----BEGIN {label}-----".encode("ascii"), f"-----END {label}-----".encode("ascii")
     blocks = []
     position = data.find(begin)

@@ -34,7 +34,7 @@ class Need:
     """One thing that a scheme asks of the verifier's own sources (never of the attester): a CRL, TCB info, an enrolled AK.
 
     ``kind`` and ``key`` say which (``("sev-snp.crl", "Milan")``); the answer arrives in ``collate`` under ``name``.
-    A required one that nobody has is ``CannotDecide`` under ``<scheme>.endorsement.<name>``. ``opens``: what it says, unverified,
+    A required one that no source has is ``CannotDecide`` under ``<scheme>.endorsement.<name>``. ``opens``: what it says, unverified,
     is the key of further needs (a PCK certificate's FMSPC), so that the scheme is asked again once it is there (``gather``).
     """
 

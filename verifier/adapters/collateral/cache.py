@@ -175,7 +175,7 @@ class Cache:
     def trim(self, now: int, spared: frozenset[str] = frozenset()) -> int:
         """Remove what is broken or left by a writer that died, expired chips, and, over the limit, what the fewest need.
 
-        Order over the limit: certificates of chips that nobody lists, the oldest fetch first, then of listed ones (``spared``).
+        Order over the limit: certificates of chips that are on no list, the oldest fetch first, then of listed ones (``spared``).
         What many chips need (``Kind.required``) stays, expired too: it is not used, and ``show`` says so. Returns how many went.
         """
         gone, sizes = 0, []

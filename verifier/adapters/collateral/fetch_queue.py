@@ -29,7 +29,7 @@ from verifier.core.ids import ServiceId
 Lane = Literal["shared", "listed", "open"]
 LANES: Final[tuple[Lane, ...]] = ("shared", "listed", "open")
 
-ABANDONED_S: Final = 900.0  # not asked for again for so long: nobody waits for it
+ABANDONED_S: Final = 900.0  # not asked for again for so long: no caller waits for it
 MAX_WAIT_S: Final = 60
 _REMEMBERED: Final = 10_000
 _HOUR: Final = 3600.0
@@ -157,7 +157,7 @@ class FetchQueue:
         return self._refusal(item, now) or self._admit(item, tenant, network_of(source), now)
 
     def _refusal(self, item: Item, now: float) -> Reply | None:
-        """Say why an item cannot be fetched now, whoever asks for it."""
+        """Say why an item cannot be fetched now, for any caller."""
         if item.vendor not in self.spacing:
             return Reply("", f"{item}: no endpoint is set for it", 60, known=False)
         barred = self._barred.get(item)

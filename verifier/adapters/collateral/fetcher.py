@@ -248,7 +248,7 @@ class Fetcher:
         pause = (
             _FIRST_PAUSE_S * 2.0 ** min(lane.throttled - 1, 10) if asked is None else max(asked, lane.endpoint.spacing)
         )
-        # A little more than was asked for: not everybody who was told the same should come at once.
+        # A little more than was asked for: not all callers that were told the same should come at once.
         pause = min(_MOST_PAUSE_S, pause) + random.uniform(0.0, 0.5)  # noqa: S311 - jitter
         with self._lock:
             self._queue.put_back(item, pause, time.monotonic())

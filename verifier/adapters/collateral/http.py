@@ -169,7 +169,7 @@ def _adapter(opened: Callable[[socket.socket], None]) -> HTTPAdapter:
 
 def _shut(one: socket.socket) -> None:
     try:
-        # The plain socket's way: a TLS one would first say goodbye to whoever does not listen.
+        # The plain socket's way: a TLS one would first say goodbye to a peer that does not listen.
         socket.socket.shutdown(one, socket.SHUT_RDWR)
     except OSError:
         return

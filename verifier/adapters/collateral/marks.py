@@ -21,7 +21,7 @@ from verifier.formats.x509chain import Anchor
 from verifier.tee.scheme import Mark
 
 _REMEMBERED: Final = 512
-_TRUSTED_S: Final = 5.0  # how long this process believes that nobody else raised a mark that it met itself
+_TRUSTED_S: Final = 5.0  # how long this process believes that no other process raised a mark that it met itself
 
 Found = tuple[tuple[Item, Part, bytes], ...]
 

@@ -118,7 +118,7 @@ class Gate:
             return self._changed.wait_for(lambda: self._users == 0, timeout_s)
 
     def open(self) -> None:
-        """Let everybody in again."""
+        """Let all callers in again."""
         with self._changed:
             self._is_shut = False
             self._changed.notify_all()

@@ -1,7 +1,7 @@
 """Group commit: one thread a process takes every waiting verdict into one durable transaction.
 
 A group shares one COMMIT, hence one wait for the disk. A spent nonce or a wrong time inside a group fails its own caller
-only; each caller is answered after COMMIT has returned; when the database fails, everybody in the group gets CannotDecide
+only; each caller is answered after COMMIT has returned; when the database fails, every caller in the group gets CannotDecide
 and nothing is written. Statements are fixed texts on a driver's cursor of the writer's own (each driver prepares them
 once): SQLAlchemy's execution layer costs 0.2 ms a transaction here, a third of a verification.
 """

@@ -126,7 +126,7 @@ def _token(value: Any, tag: int, what: str) -> Sign1:
 
 
 class _Claims:
-    """A claims map, read claim by claim; what nobody asked for is left in ``other``."""
+    """A claims map, read claim by claim; what was not asked for is left in ``other``."""
 
     def __init__(self, payload: bytes, what: str, names: Mapping[int, str]) -> None:
         read = cbor.decode(payload, DECODE_ID, f"cca_token.{what}", max_size=layout.MAX_TOKEN, indefinite=True)

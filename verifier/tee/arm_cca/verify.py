@@ -1,6 +1,6 @@
 """Is the token genuine? Platform key from the operator's root, platform signature, and the chain from there to the realm.
 
-Arm publishes no root: whoever makes the chip endorses its platform keys (CPAK). Here such an endorsement is a certificate of the
+Arm publishes no root: the maker of the chip endorses its platform keys (CPAK). Here such an endorsement is a certificate of the
 CPAK under an anchor of the operator's, whose subjectAltName names implementation and instance (docs/tee/arm-cca.md).
 Nothing that a token says is compared before a key that is trusted has vouched for it.
 """
@@ -33,7 +33,7 @@ NAME: Final = "arm-cca"
 CPAK: Final = "arm-cca.endorsement.cpak"
 _URI_NAME: Final = 0x86  # GeneralName [6], RFC 5280 section 4.2.1.6
 
-# SHA-256 of the SubjectPublicKeyInfo of keys whose private half anybody has. Every public CCA token is signed by the first.
+# SHA-256 of the SubjectPublicKeyInfo of keys whose private half is public. Every public CCA token is signed by the first.
 TEST_CPAKS: Final = frozenset(
     bytes.fromhex(digest)
     for digest in (
@@ -131,7 +131,7 @@ def _check_test_cpak(subject: Cca) -> None:
     """Refuse a published test key. A case may give one (docs/cases.md); a service never takes it."""
     if not _is_case(subject) and sha256(_platform_spki(subject)) in TEST_CPAKS:
         raise Failed(
-            "cpak: got a published test key, want the key of a chip: anybody can sign with this one",
+            "cpak: got a published test key, want the key of a chip: its private half is public",
         )
 
 
@@ -196,7 +196,7 @@ def _check_test_rak(subject: Cca) -> None:
         return  # a point off its curve signs nothing: the next check says so
     if sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)) in TEST_RAKS:
         raise Failed(
-            "RAK: got a published test key, want one made at boot: anybody can sign with this one",
+            "RAK: got a published test key, want one made at boot: its private half is public",
         )
 
 

@@ -78,7 +78,7 @@ def decode_acpi_table(data: bytes) -> AcpiTable:
 
 
 def rtmrs_of_quote(data: bytes) -> Mapping[int, bytes]:
-    """Read the RTMRs of a TD quote by CC register. Whose quote it is, nobody has checked: ``tdx`` does."""
+    """Read the RTMRs of a TD quote by CC register. Whose quote it is, is not checked here: ``tdx`` does."""
     if len(data) > MAX_QUOTE:
         raise MalformedEvidence(QUOTE, f"quote: got {len(data)} bytes, want at most {MAX_QUOTE}")
     reader = Reader(data, QUOTE, "quote")
@@ -122,7 +122,7 @@ def _ima_entry(number: int, line: str) -> ImaEntry:
 
 
 def template_data(entry: ImaEntry) -> bytes | None:
-    """Return what the template hash of an ``ima-ng`` or ``ima-sig`` entry is the hash of; ``None`` where nobody can tell.
+    """Return what the template hash of an ``ima-ng`` or ``ima-sig`` entry is the hash of; ``None`` where it cannot be told.
 
     Each field as u32 length and bytes: ``<hash name>:`` NUL digest, path NUL, for ``ima-sig`` the signature.
     """

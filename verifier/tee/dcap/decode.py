@@ -49,7 +49,7 @@ class SgxReport:
 
     @property
     def is_debug(self) -> bool:
-        """Whoever launched the enclave reads and writes its memory."""
+        """The program that launched the enclave reads and writes its memory."""
         return bool(self.flags >> layout.SGX_DEBUG & 1)
 
 

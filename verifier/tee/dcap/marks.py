@@ -1,4 +1,4 @@
-"""Never-falling numbers of Intel's documents: of genuine ones only, so that nobody can raise a mark with a forgery.
+"""Never-falling numbers of Intel's documents: of genuine ones only, so that a forgery raises no mark.
 
 The same quote on the same day is accepted with one genuine TCB info and out of date with another: several evaluation numbers are in
 force at once, and who serves the older one decides. So neither the evaluation number nor the issue date may fall.

@@ -1,6 +1,6 @@
 """What NVIDIA's OCSP service says of a device's certificates: reading its answers, and telling whether they are genuine.
 
-RFC 6960. One answer for each certificate between leaf and root; the leaf was made by the device itself, and nobody but the device
+RFC 6960. One answer for each certificate between leaf and root; the leaf was made by the device itself, and only the device
 could revoke it. Requests carry no nonce, so that an answer serves until its nextUpdate; NVIDIA's own tools send one.
 
 Checked: the answer is about this certificate (issuer's name and key by hash, serial number), signed by the issuer or by a
@@ -218,7 +218,7 @@ def _undecided(place: int, path: Path, what: str) -> Undecided:
 
 
 def _signer(answer: Answer, path: Path, place: int, chains: ChainCache, now: int) -> Path:
-    """Return the verified chain down to whoever signed: the issuer itself, or a responder that a CA of the chain certified."""
+    """Return the verified chain down to the signer: the issuer itself, or a responder that a CA of the chain certified."""
     above = Path(path.anchor, path.certificates[:place], path.key[:place])
     if _is_named(answer, above.leaf):
         check_signatures(above, chains, now)

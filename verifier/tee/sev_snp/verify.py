@@ -92,7 +92,7 @@ def needs(report: Report, have: Mapping[str, bytes]) -> tuple[Need, ...]:
 
 def collate(report: Report, given: Mapping[str, bytes]) -> SnpCollateral:
     """Read certificates and CRLs, DER or PEM; ``MalformedEvidence('sev-snp.endorsement.<name>')``. Cached by their DER."""
-    # What stands around a PEM block comes from anybody and is not kept.
+    # Any client may write text around a PEM block. It is not kept.
     return _collate(vek_name(report), *(_given_der(name, given.get(name)) for name in _NAMES))
 
 
@@ -124,7 +124,7 @@ def _collate(kind: str, *data: bytes | None) -> SnpCollateral:
 
 
 def crl_marks(data: bytes, anchors: tuple[Anchor, ...]) -> tuple[Mark, ...]:
-    """Number a CRL that an anchor signed, by its name and key. Anybody can write any number: no other list counts.
+    """Number a CRL that an anchor signed, by its name and key. Any client can write any number: no other list counts.
 
     ``CannotDecide('sev-snp.endorsement.crl')`` for a signed one without a number of at most 20 octets (RFC 5280, section 5.2.3).
     """

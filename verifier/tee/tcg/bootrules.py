@@ -48,7 +48,7 @@ def _authorities(digests: Iterable[str], at_least: int) -> dict[str, Any]:
 
 
 def secure_boot_rule(keys: SecureBootKeys) -> dict[str, Any]:
-    """Write out PCR 7: Secure Boot on, its key databases, the separator, and nobody but these authorities behind it.
+    """Write out PCR 7: Secure Boot on, its key databases, the separator, and these authorities alone behind it.
 
     Firmware measures the authority of an image before it starts it: what stands first behind the separator cannot be the image's
     own doing, and nothing can take back what an unwanted authority left there.

@@ -137,7 +137,7 @@ EVENT_TYPES_BY_NAME: Mapping[str, int] = MappingProxyType({name: value for value
 
 
 def type_name(event_type: int) -> str:
-    """Return the event type's name, or its number where nobody named it."""
+    """Return the event type's name, or its number where it has no name."""
     return EVENT_TYPES.get(event_type, f"0x{event_type:08x}")
 
 

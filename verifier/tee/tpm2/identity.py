@@ -44,7 +44,7 @@ def _firmware_registers(rules: tuple[RegisterRule, ...]) -> tuple[RegisterRule, 
 
 
 FirmwareIndex = Annotated[str, Field(pattern=r"^[0-7]$")]
-# 16 to 23 can be reset by whoever runs on the machine: no reference value of theirs means anything.
+# 16 to 23 can be reset by any program on the machine: no reference value of theirs means anything.
 WorkloadIndex = Annotated[str, Field(pattern=r"^(?:[0-9]|1[0-5])$")]
 Rules = Annotated[
     tuple[RegisterRule, ...], Field(min_length=1, max_length=16, strict=False), AfterValidator(_each_register_once)
