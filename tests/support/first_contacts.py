@@ -13,6 +13,7 @@ from attester.patience import patiently
 from forge.sev_snp import ForgedAmd
 from tests.support.live import LiveVerifier
 from tests.support.vendor_servers import VendorServer
+from tests.support.waiting import wait_for
 from verifier.core.binding import BindingDigest
 from verifier.core.envelope import Envelope
 from verifier.formats.errors import BridgeError
@@ -41,6 +42,11 @@ class BareProvider:
 def settings_for(vendor: VendorServer, **more: Any) -> dict[str, Any]:
     """Settings of a verifier that fetches from the stand-in, and as fast as it may."""
     return {"kds_url": vendor.url, "collateral_ca_file": str(vendor.ca_file), "kds_interval_s": 0.05, **more}
+
+
+def wait_for_fetcher(live: LiveVerifier) -> None:
+    """The fetcher is another process, which may come up later than those that answer."""
+    wait_for((live.folder.path / "collateral" / "fetcher.sock").exists)
 
 
 def without_crl(live: LiveVerifier) -> None:

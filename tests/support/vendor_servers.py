@@ -24,6 +24,7 @@ from forge.intel_documents import Tee
 from forge.intel_pki import Ca, pem
 from forge.sev_snp import ForgedAmd
 from tests.support.https import QuietHandler, https_server
+from tests.support.waiting import wait_for
 from verifier.formats.x509 import parse_certificate
 from verifier.tee.sev_snp.decode import read_vek
 from verifier.tee.sev_snp.layout import tcb_places
@@ -92,12 +93,9 @@ class VendorServer:
         """Return how often each path was asked for, queries left out."""
         return Counter(call.path.partition("?")[0] for call in self.calls)
 
-    def wait_for_calls(self, count: int, timeout_s: float = 10.0) -> None:
+    def wait_for_calls(self, count: int) -> None:
         """Wait until so many calls have ended."""
-        end = time.monotonic() + timeout_s
-        while len(self.calls) < count:
-            assert time.monotonic() < end, f"got {len(self.calls)} calls, want {count}"
-            time.sleep(0.01)
+        wait_for(lambda: len(self.calls) >= count)
 
     # -- one request ----------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -80,8 +81,9 @@ def run() -> int:
     """Run the demo in a folder that is gone afterwards."""
     for part in ("vault", "terraform", "terraform-config"):
         real_part(part, show=True)
-    folder = Path(tempfile.mkdtemp(prefix="vab-demo-"))
-    memory = Path(tempfile.mkdtemp(prefix="vab-demo-", dir="/dev/shm"))
+    prefix = f"vab-demo-{os.getpid()}-"  # says whose it is, where several run
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    memory = Path(tempfile.mkdtemp(prefix=prefix, dir="/dev/shm"))
     try:
         with Processes(folder) as processes:
             scene = raise_scene(folder, memory, processes, say)

@@ -17,7 +17,7 @@ from forge.intel import ForgedIntel
 from forge.intel_quote import Shape
 from forge.nvidia_gpu import ForgedNvidia, envelope_with_gpu
 from forge.sev_snp import ForgedAmd
-from tests.support.first_contacts import metric
+from tests.support.first_contacts import metric, wait_for_fetcher
 from tests.support.forged import CONFIGURATION, ForgedMachine, Provider
 from tests.support.live import LiveVerifier, live_verifier
 from tests.support.vendor_servers import VendorServer, put_forged_intel, vendor_server
@@ -121,11 +121,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         with live_verifier(path, settings, start=False) as live:
             live.trust_machines(MACHINES, NOW)
             live.start()
-            # The fetcher is another process, which may come up later than those that answer.
-            end = time.monotonic() + 60
-            while not (live.folder.path / "collateral" / "fetcher.sock").exists():
-                assert time.monotonic() < end, "no fetcher"
-                time.sleep(0.05)
+            wait_for_fetcher(live)
             yield Place(live, vendor)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.first_contacts import at_once, attest, metric, settings_for, without_crl
+from tests.support.first_contacts import at_once, attest, metric, settings_for, wait_for_fetcher, without_crl
 from tests.support.live import live_verifier
 from tests.support.vendor_servers import throttled, vendor_server
 from tools.demo.forged import forged_chip
@@ -68,6 +68,7 @@ def test_who_is_unknown_cannot_starve_a_listed_chip(tmp_path: Path) -> None:
     with vendor_server(tmp_path / "kds", chip) as kds:
         settings = settings_for(kds, collateral_queue=8, kds_interval_s=0.2)
         with live_verifier(tmp_path, settings) as live:
+            wait_for_fetcher(live)
             kds.delay_s = 0.3
             codes: list[str] = []
             for number in range(30):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import jwt
 from tests.support.live import LiveVerifier, live_verifier
 from tests.support.terraform import copy_modules, terraform
 from tests.support.vault import VaultServer, vault_server
+from tests.support.waiting import wait_for
 from tools.demo.trust import VaultPlace
 from verifier.adapters.keys.signer_file import KeyFile
 from verifier.adapters.settings_source import load_settings
@@ -54,20 +54,6 @@ def _published(live: LiveVerifier) -> list[str]:
     return [key["kid"] for key in live.get("/t/default/.well-known/jwks.json").json()["keys"]]
 
 
-def _wait_until(live: LiveVerifier, holds: Callable[[list[str]], bool], within_s: float) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds(_published(live)):
-        assert time.monotonic() < deadline, f"published: {_published(live)}"
-        time.sleep(0.1)
-
-
-def _until_signed_by(logins: _Logins, kid: str) -> None:
-    deadline = time.monotonic() + 30
-    while kid not in logins.tokens:
-        assert time.monotonic() < deadline, "the new key never signed"
-        time.sleep(0.05)
-
-
 def test_rotation_under_steady_logins(tmp_path: Path) -> None:
     settings = {"workers": 2, "token_life_s": LIFE_S, "jwks_max_age_s": 1, "key_publish_lead_s": LEAD_S}
     with vault_server(tmp_path / "vault") as vault:
@@ -84,9 +70,9 @@ def test_rotation_under_steady_logins(tmp_path: Path) -> None:
                 # From here it is in the file that every process reads anew each second. When we saw it says less: a busy machine
                 # lets us look late.
                 published_at = time.time()
-                _wait_until(live, lambda kids: len(kids) == 2, 10)
+                wait_for(lambda: len(_published(live)) == 2)
                 new = next(kid for kid in _published(live) if kid not in old)
-                _until_signed_by(logins, new)
+                wait_for(lambda: new in logins.tokens)
                 last = logins.last_token_of(old[0])
                 assert vault.login(MOUNT, ROLE, last).status == 200, (
                     "a token that lives was refused after its key retired"

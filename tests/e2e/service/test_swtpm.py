@@ -30,10 +30,10 @@ NAME = "machine"
 
 @dataclass(frozen=True)
 class Scene:
-    """A verifier and two machines, of which the first is the tenant's."""
+    """A verifier and three machines: the tenant's, a stranger's, and one that is changed."""
 
     live: LiveVerifier
-    machines: tuple[Machine, Machine]
+    machines: tuple[Machine, ...]
 
     def opened(self, machine: int, kind: AkKind = "ecc") -> AttesterMachine:
         """What the attester is told about one of the machines."""
@@ -48,7 +48,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         missing("tpm2_pcrextend is not installed: apt-get install tpm2-tools")
     path = tmp_path_factory.mktemp("swtpm")
     with Processes(path) as processes:
-        machines = tuple(make_machine(path / name, processes, name) for name in ("first", "second"))
+        machines = tuple(make_machine(path / name, processes, name) for name in ("first", "second", "third"))
         folder = lay_verifier(path / "verifier", settings=dict(FAST))
         anchors = folder.path / "anchors" / "tpm2"
         anchors.mkdir(parents=True)
@@ -63,7 +63,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         live.start()
         for machine in machines:
             extend_pcrs(machine.tcti, ((15, sha256(CONFIG)),))
-        yield Scene(live, (machines[0], machines[1]))
+        yield Scene(live, machines)
 
 
 def _allow(scene: Scene, provider: EnrollableProvider) -> None:
@@ -102,7 +102,7 @@ def test_another_machine_of_the_same_make_is_not_let_in(scene: Scene) -> None:
 def test_a_tampered_quote_is_refused_and_a_changed_boot_is_not_wanted(scene: Scene) -> None:
     live = scene.live
     trust = live.trust(NAME)
-    with opened(scene.opened(1)) as provider:
+    with opened(scene.opened(2)) as provider:
         assert isinstance(provider, EnrollableProvider)
         _allow(scene, provider)
         enrol(verifier_client(trust), trust, provider)
@@ -112,7 +112,7 @@ def test_a_tampered_quote_is_refused_and_a_changed_boot_is_not_wanted(scene: Sce
         assert problem(live.send(tampered.body))["check_id"] == "tpm2.quote.signature"
         assert live.send(request.body).status == 200
 
-        extend_pcrs(scene.machines[1].tcti, ((8, bytes(32)),))
+        extend_pcrs(scene.machines[2].tcti, ((8, bytes(32)),))
         assert problem(live.send(prepare(trust, provider).body))["check_id"] == "tpm2.eventlog.replay"
 
     assert "Traceback" not in live.log()

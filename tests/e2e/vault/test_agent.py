@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.support.vault import ROOT
+from tests.support.waiting import wait_for
 
 SHIPPED = ROOT / "vault-config" / "agent" / "agent.hcl"
 
@@ -55,14 +55,6 @@ def running_agent(house: Any, folder: Path) -> Iterator[Path]:
         process.wait(timeout=10)
 
 
-def until(what: str, holds: Callable[[], bool], log: Path) -> None:
-    """Wait for something for at most 20 seconds."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}: {log.read_text()[-1500:]}"
-        time.sleep(0.1)
-
-
 def hand_over(folder: Path, jwt: str) -> None:
     """Write as the attester does: whole, private, and then in place."""
     fresh = folder / ".token.jwt"
@@ -75,8 +67,8 @@ def test_the_agent_logs_in_with_each_new_token_and_leaves_none_behind(house: Any
     jwt_file, sink, secret = tmp_path / "token.jwt", tmp_path / "vault-token", tmp_path / "secrets" / "db.env"
     hand_over(tmp_path, house.issuer.mint("acme", house.claims("web")))
 
-    with running_agent(house, tmp_path) as log:
-        until("the secret is rendered", secret.exists, log)
+    with running_agent(house, tmp_path):
+        wait_for(secret.exists)
         assert secret.read_text() == "DB_PASSWORD=acme/web/db\n"
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
         assert stat.S_IMODE(sink.stat().st_mode) == 0o600
@@ -85,8 +77,8 @@ def test_the_agent_logs_in_with_each_new_token_and_leaves_none_behind(house: Any
 
         hand_over(tmp_path, house.issuer.mint("acme", house.claims("web")))
 
-        until("there is a new Vault token", lambda: sink.read_text() not in ("", first), log)
-        until("the token file is gone", lambda: not jwt_file.exists(), log)
+        wait_for(lambda: sink.read_text() not in ("", first))
+        wait_for(lambda: not jwt_file.exists())
         assert house.can_read(sink.read_text(), "acme/web/db")
 
 
@@ -94,7 +86,7 @@ def test_the_agent_gets_nothing_with_a_refused_token(house: Any, tmp_path: Path)
     hand_over(tmp_path, house.issuer.mint("acme", house.claims("web") | {"simulated": "true"}))
 
     with running_agent(house, tmp_path) as log:
-        until("Vault said no", lambda: "error validating claims" in log.read_text(), log)
+        wait_for(lambda: "error validating claims" in log.read_text())
 
     assert not (tmp_path / "vault-token").exists()
     assert not (tmp_path / "secrets").exists()
