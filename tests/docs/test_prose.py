@@ -30,7 +30,7 @@ _NAMED = re.compile(r"(?<![\w./{}*-])(?:\.{1,2}/)*(?:[\w-]+/)*[\w.-]*\w\.md\b", 
 _ELSEWHERE = {
     "docs/adding-a-tee.md": {"docs/tee/toy.md"},  # a page that a reader writes while following this one
     "tests/support/derived_vtpm.py": {"notes.md"},  # a file of a made-up case
-    "tests/unit/adapters/test_anchors.py": {"tpm2/README.md"},  # a file in a folder of anchors
+    "tests/unit/adapters/trust/test_anchors.py": {"tpm2/README.md"},  # a file in a folder of anchors
 }
 _NOBODY = re.compile(r"\b(?:who(?:so)?ever|nobody|anybody)\b", re.IGNORECASE)
 

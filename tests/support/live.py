@@ -20,7 +20,7 @@ from attester.flow import attest_once, verifier_client
 from attester.https import Reply
 from attester.settings import Trust
 from tests.support.forged import ForgedMachine
-from tests.support.living import documents_of
+from tests.support.machine_trust import documents_of
 from tools.demo.forged import FORGED_WORKLOAD, ForgedProvider, forged_documents, lay_forged
 from tools.demo.malice import Request, prepare, send
 from tools.demo.processes import Processes

@@ -1,4 +1,4 @@
-"""Trust documents for forged machines that are alive: their own identities, read off their own evidence."""
+"""Trust documents of forged machines: identities and a policy that are read off a machine's own evidence."""
 
 from __future__ import annotations
 
