@@ -69,6 +69,10 @@ def platform_tcb(seed: bytes = b"platform 0", ca: Ca = "platform", **changes: An
     return replace(made, **changes)
 
 
+# A document to sign: fields, or bytes as they stand.
+Inner = Mapping[str, Any] | bytes | None
+
+
 class ForgedIntel(IntelPki):
     """One platform. ``now`` places the validity of all that is made for it (TCB info issued five days before)."""
 
@@ -140,26 +144,14 @@ class ForgedIntel(IntelPki):
         return qe_identity_of(tee, **{**settings, **changes})
 
     def signed_tcb_info(
-        self,
-        tee: Tee,
-        inner: Mapping[str, Any] | bytes | None = None,
-        /,
-        *,
-        signature: str | None = None,
-        **changes: Any,
+        self, tee: Tee, inner: Inner = None, /, *, signature: str | None = None, **changes: Any
     ) -> bytes:
         """Return a signed TCB info: of ``inner`` as it stands, or of ``tcb_info(tee, **changes)``."""
         body = self.tcb_info(tee, **changes) if inner is None else inner
         return sign_document("tcbInfo", body, authority_key("tcb-signing"), signature=signature)
 
     def signed_qe_identity(
-        self,
-        tee: Tee,
-        inner: Mapping[str, Any] | bytes | None = None,
-        /,
-        *,
-        signature: str | None = None,
-        **changes: Any,
+        self, tee: Tee, inner: Inner = None, /, *, signature: str | None = None, **changes: Any
     ) -> bytes:
         """Return a signed QE identity: of ``inner`` as it stands, or of ``qe_identity(tee, **changes)``."""
         body = self.qe_identity(tee, **changes) if inner is None else inner

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.parts import evidence_root, missing
+from tests.support.parts import published_evidence
 
 # How long an example takes says something of the machine and nothing of what is tested. `make check` takes fewer examples.
 settings.register_profile("whole", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -22,10 +22,7 @@ settings.load_profile("whole")
 @pytest.fixture(scope="session")
 def evidence_cases() -> Path:
     """Return the folder of published evidence."""
-    root = evidence_root()
-    if root is None:
-        missing("EVIDENCE_CASES names no folder of published evidence")
-    return root
+    return published_evidence()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

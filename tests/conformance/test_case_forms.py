@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.sources import ROOT
+from tests.support.sources import undocumented
 from tests.support.vectors import case_vectors_of, run_case_vector
 from verifier.cases.registry import CASES
 from verifier.tee.catalogue import listed
@@ -40,5 +40,4 @@ def test_every_id_has_a_forged_case(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_id_has_its_line_in_the_docs(name: str) -> None:
-    text = (ROOT / "docs" / "tee" / f"{name}.md").read_text(encoding="utf-8")
-    assert not sorted(i for i in _ids(name) if f"`{i}`" not in text)
+    assert not undocumented(name, _ids(name))

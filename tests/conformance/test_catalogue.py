@@ -7,6 +7,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import astuple
 from enum import StrEnum
 from functools import cache
 
@@ -25,6 +26,7 @@ from verifier.core.catalogue import Listed
 from verifier.core.ids import PolicyId, ServiceId
 from verifier.formats.encoding import canonical
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.formats.x509chain import ChainIds
 from verifier.tee.catalogue import listed, remedy_of
 from verifier.tee.registry import SCHEMES
 from verifier.tee.scheme import Need
@@ -135,12 +137,23 @@ def test_every_constant_of_the_form_of_a_schemes_id_is_one() -> None:
     assert found >= KINDS
 
 
+def _steps(node: ast.AST) -> set[str]:
+    """Return the members that ``ChainIds.named(enumeration, prefix)`` takes."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "named"):
+        return set()
+    match node.args:
+        case [ast.Name(id=name), ast.Constant(value=prefix)] if name in ENUMERATIONS:
+            return set(astuple(ChainIds.named(ENUMERATIONS[name], str(prefix))))
+    return set()
+
+
 def test_every_member_is_said_somewhere_and_as_the_no_that_the_catalogue_names() -> None:
     used: set[str] = set()
     raised: defaultdict[str, set[str]] = defaultdict(set)
     for node in (node for module in modules("verifier", "attester") for node in ast.walk(module)):
         if (member := _member(node)) is not None:
             used.add(member)
+        used |= _steps(node)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in NOES and node.args:
             raised[_member(node.args[0]) or ""].add(NOES[node.func.id].outcome)
     made = {member for member in MEMBERS if re.fullmatch(r"attester\.(?:verifier|vault)\.[a-z]+", member)}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.schemes import altered
-from tests.support.sources import ROOT
+from tests.support.sources import undocumented
 from tests.support.vectors import base_vector, folder_of, recipes_of, run_vector, vectors_of, verify_vector
 from verifier.cases.ids import CaseId
 from verifier.core.catalogue import texts_in
@@ -36,6 +36,11 @@ def _read_ids(name: str) -> set[str]:
     return ids | (set(texts_in(f"verifier.tee.{folder_of(name)}")) - _ELSEWHERE)
 
 
+def _ids(scheme: Scheme[Any, Any]) -> list[str]:
+    """Return the ids of checks and rules."""
+    return [c.id for c in scheme.verification.checks] + [r.id for r in scheme.appraisal.rules]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_vectors_end_as_they_say(name: str, subtests: pytest.Subtests) -> None:
     for vector in vectors_of(name):
@@ -53,16 +58,14 @@ def test_vectors_are_named_once_and_one_is_accepted(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_id_has_a_vector_that_fails_with_exactly_that_id(name: str) -> None:
-    scheme = SCHEMES[name]
-    want = {c.id for c in scheme.verification.checks} | {r.id for r in scheme.appraisal.rules} | _read_ids(name)
-    have = {v.check_id for v in vectors_of(name)}
-    assert not want - have
+    want = {*_ids(SCHEMES[name]), *_read_ids(name)}
+    assert not want - {v.check_id for v in vectors_of(name)}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ids_are_unique_and_carry_the_schemes_name(name: str) -> None:
     scheme = SCHEMES[name]
-    ids = [c.id for c in scheme.verification.checks] + [r.id for r in scheme.appraisal.rules]
+    ids = _ids(scheme)
     assert len(set(ids)) == len(ids)
     own = (name, *scheme.verification.anchors_of)  # a composite keeps the ids of the schemes whose parts it holds
     assert all(i.startswith(tuple(f"{one}." for one in own)) for i in ids)
@@ -70,10 +73,7 @@ def test_ids_are_unique_and_carry_the_schemes_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_id_has_its_line_in_the_docs(name: str) -> None:
-    text = (ROOT / "docs" / "tee" / f"{name}.md").read_text(encoding="utf-8")
-    scheme = SCHEMES[name]
-    ids = {c.id for c in scheme.verification.checks} | {r.id for r in scheme.appraisal.rules} | _read_ids(name)
-    assert not sorted(i for i in ids if f"`{i}`" not in text)
+    assert not undocumented(name, {*_ids(SCHEMES[name]), *_read_ids(name)})
 
 
 def _without_check(scheme: Scheme[Any, Any], check: Check[Any, Any]) -> None:
@@ -83,8 +83,7 @@ def _without_check(scheme: Scheme[Any, Any], check: Check[Any, Any]) -> None:
     outcomes = {run_vector(v, lamed) for v in own}
     if check.redundant_with:
         assert check.why
-        ids = {c.id for c in scheme.verification.checks} | {r.id for r in scheme.appraisal.rules}
-        assert check.redundant_with in ids
+        assert check.redundant_with in _ids(scheme)
         assert {i for _, i in outcomes} == {check.redundant_with}
     else:
         assert ("accepted", "") in outcomes

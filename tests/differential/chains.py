@@ -26,22 +26,8 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from forge import certificates
 from forge.aws_nitro import AUTHORITIES, ForgedNitro, nitro_key
-from forge.certificates import (
-    Extra,
-    Signer,
-    authority_key_id,
-    basic_constraints,
-    common_name_of,
-    ecdsa_sha256,
-    ecdsa_sha384,
-    forge_certificate,
-    key_usage,
-    pkcs1_sha384,
-    pss_sha384,
-    spki,
-    subject_key_id,
-)
 from forge.intel import ForgedIntel
 from forge.intel_pki import authority_key as intel_key
 from forge.nvidia_gpu import ForgedNvidia
@@ -74,7 +60,7 @@ class Vendor:
     chain: tuple[bytes, ...]
     root: bytes
     signers: tuple[Key, ...]
-    usual: Callable[[Any], Signer]
+    usual: Callable[[Any], certificates.Signer]
 
 
 @cache
@@ -85,22 +71,32 @@ def vendors() -> tuple[Vendor, ...]:
     roles = ("device", "provisioner", "product", "root")
     return (
         Vendor(
-            "amd", (amd.vek(), amd.ask()), amd.ark(), (amd_key("Milan", "ask"), amd_key("Milan", "ark")), pss_sha384
+            "amd",
+            (amd.vek(), amd.ask()),
+            amd.ark(),
+            (amd_key("Milan", "ask"), amd_key("Milan", "ark")),
+            certificates.pss_sha384,
         ),
         Vendor(
             "nitro",
             (nitro.leaf(), *reversed(nitro.cabundle()[1:])),
             nitro.cabundle()[0],
             tuple(nitro_key(who) for who in reversed(AUTHORITIES)),
-            ecdsa_sha384,
+            certificates.ecdsa_sha384,
         ),
-        Vendor("nvidia", gpu.chain()[:-1], gpu.chain()[-1], tuple(gpu.key_of(role) for role in roles), ecdsa_sha384),
+        Vendor(
+            "nvidia",
+            gpu.chain()[:-1],
+            gpu.chain()[-1],
+            tuple(gpu.key_of(role) for role in roles),
+            certificates.ecdsa_sha384,
+        ),
         Vendor(
             "intel",
             (intel.pck(), intel.authority(intel.ca)),
             intel.root(),
             (intel_key(intel.ca), intel_key("root")),
-            ecdsa_sha256,
+            certificates.ecdsa_sha256,
         ),
     )
 
@@ -145,10 +141,10 @@ def ask(chain: Sequence[bytes], root: bytes, now: int) -> str:
     return ""
 
 
-def reforged(der: bytes, signer: Signer, **changes: Any) -> bytes:
+def reforged(der: bytes, signer: certificates.Signer, **changes: Any) -> bytes:
     """Write a certificate again with these fields in place of its own, signed."""
     known = parse_certificate(der, "chain.decode")
-    return forge_certificate(
+    return certificates.forge_certificate(
         **{
             "serial": known.serial,
             "issuer": known.issuer,
@@ -162,13 +158,13 @@ def reforged(der: bytes, signer: Signer, **changes: Any) -> bytes:
     )
 
 
-def extras(der: bytes) -> tuple[Extra, ...]:
+def extras(der: bytes) -> tuple[certificates.Extra, ...]:
     """Return a certificate's extensions as they can be written again."""
     known = parse_certificate(der, "chain.decode").extensions
-    return tuple(Extra(oid, one.value, critical=one.critical) for oid, one in known.items())
+    return tuple(certificates.Extra(oid, one.value, critical=one.critical) for oid, one in known.items())
 
 
-def _replaced(written: Sequence[Extra], extra: Extra) -> tuple[Extra, ...]:
+def _replaced(written: Sequence[certificates.Extra], extra: certificates.Extra) -> tuple[certificates.Extra, ...]:
     return (*(one for one in written if one.oid != extra.oid), extra)
 
 
@@ -183,14 +179,19 @@ def _other_keys() -> tuple[bytes, ...]:
         ec.generate_private_key(ec.SECP521R1()),
         amd_key("Genoa", "ask"),
     )
-    return tuple(spki(key.public_key()) for key in keys)
+    return tuple(certificates.spki(key.public_key()) for key in keys)
 
 
-def _other_signers(key: Key) -> tuple[Signer, ...]:
+def _other_signers(key: Key) -> tuple[certificates.Signer, ...]:
     if isinstance(key, rsa.RSAPrivateKey):
-        return (pkcs1_sha384(key), pss_sha384(amd_key("Genoa", "ask")))
+        return (certificates.pkcs1_sha384(key), certificates.pss_sha384(amd_key("Genoa", "ask")))
     other = nitro_key("nobody", key.curve)
-    return (ecdsa_sha256(key), ecdsa_sha384(key), ecdsa_sha256(other), ecdsa_sha384(other))
+    return (
+        certificates.ecdsa_sha256(key),
+        certificates.ecdsa_sha384(key),
+        certificates.ecdsa_sha256(other),
+        certificates.ecdsa_sha384(other),
+    )
 
 
 def _changes(der: bytes, dice: random.Random) -> dict[str, Any]:
@@ -202,26 +203,30 @@ def _changes(der: bytes, dice: random.Random) -> dict[str, Any]:
             moments = (NOW, NOW - 1, NOW + 1, NOW - _DAY, NOW + _DAY, 0, 2_600_000_000)
             return {"validity": tuple(sorted(dice.sample(moments, 2)))}
         case 1:
-            return {dice.choice(("issuer", "subject")): common_name_of("Somebody else", "Nobody")}
+            return {dice.choice(("issuer", "subject")): certificates.common_name_of("Somebody else", "Nobody")}
         case 2:
             return {"serial": dice.choice((0, 1, -1, 1 << 158, (1 << 159) - 1, 1 << 159, 1 << 200))}
         case 3:
             return {"public_key": dice.choice(_other_keys())}
         case 4 | 5:
             limit = dice.choice((None, None, 0, 1, 2, 3))
-            return {"extensions": _replaced(written, basic_constraints(ca=dice.random() < 0.8, path_length=limit))}
+            return {
+                "extensions": _replaced(
+                    written, certificates.basic_constraints(ca=dice.random() < 0.8, path_length=limit)
+                )
+            }
         case 6:
             bits = dice.choice(((USAGE_CERT_SIGN,), (USAGE_CRL_SIGN,), (USAGE_DIGITAL_SIGNATURE, USAGE_CERT_SIGN)))
-            return {"extensions": _replaced(written, key_usage(*bits))}
+            return {"extensions": _replaced(written, certificates.key_usage(*bits))}
         case 7:
-            unknown = Extra("1.3.6.1.4.1.99999.1", b"\x05\x00", critical=dice.random() < 0.5)
+            unknown = certificates.Extra("1.3.6.1.4.1.99999.1", b"\x05\x00", critical=dice.random() < 0.5)
             return {"extensions": (*written, unknown)}
         case 8:
             return {"extensions": tuple(one for one in written if one.oid != chosen.oid)}
         case 9:
             return {"extensions": _replaced(written, replace(chosen, critical=not chosen.critical))}
         case 10:
-            other = dice.choice((subject_key_id(bytes(20)), authority_key_id(bytes(20))))
+            other = dice.choice((certificates.subject_key_id(bytes(20)), certificates.authority_key_id(bytes(20))))
             return {"extensions": _replaced(written, other)}
     return {}
 

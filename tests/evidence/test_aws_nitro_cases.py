@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.parts import evidence_root, missing
+from tests.support.parts import published_evidence
 from verifier.cases.folder import read_case
 from verifier.cases.form import CaseError, CaseFiles
 from verifier.cases.judge import OfflineVerdict, judge_case
@@ -26,10 +26,7 @@ DOCUMENT = "attestation.cbor"
 
 
 def _folder(name: str) -> Path:
-    root = evidence_root()
-    if root is None:
-        missing("EVIDENCE_CASES names no folder of published evidence")
-    return root / name
+    return published_evidence() / name
 
 
 def _case(name: str) -> CaseFiles:

@@ -6,12 +6,11 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.parts import evidence_root, missing
+from tests.support.parts import published_evidence
 from verifier.cases.folder import read_case
 from verifier.cases.form import CaseFiles
 from verifier.cases.judge import OfflineVerdict, judge_case
@@ -26,11 +25,7 @@ PARSED = ("trustee-aael-alibaba", "trustee-grub", "trustee-ovmf")
 
 
 def _case(name: str) -> CaseFiles:
-    root = evidence_root()
-    if root is None:
-        missing("EVIDENCE_CASES names no folder of published evidence")
-    folder: Path = root / "ccel" / name
-    return read_case(folder, CASES)
+    return read_case(published_evidence() / "ccel" / name, CASES)
 
 
 def _judge(files: CaseFiles, **evidence: bytes | None) -> OfflineVerdict:

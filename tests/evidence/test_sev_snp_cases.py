@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.parts import evidence_root, missing
+from tests.support.parts import published_evidence
 from verifier.cases.folder import read_case
 from verifier.cases.form import CaseError, CaseFiles
 from verifier.cases.judge import OfflineVerdict, judge_case
@@ -18,11 +17,7 @@ GOOD = "milan-v3-vcek-oak-containers"
 
 
 def _case(name: str) -> CaseFiles:
-    root = evidence_root()
-    if root is None:
-        missing("EVIDENCE_CASES names no folder of published evidence")
-    folder: Path = root / "sev-snp" / name
-    return read_case(folder, CASES)
+    return read_case(published_evidence() / "sev-snp" / name, CASES)
 
 
 def _judge(files: CaseFiles) -> OfflineVerdict:

@@ -26,7 +26,6 @@ from tools.demo.malice import Request, prepare, send
 from tools.demo.processes import Processes
 from tools.demo.stack import VerifierFolder, lay_verifier, serve
 from tools.demo.trust import VaultPlace, workload, write_documents
-from verifier.adapters.sql.store import SqlStore, open_store
 
 FAST: Mapping[str, Any] = {"rate_per_minute": 100_000_000, "log_level": "info"}
 
@@ -102,18 +101,9 @@ class LiveVerifier:
         """What it has written."""
         return self.processes.log(self.name)
 
-    @contextmanager
-    def store(self) -> Iterator[SqlStore]:
-        """Its database, opened beside it."""
-        store = open_store(f"sqlite:///{self.folder.path / 'verifier.db'}")
-        try:
-            yield store
-        finally:
-            store.close()
-
     def records(self) -> list[Any]:
         """All records, oldest first."""
-        with self.store() as store:
+        with self.folder.store() as store:
             found: list[Any] = []
             while more := store.records_after(found[-1].seq if found else 0, 10_000):
                 found += more

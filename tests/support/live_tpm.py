@@ -112,12 +112,12 @@ class TpmVerifier:
 
     def allow(self, tpm: SimulatedTpm, tenant: str = "default") -> None:
         """Put the TPM's EK on the tenant's list."""
-        with self.live.store() as store:
+        with self.live.folder.store() as store:
             store.add_eks(tenant, [tpm.ek_digest])
 
     def is_enrolled(self, tpm: SimulatedTpm, tenant: str = "default") -> bool:
         """Ask the store."""
-        with self.live.store() as store:
+        with self.live.folder.store() as store:
             return store.find_ak(tenant, tpm.ak_name) is not None
 
 

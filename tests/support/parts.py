@@ -26,3 +26,11 @@ def evidence_root() -> Path | None:
     name = os.environ.get("EVIDENCE_CASES", "")
     path = Path(name)
     return path if name and path.is_dir() else None
+
+
+def published_evidence() -> Path:
+    """Return the folder of published evidence; the test is skipped, or fails, without one."""
+    root = evidence_root()
+    if root is None:
+        missing("EVIDENCE_CASES names no folder of published evidence")
+    return root

@@ -16,14 +16,6 @@ _SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
-class TerraformAnswer:
-    """What a terraform command left: status and everything it said."""
-
-    status: int
-    output: str
-
-
-@dataclass(frozen=True, slots=True)
 class Terraform:
     """One root module with its variables, against one Vault."""
 
@@ -31,9 +23,9 @@ class Terraform:
     folder: Path
     environment: Mapping[str, str] = field(repr=False)  # holds the root token
 
-    def run(self, *arguments: str) -> TerraformAnswer:
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command and return what it said, whatever its status."""
-        answer = subprocess.run(
+        return subprocess.run(
             [self.binary, *arguments],
             cwd=self.folder,
             env=dict(self.environment),
@@ -44,13 +36,12 @@ class Terraform:
             timeout=_SECONDS,
             check=False,
         )
-        return TerraformAnswer(answer.returncode, answer.stdout)
 
     def must(self, *arguments: str) -> str:
         """Run a command that has to succeed."""
         answer = self.run(*arguments)
-        assert answer.status == 0, f"terraform {' '.join(arguments)}: {answer.status}\n{answer.output}"
-        return answer.output
+        assert answer.returncode == 0, f"terraform {' '.join(arguments)}: {answer.returncode}\n{answer.stdout}"
+        return answer.stdout
 
     def init(self) -> None:
         """Install modules and the provider, from this machine's own mirror."""
@@ -65,7 +56,7 @@ class Terraform:
         raw: dict[str, Any] = json.loads(self.must("output", "-json", "-no-color"))
         return {name: value["value"] for name, value in raw.items()}
 
-    def has_no_drift(self) -> TerraformAnswer:
+    def has_no_drift(self) -> subprocess.CompletedProcess[str]:
         """Plan again: status 0 means no changes, 2 that there are some."""
         return self.run("plan", "-input=false", "-no-color", "-detailed-exitcode")
 

@@ -34,7 +34,7 @@ def five_steps(scene: Scene) -> None:
     say(f"both attestation keys enrolled by credential activation (the last: {enrolled['ak_name'][:20]}…)")
     token_file = scene.memory / "token.jwt"
     done = json.loads(must(scene.attester(scene.web, "token", "--out", str(token_file), "--format", "json")))
-    with scene.store() as store:
+    with scene.verifier.store() as store:
         record = store.records_after(0, 1_000)[-1]
     _step(1, "attestation", f"quote of a known TPM, bound to fresh keys and this request: record {record.seq}, "
           f"{record.outcome}, scheme {record.scheme}, policy {record.policy}")  # fmt: skip

@@ -59,7 +59,7 @@ def _problem(reply: Reply) -> Refusal:
 
 def _recorded(scene: Scene) -> str:
     """Return the check of the newest record: what the operator sees where a caller hears only ``policy.refused``."""
-    with scene.store() as store:
+    with scene.verifier.store() as store:
         records = store.records_after(0, 10_000)
     return records[-1].check_id if records else "no record"
 

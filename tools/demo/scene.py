@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -27,7 +25,6 @@ from tools.demo.trust import (
     write_documents,
 )
 from tools.demo.vault import Vault, apply_terraform, start_vault
-from verifier.adapters.sql.store import SqlStore, open_store
 
 MOUNT = "attestation-default"
 SIMULATED_MOUNT = "attestation-simulated"
@@ -78,15 +75,6 @@ class Scene:
             command, capture_output=True, text=True, check=False, input=stdin,
             env={**os.environ, "XDG_RUNTIME_DIR": str(self.memory)},
         )  # fmt: skip
-
-    @contextmanager
-    def store(self) -> Iterator[SqlStore]:
-        """Open the verifier's store, as its operator may."""
-        store = open_store(f"sqlite:///{self.verifier.path / 'verifier.db'}")
-        try:
-            yield store
-        finally:
-            store.close()
 
 
 def _host(folder: Path, machine: Machine, verifier: VerifierFolder, name: str, place: VaultPlace, seq: int) -> Host:

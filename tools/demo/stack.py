@@ -6,7 +6,8 @@ import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import requests
 
 from tools.demo.processes import DemoError, Processes, hold_port
 from tools.demo.tls import make_server_tls
+from verifier.adapters.sql.store import SqlStore, open_store
 
 
 def _toml(values: Mapping[str, Any]) -> str:
@@ -64,6 +66,15 @@ class VerifierFolder:
         session.trust_env = False
         session.verify = str(self.ca_file)
         return session
+
+    @contextmanager
+    def store(self) -> Iterator[SqlStore]:
+        """Open the verifier's database, as its operator may."""
+        store = open_store(f"sqlite:///{self.path / 'verifier.db'}")
+        try:
+            yield store
+        finally:
+            store.close()
 
     def is_ready(self) -> bool:
         """Ask ``/readyz``."""

@@ -60,6 +60,8 @@ class BindingId(StrEnum):
 class PolicyId(StrEnum):
     """Why genuine evidence is not wanted, where no rule of its scheme says so."""
 
+    # What a caller is told, whatever the reason: which reference value was missed, that the workload does not exist or is disabled,
+    # goes to the record alone.
     REFUSED = "policy.refused"
     SCHEME = "policy.scheme"
     NOTHING = "policy.nothing"

@@ -23,12 +23,11 @@ class Clock(Protocol):
 RandomSource = Callable[[int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class VerdictRecord:
-    """One verdict to be committed (step 7): accepted or refused by appraisal. Times are Unix milliseconds.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a record says of a verdict, before it is committed and after. Times are Unix milliseconds.
 
-    ``nonce`` is the whole 64 bytes; the store keeps its SHA-256. ``claims_digest`` is the SHA-256 of the RFC 8785 form
-    of the token's claims (accepted only); ``evidence`` is the envelope's bytes, kept by digest under the retention setting.
+    ``claims_digest`` is the SHA-256 of the RFC 8785 form of the token's claims (accepted only).
     """
 
     tenant: str
@@ -37,7 +36,6 @@ class VerdictRecord:
     scheme: str
     outcome: Literal["accepted", "refused"]
     check_id: str
-    nonce: bytes
     nonce_expires_ms: int
     now_ms: int
     policy: str
@@ -47,9 +45,20 @@ class VerdictRecord:
     jti: str
     claims_digest: bytes
     token_expires_ms: int
+    source: str = ""  # network address of the caller, for the operator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRecord(Verdict):
+    """One verdict to be committed (step 7): accepted or refused by appraisal.
+
+    ``nonce`` is the whole 64 bytes; the store keeps its SHA-256. ``evidence`` is the envelope's bytes, kept by digest under the
+    retention setting.
+    """
+
+    nonce: bytes
     findings: Sequence[Mapping[str, Any]] | str  # JSON data, or their RFC 8785 form made already
     evidence: bytes
-    source: str = ""  # network address of the caller, for the operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +69,9 @@ class CommittedRecord:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
-    """A record as kept: ``VerdictRecord`` with digests in the place of nonce and evidence, and its place in the chain.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRecord(Verdict):
+    """A record as kept, with digests in the place of nonce and evidence, and its place in the chain.
 
     ``findings`` is canonical JSON (RFC 8785); the evidence itself may be past its retention.
     """
@@ -70,25 +79,9 @@ class StoredRecord:
     seq: int
     prev: bytes
     digest: bytes
-    tenant: str
-    workload_uuid: str
-    workload: str
-    scheme: str
-    outcome: str
-    check_id: str
     nonce_hash: bytes
-    nonce_expires_ms: int
-    now_ms: int
-    policy: str
-    policy_digest: bytes
-    instance: str
-    measurement: str
-    jti: str
-    claims_digest: bytes
-    token_expires_ms: int
     findings: str
     evidence_digest: bytes
-    source: str
 
 
 @dataclass(frozen=True, slots=True)

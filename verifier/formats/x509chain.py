@@ -24,6 +24,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -93,6 +94,11 @@ class ChainIds:
     def below(cls, prefix: str) -> ChainIds:
         """Return the ids that are called as the steps are, below a prefix."""
         return cls(**{step.name: f"{prefix}.{step.name}" for step in fields(cls)})
+
+    @classmethod
+    def named(cls, ids: type[StrEnum], prefix: str) -> ChainIds:
+        """Return the members of an enumeration that are called as the steps are, behind a prefix: ``AK_ROOT``."""
+        return cls(**{step.name: ids[f"{prefix}_{step.name.upper()}"] for step in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,18 +39,8 @@ from verifier.token.answer import VaultHint, build_answer
 from verifier.token.claims import build_claims, claims_digest, instance_name, require_mintable
 from verifier.token.mint import mint
 
-# What a caller is told when genuine evidence is not wanted, whatever the reason: which reference value was missed, that the
-# workload does not exist or is disabled, goes to the record alone.
 EPOCH_READ_MS = 1_000
 MAX_POLICIES = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class _Reason:
-    """A refusal of step 6 that no rule made: unknown or disabled workload, foreign audience."""
-
-    check_id: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,34 +226,40 @@ class Service:
 
     def _appraise(
         self, request: wire.AttestationRequest, verified: Verified[Any, Any], now: int
-    ) -> tuple[Workload | None, Appraisal | None, _Reason | None]:
-        """Step 6. An unknown or disabled workload, or a foreign audience, is refused as any other, spent and recorded."""
+    ) -> tuple[Workload | None, Appraisal | None, EvidenceRejected | None]:
+        """Step 6. An unknown or disabled workload, or a foreign audience, is refused as any other, spent and recorded: not raised."""
         found = self._parts.trust.workload(request.tenant, request.workload)
         if found is None:
-            return None, None, _Reason(PolicyId.WORKLOAD, f"workload: got {request.workload!r}, want a registered one")
+            return (
+                None,
+                None,
+                EvidenceRejected(PolicyId.WORKLOAD, f"workload: got {request.workload!r}, want a registered one"),
+            )
         workload, policy = found
         reason = None
         if not workload.enabled:
-            reason = _Reason(PolicyId.WORKLOAD_STATE, "workload: disabled")
+            reason = EvidenceRejected(PolicyId.WORKLOAD_STATE, "workload: disabled")
         elif request.audience != workload.audience:
-            reason = _Reason(PolicyId.AUDIENCE, f"audience: got {request.audience!r}, want {workload.audience!r}")
+            reason = EvidenceRejected(
+                PolicyId.AUDIENCE, f"audience: got {request.audience!r}, want {workload.audience!r}"
+            )
         appraisal = appraise(verified, policy, now, self._findings.known(policy.digest))
         if reason is None and appraisal.accepted:
             reason = self._gate(appraisal)
         return workload, appraisal, reason
 
-    def _gate(self, appraisal: Appraisal) -> _Reason | None:
+    def _gate(self, appraisal: Appraisal) -> EvidenceRejected | None:
         """Refuse here what mint would refuse, so that it is recorded with its reason."""
         try:
             require_mintable(appraisal, simulated=self._parts.settings.simulated)
         except EvidenceRejected as error:
-            return _Reason(error.check_id, error.detail)
+            return error
         return None
 
     # -- steps 7 and 8 --------------------------------------------------------------------------------------------------
 
     def _refuse(
-        self, hearing: _Hearing, workload: Workload | None, appraisal: Appraisal | None, reason: _Reason | None
+        self, hearing: _Hearing, workload: Workload | None, appraisal: Appraisal | None, reason: EvidenceRejected | None
     ) -> None:
         """Do step 7 for a no: spent and recorded, with every finding."""
         check_id = appraisal.check_id if appraisal is not None else PolicyId.REFUSED

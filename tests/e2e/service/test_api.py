@@ -101,7 +101,7 @@ def test_a_nonce_of_another_workload_is_refused_by_its_mac(live: LiveVerifier) -
 
 def test_raising_the_epoch_voids_challenges(live: LiveVerifier) -> None:
     request = live.prepare()
-    with live.store() as store:
+    with live.folder.store() as store:
         store.raise_epoch()
     time.sleep(1.1)  # the service reads it at most once a second
 

@@ -79,7 +79,7 @@ def test_kill_9_in_the_middle_of_attestations_ten_times(tmp_path: Path) -> None:
             seen |= tokens
             live.start()
             _check_records(live, requests, seen)
-        with live.store() as store:
+        with live.folder.store() as store:
             store.verify_chain()
 
 

@@ -48,7 +48,7 @@ def verifier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TpmVerifier]:
 
 
 def open_ticket(verifier: TpmVerifier, ticket: str, *, life_ms: int = DAY_MS, tenant: str = "default") -> str:
-    with verifier.live.store() as store:
+    with verifier.live.folder.store() as store:
         store.add_ticket(tenant, sha256(ticket.encode()), clock_ms(store) + life_ms)
     return ticket
 
@@ -84,7 +84,7 @@ def test_a_listed_tpm_enrols_and_nothing_is_stored_before_the_proof(
 
     done = verifier.prove(tpm, activated(tpm, challenge.json()))
     assert (done.status_code, done.content) == (204, b"")
-    with verifier.live.store() as store:
+    with verifier.live.folder.store() as store:
         kept = store.find_ak("default", tpm.ak_name)
     assert kept is not None
     assert (kept.ak_public, kept.ek_public_digest, kept.root) == (tpm.ak_public, tpm.ek_digest, "simulated")
@@ -203,7 +203,7 @@ def test_an_ek_taken_off_the_list_before_the_proof_comes_does_not_enrol(verifier
     tpm = fresh_tpm("taken off")
     verifier.allow(tpm)
     proof = activated(tpm, verifier.ask(tpm).json())
-    with verifier.live.store() as store:
+    with verifier.live.folder.store() as store:
         store.withdraw_ek("default", tpm.ek_digest)
 
     assert refusal(verifier.prove(tpm, proof)) == (403, "tpm2.enrolment.admission")

@@ -67,7 +67,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def _allow(scene: Scene, provider: EnrollableProvider) -> None:
-    with scene.live.store() as store:
+    with scene.live.folder.store() as store:
         store.add_eks("default", [provider.enrolment_identity().ek_digest])
 
 
@@ -85,7 +85,7 @@ def test_a_real_tpm_enrols_and_its_quote_yields_a_token(scene: Scene, kind: AkKi
         claims = jwt.decode(live.attest(trust).token, options={"verify_signature": False})
 
     assert (claims["root"], claims["simulated"], claims["host_excluded"]) == ("private", "false", "false")
-    with live.store() as store:
+    with live.folder.store() as store:
         assert store.find_ak("default", enrolled.ak_name) is not None
 
 

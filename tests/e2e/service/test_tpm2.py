@@ -176,7 +176,7 @@ def test_a_withdrawn_tpm_is_unknown_from_its_next_quote_on(verifier: TpmVerifier
     verifier.allow(tpm)
     assert verifier.enrol(tpm).status_code == 204
     assert verifier.live.send(prepared(verifier, tpm).body).status == 200
-    with verifier.live.store() as store:
+    with verifier.live.folder.store() as store:
         store.withdraw_ek("default", tpm.ek_digest)
 
     assert problem(verifier.live.send(prepared(verifier, tpm).body))["check_id"] == "tpm2.ak.enrolled"

@@ -22,7 +22,7 @@ MODULE = ROOT / "vault-config"
 def test_a_second_plan_changes_nothing(house: Any) -> None:
     for tenant, module in house.modules.items():
         answer = module.has_no_drift()
-        assert answer.status == 0, f"{tenant}: {answer.output}"
+        assert answer.returncode == 0, f"{tenant}: {answer.stdout}"
 
 
 def test_a_change_by_hand_shows_in_the_plan(house: Any) -> None:
@@ -35,8 +35,8 @@ def test_a_change_by_hand_shows_in_the_plan(house: Any) -> None:
     finally:
         house.vault.as_root("POST", role, as_applied)
 
-    assert answer.status == 2, answer.output
-    assert "clock_skew_leeway" in answer.output
+    assert answer.returncode == 2, answer.stdout
+    assert "clock_skew_leeway" in answer.stdout
 
 
 def test_terraforms_own_tests_pass(house: Any, empty_vault: VaultServer, module_copy: Path) -> None:
@@ -46,17 +46,17 @@ def test_terraforms_own_tests_pass(house: Any, empty_vault: VaultServer, module_
 
     answer = module.run("test", "-no-color")
 
-    assert answer.status == 0, answer.output
+    assert answer.returncode == 0, answer.stdout
     runs = sum(path.read_text().count("\nrun ") for path in (module_copy / "tests").glob("*.hcl"))
-    assert f"{runs} passed, 0 failed" in answer.output
+    assert f"{runs} passed, 0 failed" in answer.stdout
     assert runs > 40
 
 
 def test_files_are_formatted_and_valid(house: Any, module_copy: Path) -> None:
     module = terraform(house.vault, module_copy, {})
-    assert module.run("fmt", "-check", "-recursive", "-no-color").output == ""
+    assert module.run("fmt", "-check", "-recursive", "-no-color").stdout == ""
     module.init()
-    assert module.run("validate", "-no-color").status == 0
+    assert module.run("validate", "-no-color").returncode == 0
 
 
 # By example: its variables besides the verifier and the trust documents, and where the workloads are to go.
@@ -99,7 +99,7 @@ def test_an_example_applies_and_plans_clean(
     root.apply()
 
     answer = root.has_no_drift()
-    assert answer.status == 0, answer.output
+    assert answer.returncode == 0, answer.stdout
     for number, (_, mount, role) in enumerate(places):
         applied = empty_vault.as_root("GET", f"auth/{mount}/role/{role}").body["data"]
         assert applied["bound_claims"]["workload"] == [f"work-{number}"]
@@ -169,7 +169,7 @@ def test_terraform_needs_no_more_than_the_policy_that_compose_gives_it(
 
     root.apply()
 
-    assert root.has_no_drift().status == 0
+    assert root.has_no_drift().returncode == 0
     empty_vault.put_secret("default/web/db", {"at": "default/web/db"})
     assert limited.call("GET", "secret/data/default/web/db", token=limited.root_token).status == 403
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Sequence
 
@@ -22,6 +21,7 @@ from forge.certificates import (
     spki,
 )
 from forge.sev_snp import ForgedAmd, authority_key
+from tests.support.threads import in_threads
 from tests.support.waiting import assert_linear
 from verifier.formats.errors import CannotDecide, EvidenceRejected, Failed, MalformedEvidence
 from verifier.formats.pem import pem_blocks
@@ -311,11 +311,7 @@ def test_the_cache_serves_threads() -> None:
         except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
             failures.append(error)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(4, work)
     assert not failures
 
 

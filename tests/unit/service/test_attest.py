@@ -33,12 +33,6 @@ READS = {"store.epoch", "store.expecting", "store.raise_high_water"}
 
 
 @pytest.fixture(scope="module")
-def simulated_keys(tmp_path_factory: pytest.TempPathFactory) -> KeyFolder:
-    """Key files take a while to make; no test changes this one."""
-    return make_key_folder(tmp_path_factory.mktemp("keys") / "s", simulated=True, now=int(time.time()) - 3600)
-
-
-@pytest.fixture(scope="module")
 def real_keys(tmp_path_factory: pytest.TempPathFactory) -> KeyFolder:
     return make_key_folder(tmp_path_factory.mktemp("keys") / "r", simulated=False, now=int(time.time()) - 3600)
 

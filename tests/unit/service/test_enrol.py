@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from forge.tpm2 import SimulatedTpm, make_ca, make_tpm
-from tests.support.keyfiles import KeyFolder, make_key_folder
+from tests.support.keyfiles import KeyFolder
 from tests.support.service import House, house
 from tests.support.stores import clock_ms
 from verifier.adapters.sql.store import SqlStore
@@ -27,14 +26,9 @@ pytestmark = pytest.mark.slow
 TPM = make_tpm()
 
 
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyFolder:
-    return make_key_folder(tmp_path_factory.mktemp("keys") / "s", simulated=True, now=int(time.time()) - 3600)
-
-
 @pytest.fixture
-def home(tmp_path: Path, keys: KeyFolder) -> Iterator[House]:
-    with house(tmp_path, key_folder=keys) as made:
+def home(tmp_path: Path, simulated_keys: KeyFolder) -> Iterator[House]:
+    with house(tmp_path, key_folder=simulated_keys) as made:
         made.store.add_eks("default", [TPM.ek_digest])
         yield made
 

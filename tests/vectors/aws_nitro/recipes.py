@@ -47,20 +47,23 @@ def good() -> bytes:
     return NITRO.parts(DIGEST, pcrs=EXTENDED)[layout.PART]
 
 
-def _ranges() -> tuple[tuple[int, int], ...]:
-    """Return what is signed and no certificate: the protected header, the payload up to and from behind the certificates."""
-    data = good()
+def signed_ranges(data: bytes, front: int) -> tuple[tuple[int, int], ...]:
+    """Return what is signed and no certificate: the protected header, bytes at the payload's front, and around the certificates."""
     start = data.index(cbor.encode({1: ES384}))
     payload = data.index(layout.MODULE_ID.encode()) - 2
     certificate = data.index(layout.CERTIFICATE.encode())
     tail = data.index(layout.PUBLIC_KEY.encode())
-    # PCRs 5 to 15 are of one kind: the middle is left to the property tests.
-    return ((start, start + 4), (payload, payload + 320), (certificate - 52, certificate + 12), (tail, len(data) - 98))
+    return (
+        (start, start + 4),
+        (payload, payload + front),
+        (certificate - 52, certificate + 12),
+        (tail, len(data) - 98),
+    )
 
 
 def part_forms() -> Mapping[str, PartForm]:
-    """Return what each part of the evidence is."""
-    return {layout.PART: PartForm("kept", signed=_ranges())}
+    """Return what each part of the evidence is. PCRs 5 to 15 are of one kind: the middle is left to the property tests."""
+    return {layout.PART: PartForm("kept", signed=signed_ranges(good(), 320))}
 
 
 EVERYTHING: Final[Mapping[str, Any]] = {

@@ -17,10 +17,11 @@ from forge.bootlog import measured_boot
 from forge.certificates import basic_constraints, ecdsa_sha384, key_usage, spki
 from forge.tpm2 import SimulatedTpm, make_tpm, new_key, pcr_digest, sign
 from tests.support.vectors import PartForm, Vector, forging
+from tests.vectors.aws_nitro.recipes import signed_ranges
 from verifier.core.binding import BindingDigest
 from verifier.core.ids import BindingId
 from verifier.formats import cbor
-from verifier.formats.cose import ES256, ES384
+from verifier.formats.cose import ES256
 from verifier.formats.encoding import canonical, sha256
 from verifier.tee.aws_nitro import layout as nitro
 from verifier.tee.aws_nitrotpm.scheme import SCHEME
@@ -42,19 +43,10 @@ def good() -> Mapping[str, bytes]:
     return MACHINE.parts(DIGEST)
 
 
-def _ranges(data: bytes) -> tuple[tuple[int, int], ...]:
-    """Return what is signed and no certificate; of the PCRs the first and the last."""
-    start = data.index(cbor.encode({1: ES384}))
-    payload = data.index(nitro.MODULE_ID.encode()) - 2
-    certificate = data.index(nitro.CERTIFICATE.encode())
-    tail = data.index(nitro.PUBLIC_KEY.encode())
-    return ((start, start + 4), (payload, payload + 160), (certificate - 52, certificate + 12), (tail, len(data) - 98))
-
-
 def part_forms() -> Mapping[str, PartForm]:
     """Return what each part of the evidence is."""
     return {
-        "attestation": PartForm("kept", _ranges(good()["attestation"])),
+        "attestation": PartForm("kept", signed_ranges(good()["attestation"], 160)),
         "quote": PartForm("fixed", ((0, len(good()["quote"])),)),
         "quote_sig": PartForm("fixed"),
         "pcrs": PartForm("kept", ((0, 120),)),

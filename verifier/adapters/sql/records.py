@@ -20,13 +20,16 @@ from typing import Any
 
 from verifier.core.binding import NONCE_SIZE
 from verifier.core.ids import ServiceId
-from verifier.core.ports import CommittedRecord, StoredRecord, VerdictRecord
+from verifier.core.ports import CommittedRecord, StoredRecord, Verdict, VerdictRecord
 from verifier.formats.encoding import canonical, sha256
 from verifier.formats.errors import EvidenceRejected, mismatch
 
 GENESIS = CommittedRecord(seq=0, digest=bytes(32))
 
-COLUMNS = tuple(field.name for field in fields(StoredRecord))
+_PLACE = ("seq", "prev", "digest")  # what the writer gives a record
+_SAID = tuple(field.name for field in fields(StoredRecord) if field.name not in _PLACE)
+COLUMNS = (*_PLACE, *_SAID)
+_VERDICT = tuple(field.name for field in fields(Verdict))
 _DIGEST_SIZE = 32
 # Bytes of the envelope as JSON. The owner of any genuine machine can be refused any number of times, a record each. What
 # we keep beside a record is bounded. An SNP report with its certificates is below 10 KB, an event log mostly below 100 KB in base64.
@@ -61,7 +64,7 @@ def prepare(record: VerdictRecord) -> Prepared:
         raise ValueError(f"nonce: got {len(record.nonce)} bytes, want {NONCE_SIZE}")
     given = record.findings
     findings = given if isinstance(given, str) else canonical([dict(finding) for finding in given]).decode()
-    values: dict[str, Any] = {name: getattr(record, name) for name in COLUMNS if name in VerdictRecord.__slots__}
+    values: dict[str, Any] = {name: getattr(record, name) for name in _VERDICT}
     values.update(nonce_hash=sha256(record.nonce), evidence_digest=sha256(record.evidence), findings=findings)
     for name in _TEXTS:
         if "\x00" in values[name]:
@@ -79,7 +82,7 @@ def prepare(record: VerdictRecord) -> Prepared:
         evidence=record.evidence,
         is_kept=record.outcome == "accepted" or len(record.evidence) <= MAX_REFUSED_EVIDENCE,
         form=form,
-        row=tuple(values[name] for name in COLUMNS[3:]),
+        row=tuple(values[name] for name in _SAID),
     )
 
 
@@ -122,7 +125,7 @@ def verify_links(records: Iterable[StoredRecord], start: CommittedRecord = GENES
 def stored(row: Sequence[Any]) -> StoredRecord:
     """Make a record of a row in the order of ``COLUMNS``."""
     values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
-    return StoredRecord(*values)
+    return StoredRecord(**dict(zip(COLUMNS, values, strict=True)))
 
 
 def _form(values: Mapping[str, Any]) -> dict[str, str]:

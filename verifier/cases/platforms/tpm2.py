@@ -42,14 +42,7 @@ PCRS_DECODE = "tpm2.decode.pcrs"
 LOG_DECODE = "tpm2.decode.eventlog"
 IMA_DECODE = "tpm2.decode.ascii_runtime_measurements"
 
-IDS = ChainIds(
-    root=CaseId.AK_ROOT,
-    signature=CaseId.AK_SIGNATURE,
-    validity=CaseId.AK_VALIDITY,
-    constraints=CaseId.AK_CONSTRAINTS,
-    revoked=CaseId.AK_REVOKED,
-    crl=CaseId.AK_CRL,
-)
+IDS = ChainIds.named(CaseId, "AK")
 _SIGNATURE_SUFFIXES = (".sig.tpmt", ".sig.der", ".sig")
 _ROOT_STEM = "test_root_ca"
 _CERTIFICATES = (".pem", ".der", ".crt", ".cer")

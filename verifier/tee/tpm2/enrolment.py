@@ -49,14 +49,7 @@ from verifier.tee.tpm2.layout import (
 )
 from verifier.tee.tpm2.roca import is_roca
 
-_IDS = ChainIds(
-    root=EnrolmentId.EK_ROOT,
-    signature=EnrolmentId.EK_SIGNATURE,
-    validity=EnrolmentId.EK_VALIDITY,
-    constraints=EnrolmentId.EK_CONSTRAINTS,
-    revoked=EnrolmentId.EK_REVOKED,
-    crl=EnrolmentId.EK_CRL,
-)
+_IDS = ChainIds.named(EnrolmentId, "EK")
 # EK certificates name TPM and platform in a subjectAltName, critical where the subject is empty (RFC 5280 section 4.2.1.6), and
 # some mark their purpose critical (swtpm_localca does). Neither says anything that is judged here.
 _PROFILE = Profile(tolerated=frozenset({OID_SUBJECT_ALT_NAME, OID_EXTENDED_KEY_USAGE}))

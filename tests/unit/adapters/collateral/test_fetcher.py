@@ -6,8 +6,7 @@ import datetime as dt
 import email.utils
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +19,12 @@ from forge.sev_snp import ForgedAmd
 from tests.support.service import MovedClock
 from tests.support.vendor_servers import Fault, Page, VendorServer, put_forged_intel, throttled, vendor_server
 from tests.support.waiting import wait_for
+from tests.support.watcher import Watcher
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral import fetcher as fetcher_module
 from verifier.adapters.collateral.cache import Cache, Entry, refresh_at
-from verifier.adapters.collateral.fetch_queue import Lane, Limits
-from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer, _Lane
+from verifier.adapters.collateral.fetch_queue import Limits
+from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, _Lane
 from verifier.adapters.collateral.fetcher_socket import FetcherClient
 from verifier.adapters.collateral.http import Client, Throttled, retry_after
 from verifier.adapters.collateral.items import Item, item
@@ -62,32 +62,6 @@ def vcek_of(chip: ForgedAmd) -> Item:
 
 
 CRL = made(SNP_CRL, "Milan")
-
-
-@dataclass
-class Watcher(Observer):
-    """Counts what the fetcher says of itself."""
-
-    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    refusals: Counter[str] = field(default_factory=Counter)
-
-    def fetched(self, vendor: str, kind: str, outcome: str) -> None:
-        """Count an outcome."""
-        assert vendor
-        self.outcomes[kind, outcome] += 1
-
-    def refused(self, check_id: str) -> None:
-        """Count a refusal."""
-        self.refusals[check_id] += 1
-
-    def note(self, level: str, event: str, **fields: Any) -> None:
-        """Nothing."""
-
-    def waiting(self, counts: Mapping[tuple[str, Lane], int]) -> None:
-        """Nothing."""
-
-    def kept(self, entries: Iterable[Entry]) -> None:
-        """Nothing."""
 
 
 @dataclass

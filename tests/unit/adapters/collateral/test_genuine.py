@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,10 +15,11 @@ from forge.sev_snp import ForgedAmd, _ca_certificate
 from tests.support.service import MovedClock
 from tests.support.vendor_servers import Page, VendorServer, put_forged_intel, vendor_server
 from tests.support.waiting import wait_for
+from tests.support.watcher import Watcher
 from verifier.adapters.collateral.cache import Cache, Entry, is_due
 from verifier.adapters.collateral.documents import inspect
-from verifier.adapters.collateral.fetch_queue import Lane, Limits
-from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer
+from verifier.adapters.collateral.fetch_queue import Limits
+from verifier.adapters.collateral.fetcher import Endpoint, Fetcher
 from verifier.adapters.collateral.fetcher_socket import FetcherClient
 from verifier.adapters.collateral.http import Client
 from verifier.adapters.collateral.items import Item, item
@@ -54,30 +53,6 @@ def made(kind: str, key: str) -> Item:
 VCEK = made("sev-snp.vcek", f"Milan-{AMD.hwid.hex()}-{AMD.tcb.hex()}")
 ASK = made("sev-snp.ask", "Milan-vcek")
 TCB_INFO = made("intel.tcb-info", f"tdx-{INTEL.fmspc}")
-
-
-@dataclass
-class Watcher(Observer):
-    """Counts outcomes."""
-
-    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    def fetched(self, vendor: str, kind: str, outcome: str) -> None:
-        """Count one."""
-        assert vendor
-        self.outcomes[kind, outcome] += 1
-
-    def refused(self, check_id: str) -> None:
-        """Nothing."""
-
-    def note(self, level: str, event: str, **fields: Any) -> None:
-        """Nothing."""
-
-    def waiting(self, counts: Mapping[tuple[str, Lane], int]) -> None:
-        """Nothing."""
-
-    def kept(self, entries: Iterable[Entry]) -> None:
-        """Nothing."""
 
 
 @dataclass

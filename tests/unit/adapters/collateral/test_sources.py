@@ -11,7 +11,7 @@ import pytest
 
 from forge.intel import ForgedIntel
 from forge.sev_snp import ForgedAmd
-from tests.support.parts import evidence_root, missing
+from tests.support.parts import published_evidence
 from tests.support.service import MovedClock
 from tests.support.vendor_servers import VendorServer, put_intel, put_vcek, vendor_server
 from verifier.adapters.collateral.cache import Cache, Entry
@@ -270,12 +270,9 @@ def vendor(tmp_path: Path) -> Iterator[VendorServer]:
 
 
 def cases(platform: str, *names: str) -> list[Path]:
-    root = evidence_root()
-    if root is None:
-        missing("EVIDENCE_CASES names no folder")
     return [
         path
-        for path in sorted((root / platform).iterdir())
+        for path in sorted((published_evidence() / platform).iterdir())
         if path.is_dir() and all((path / name).is_file() for name in names)
     ]
 

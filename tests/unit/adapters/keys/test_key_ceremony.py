@@ -44,19 +44,12 @@ def test_a_renewal_leaves_the_token_keys_and_the_master_alone(key_folder: KeyFol
     assert (keys.signing_key("default", NOW).kid, keys.master(), keys.jwks("acme", NOW)) == before
 
 
-def test_a_restored_key_file_cannot_make_the_root_sign_a_seq_twice(key_folder: KeyFolder) -> None:
-    backup = key_folder.path / "backup"
-    shutil.copy2(key_folder.keys.file, backup)
+@pytest.mark.parametrize("restored", ["keys", "root"])
+def test_a_restored_file_cannot_make_the_root_sign_a_seq_twice(key_folder: KeyFolder, restored: str) -> None:
+    backup, file = key_folder.path / "backup", getattr(key_folder, restored).file
+    shutil.copy2(file, backup)
     assert renew_answer_keys(key_folder.open(), key_folder.root, now=NOW) == 2
-    backup.replace(key_folder.keys.file)
-    assert renew_answer_keys(key_folder.open(), key_folder.root, now=NOW) == 3
-
-
-def test_a_restored_root_does_not_fall_behind_the_key_file(key_folder: KeyFolder) -> None:
-    backup = key_folder.path / "backup"
-    shutil.copy2(key_folder.root.file, backup)
-    assert renew_answer_keys(key_folder.open(), key_folder.root, now=NOW) == 2
-    backup.replace(key_folder.root.file)
+    backup.replace(file)
     assert renew_answer_keys(key_folder.open(), key_folder.root, now=NOW) == 3
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import secrets
@@ -63,7 +64,7 @@ def test_a_record_is_kept_whole(store: SqlStore) -> None:
     record = store.record(committed.seq)
     assert record is not None
     assert (record.seq, record.prev, record.digest) == (1, bytes(32), committed.digest)
-    same = set(VerdictRecord.__slots__) - {"nonce", "findings", "evidence"}
+    same = {field.name for field in dataclasses.fields(VerdictRecord)} - {"nonce", "findings", "evidence"}
     assert {name: getattr(record, name) for name in same} == {name: getattr(verdict, name) for name in same}
     assert record.nonce_hash == hashlib.sha256(verdict.nonce).digest()
     assert json.loads(record.findings) == list(verdict.findings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import secrets
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.processes import StartChild
+from tests.support.threads import in_threads
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql.engine import Turn
 from verifier.adapters.sql.store import open_store
@@ -24,11 +24,7 @@ THREADS = 4
 
 
 def _in_threads(work: Callable[[], None]) -> None:
-    threads = [threading.Thread(target=work) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(THREADS, work)
 
 
 def _commit_for_ever(url: str) -> None:

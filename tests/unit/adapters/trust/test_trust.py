@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support import trust
+from tests.support.threads import in_threads
 from verifier.adapters.sql.store import open_store
 from verifier.adapters.trust.documents import (
     TrustCatalogue,
@@ -361,11 +361,7 @@ def test_many_threads_find_the_same(store: TrustStore, folder: Path) -> None:
             if found is None or found[0].name != name:
                 wrong.append(name)
 
-    threads = [threading.Thread(target=look) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(6, look)
     assert wrong == []
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from forge.arm_cca import ForgedArm, cose_key, published_cpak, published_rak, raw_point, sign1
 from forge.certificates import spki
-from tests.support.parts import evidence_root, missing
+from tests.support.parts import published_evidence
 from tests.support.vectors import run_vector, verify_vector
 from tests.vectors.arm_cca.recipes import ARM, DATA, NEWER, NOW, OTHER, P256, vector
 from verifier.cases.form import CaseError, CaseFiles
@@ -27,7 +27,7 @@ from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvi
 from verifier.formats.pem import pem_blocks
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.arm_cca import layout
-from verifier.tee.arm_cca.decode import decode, encode
+from verifier.tee.arm_cca.decode import CcaToken, decode, encode
 from verifier.tee.arm_cca.scheme import SCHEME
 from verifier.tee.arm_cca.verify import TEST_CPAKS, TEST_RAKS, CcaCollateral, collate
 from verifier.tee.scheme import Subject
@@ -47,26 +47,23 @@ def case(arm: ForgedArm = ARM, policy: dict[str, Any] | None = None, **changed: 
     return CaseFiles("arm-cca", token, {n: d for n, d in named.items() if n not in token}, policy or {}, NOW)
 
 
-def test_the_published_keys_are_the_ones_that_every_public_token_is_made_with() -> None:
-    root = evidence_root()
-    if root is None:
-        missing("EVIDENCE_CASES names no folder")
-    folder = root / "arm-cca" / "tf-rmm-token-veraison"
+def _published() -> tuple[bytes, CcaToken]:
+    """Return the platform's key and the token of the published case."""
+    folder = published_evidence() / "arm-cca" / "tf-rmm-token-veraison"
     (key,) = pem_blocks((folder / "cpak_pub.pem").read_bytes(), "PUBLIC KEY")
+    return key, decode({"cca_token": (folder / "cca_token.cbor").read_bytes()})
+
+
+def test_the_published_keys_are_the_ones_that_every_public_token_is_made_with() -> None:
+    key, token = _published()
     assert hashlib.sha256(key).digest() in TEST_CPAKS
-    token = decode({"cca_token": (folder / "cca_token.cbor").read_bytes()})
     rak = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), token.realm.point)
     assert hashlib.sha256(spki(rak)).digest() in TEST_RAKS
 
 
 def test_a_public_token_is_refused_by_a_service_even_when_somebody_endorsed_its_key() -> None:
     """The token and key of the published case, under an operator's certificate for exactly that key."""
-    root = evidence_root()
-    if root is None:
-        missing("EVIDENCE_CASES names no folder")
-    folder = root / "arm-cca" / "tf-rmm-token-veraison"
-    (key,) = pem_blocks((folder / "cpak_pub.pem").read_bytes(), "PUBLIC KEY")
-    token = decode({"cca_token": (folder / "cca_token.cbor").read_bytes()})
+    key, token = _published()
     arm = ForgedArm(now=NOW)
     arm.implementation_id, arm.instance_id = token.platform.implementation_id, token.platform.instance_id
     endorsed = collate(token, {"cpak": arm.certificate(public_key=key)})
