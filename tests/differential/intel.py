@@ -24,7 +24,7 @@ from tests.differential.mutation import mutate
 from tests.support.oracles import Oracles
 from tests.support.vectors import Vector, vectors_of, verify_vector
 from tests.vectors.dcap.tcb import WORDS
-from verifier.formats.errors import BridgeError
+from verifier.formats.errors import BridgeError, named
 from verifier.formats.x509chain import ChainCache
 from verifier.tee.dcap import layout
 from verifier.tee.dcap.verify import evaluation_of
@@ -270,7 +270,8 @@ def _bare(question: Question) -> None:
     subject = Subject(evidence, collateral, (question.intel.anchor(),), NOW, ChainCache())
     for check in scheme.verification.checks:
         if check.id.startswith(_QUOTE_CHECKS):
-            check.run(subject)
+            with named(check.id):
+                check.run(subject)
 
 
 def run_go(oracles: Oracles, *, seed: int, count: int) -> Tally:
