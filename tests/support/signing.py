@@ -16,7 +16,7 @@ from verifier.tee.scheme import Matched
 from verifier.token.answer import encrypt_answer, sign_answer, sign_key_set
 from verifier.token.claims import build_claims
 from verifier.token.jwks import generate_key, public_jwk, signing_key
-from verifier.token.mint import mint
+from verifier.token.mint import mint, mintable
 
 NOW = 1_795_000_000
 BASE_URL = "https://verifier.example"
@@ -119,7 +119,7 @@ class AnswerMaker:
     def token(self) -> str:
         """Mint the token for this attester."""
         claims = claims_of(nonce=self.nonce, sig_thumbprint=self.sig_thumbprint)
-        return mint(claims, APPRAISAL, self.token_key, simulated=False)
+        return mint(mintable(claims, APPRAISAL, simulated=False), self.token_key)
 
     def key_set(self, **given: Any) -> str:
         """Sign the answer-key set under the root."""

@@ -36,8 +36,8 @@ from verifier.service.parts import Parts
 from verifier.tee.scheme import Scheme, Subject, Verified
 from verifier.tee.verified import Bound, check_user_data, gather, require_parts, run_checks
 from verifier.token.answer import VaultHint, build_answer
-from verifier.token.claims import build_claims, claims_digest, instance_name, require_mintable
-from verifier.token.mint import mint
+from verifier.token.claims import build_claims, instance_name, require_mintable
+from verifier.token.mint import mint, mintable
 
 EPOCH_READ_MS = 1_000
 MAX_POLICIES = 4_096
@@ -286,19 +286,20 @@ class Service:
         signing = parts.keys.signing_key(request.tenant, now)
         answering = parts.keys.answer_key(request.tenant, now)
         claims = self._claims(request, workload, appraisal, now)
+        ready = mintable(claims, appraisal, simulated=parts.settings.simulated)
         committed = parts.store.commit_verdict(
             VerdictRecord(
                 **_common(hearing, workload, appraisal),
                 outcome="accepted",
                 check_id="",
                 jti=str(claims["jti"]),
-                claims_digest=claims_digest(claims),
+                claims_digest=ready.digest,
                 token_expires_ms=int(claims["exp"]) * 1000,
                 instance=str(claims["instance"]),
                 findings=self._findings.text(appraisal),
             )
         )
-        token = mint(claims, appraisal, signing, simulated=parts.settings.simulated)
+        token = mint(ready, signing)
         answer = self._answer(request, workload, token, answering)
         return Outcome(answer, request.tenant, workload.uuid, appraisal.scheme, str(claims["jti"]), committed.seq)
 

@@ -7,7 +7,7 @@ What each claim means and what it does not is in docs/what-a-token-means.md, the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 from verifier.appraise.result import Appraisal, Workload
@@ -99,11 +99,6 @@ def measurement_name(tenant: str, tee: str, policy: str, matched: Iterable[Match
         "tenant": tenant,
     }
     return f"m:{sha256(canonical(form)).hex()}"
-
-
-def claims_digest(claims: Mapping[str, Any]) -> bytes:
-    """SHA-256 of the RFC 8785 form, which is byte for byte the token's payload: a record and its token can be compared."""
-    return sha256(canonical(claims))
 
 
 def build_claims(

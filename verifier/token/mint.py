@@ -17,7 +17,7 @@ from jwt.api_jws import PyJWS
 from verifier.appraise.result import Appraisal
 from verifier.core.ports import SigningKey
 from verifier.core.settings import ALGORITHMS, TOKEN_LIFE_MAX_S
-from verifier.formats.encoding import canonical
+from verifier.formats.encoding import canonical, sha256
 from verifier.token.claims import require_mintable, require_names
 
 WORKLOAD_TYPE: Final = "eat+jwt"
@@ -26,8 +26,27 @@ SELF_LIFE_S: Final = 60
 _SUBJECT = re.compile(r"v:[a-z0-9-]{1,62}", re.ASCII)
 
 
-def mint(claims: Mapping[str, Any], appraisal: Appraisal, key: SigningKey, *, simulated: bool) -> str:
-    """Sign ``claims`` (of ``build_claims``) for an appraisal that may be minted; returns a compact JWS.
+_TOKEN = object()
+
+
+class Mintable:
+    """Claims that may be signed, in their RFC 8785 form. Made by ``mintable`` alone; ``mint`` signs nothing else."""
+
+    __slots__ = ("payload",)
+
+    def __init__(self, token: object, payload: bytes) -> None:
+        if token is not _TOKEN:
+            raise TypeError("Mintable is made by mintable only")
+        self.payload = payload
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the token's payload: what the record holds, so that a record and its token can be compared."""
+        return sha256(self.payload)
+
+
+def mintable(claims: Mapping[str, Any], appraisal: Appraisal, *, simulated: bool) -> Mintable:
+    """Ask whether ``claims`` (of ``build_claims``) may be signed for an appraisal; before the nonce is spent.
 
     Every gate is asked again here: ``EvidenceRejected`` under ``policy.accepted``, ``policy.bound``, ``policy.root``,
     ``policy.debug``, ``policy.name``. Claims that are not this appraisal's are a programmer's error (``ValueError``).
@@ -48,7 +67,12 @@ def mint(claims: Mapping[str, Any], appraisal: Appraisal, key: SigningKey, *, si
     for name, want in said:
         if claims[name] != want:
             raise ValueError(f"{name}: got {claims[name]!r}, want {want!r} as appraised")
-    return sign_compact(claims, key, typ=WORKLOAD_TYPE)
+    return Mintable(_TOKEN, canonical(claims))
+
+
+def mint(ready: Mintable, key: SigningKey) -> str:
+    """Sign what may be signed; returns a compact JWS."""
+    return sign_payload(ready.payload, key, typ=WORKLOAD_TYPE)
 
 
 def mint_self(*, issuer: str, audience: str, subject: str, key: SigningKey, now: int, jti: str, simulated: bool) -> str:
@@ -115,9 +139,14 @@ _JWS: Final = _signer()
 
 
 def sign_compact(members: Mapping[str, Any], key: SigningKey, *, typ: str, more: tuple[str, str] | None = None) -> str:
-    """Sign ``members`` as a compact JWS (RFC 7515 section 7.1); ``more`` is one more protected header member."""
+    """Sign the RFC 8785 form of ``members``; as ``sign_payload``."""
+    return sign_payload(canonical(members), key, typ=typ, more=more)
+
+
+def sign_payload(payload: bytes, key: SigningKey, *, typ: str, more: tuple[str, str] | None = None) -> str:
+    """Sign bytes as a compact JWS (RFC 7515 section 7.1); ``more`` is one more protected header member."""
     if key.alg not in ALGORITHMS:
         raise ValueError(f"alg: got {key.alg!r}, want one of {ALGORITHMS}")
     headers = {**dict([more] if more else []), "kid": key.kid, "typ": typ}
     # PyJWT hands the key to the algorithm as it is.
-    return _JWS.encode(canonical(members), key, algorithm=key.alg, headers=headers)  # type: ignore[arg-type]
+    return _JWS.encode(payload, key, algorithm=key.alg, headers=headers)  # type: ignore[arg-type]

@@ -17,8 +17,7 @@ from tests.support.signing import APPRAISAL, BASE_URL, ISSUER, JTI, NOW, claims_
 from verifier.core.settings import ALGORITHMS
 from verifier.formats.encoding import b64url, canonical, jwk_thumbprint, sha256, unb64url
 from verifier.formats.errors import EvidenceRejected
-from verifier.token.claims import claims_digest
-from verifier.token.mint import mint, mint_self, sign_compact
+from verifier.token.mint import Mintable, mint, mint_self, mintable, sign_compact
 
 REPOSITORY = Path(__file__).parents[3]
 SELF: dict[str, Any] = {"issuer": ISSUER, "audience": "vault/jwt-revoker", "now": NOW, "jti": JTI, "simulated": False}
@@ -28,7 +27,7 @@ SELF: dict[str, Any] = {"issuer": ISSUER, "audience": "vault/jwt-revoker", "now"
 def test_pyjwt_and_jwcrypto_verify_what_was_minted(alg: str) -> None:
     key = new_key(alg)
     claims = claims_of()
-    token = mint(claims, APPRAISAL, key, simulated=False)
+    token = mint(mintable(claims, APPRAISAL, simulated=False), key)
     public = jwt.PyJWK({**key.public_jwk, "alg": alg})
     options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
     seen = jwt.decode(token, public, algorithms=[alg], audience=claims["aud"], issuer=claims["iss"], options=options)
@@ -42,7 +41,7 @@ def test_pyjwt_and_jwcrypto_verify_what_was_minted(alg: str) -> None:
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_the_header_is_exactly_alg_kid_and_typ(alg: str) -> None:
     key = new_key(alg)
-    token = mint(claims_of(), APPRAISAL, key, simulated=False)
+    token = mint(mintable(claims_of(), APPRAISAL, simulated=False), key)
     header = jwt.get_unverified_header(token)
     assert header == {"alg": alg, "kid": b64url(jwk_thumbprint(key.public_jwk)), "typ": "eat+jwt"}
     assert token.split(".")[0] == b64url(canonical(header))
@@ -56,16 +55,22 @@ def test_a_key_behind_a_function_signs_as_well() -> None:
         seen.append(signing_input)
         return key.sign(signing_input)
 
-    token = mint(claims_of(), APPRAISAL, replace(key, sign=elsewhere), simulated=False)
+    token = mint(mintable(claims_of(), APPRAISAL, simulated=False), replace(key, sign=elsewhere))
     assert seen == [token.rpartition(".")[0].encode()]
-    assert token == mint(claims_of(), APPRAISAL, key, simulated=False)
+    assert token == mint(mintable(claims_of(), APPRAISAL, simulated=False), key)
 
 
 def test_the_payload_is_the_form_that_the_record_keeps_the_digest_of() -> None:
     claims = claims_of()
-    payload = unb64url(mint(claims, APPRAISAL, new_key(), simulated=False).split(".")[1])
+    ready = mintable(claims, APPRAISAL, simulated=False)
+    payload = unb64url(mint(ready, new_key()).split(".")[1])
     assert payload == canonical(claims)
-    assert sha256(payload) == claims_digest(claims)
+    assert sha256(payload) == ready.digest
+
+
+def test_what_may_be_signed_is_made_in_one_place() -> None:
+    with pytest.raises(TypeError, match="made by mintable only"):
+        Mintable(object(), canonical(claims_of()))
 
 
 @pytest.mark.parametrize(
@@ -82,14 +87,14 @@ def test_the_payload_is_the_form_that_the_record_keeps_the_digest_of() -> None:
 )
 def test_mint_asks_every_gate_again(change: dict[str, Any], simulated: bool, check_id: str) -> None:  # noqa: FBT001
     with pytest.raises(EvidenceRejected) as caught:
-        mint(claims_of(), replace(APPRAISAL, **change), new_key(), simulated=simulated)
+        mint(mintable(claims_of(), replace(APPRAISAL, **change), simulated=simulated), new_key())
     assert caught.value.check_id == check_id
 
 
 @pytest.mark.parametrize("name", ["tenant", "workload", "policy"])
 def test_mint_refuses_a_name_that_vault_would_expand(name: str) -> None:
     with pytest.raises(EvidenceRejected) as caught:
-        mint({**claims_of(), name: "+"}, APPRAISAL, new_key(), simulated=False)
+        mint(mintable({**claims_of(), name: "+"}, APPRAISAL, simulated=False), new_key())
     assert caught.value.check_id == "policy.name"
 
 
@@ -114,11 +119,11 @@ def test_mint_refuses_a_name_that_vault_would_expand(name: str) -> None:
 )
 def test_claims_that_are_not_the_appraisals_are_a_programmers_error(change: dict[str, Any], field: str) -> None:
     with pytest.raises(ValueError, match=f"^{field}: "):
-        mint({**claims_of(), **change}, APPRAISAL, new_key(), simulated=False)
+        mint(mintable({**claims_of(), **change}, APPRAISAL, simulated=False), new_key())
 
 
 def test_a_life_of_300_seconds_is_the_longest() -> None:
-    token = mint(claims_of(life_s=300), APPRAISAL, new_key(), simulated=False)
+    token = mint(mintable(claims_of(life_s=300), APPRAISAL, simulated=False), new_key())
     claims = jwt.decode(token, options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] == 300
 

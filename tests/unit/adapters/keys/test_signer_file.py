@@ -24,7 +24,7 @@ from verifier.core.settings import ALGORITHMS, Settings, SigningAlgorithm
 from verifier.formats.encoding import b64url, jwk_thumbprint, unb64url
 from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.token.keyring import SERVED_AFTER_S, RotationRules
-from verifier.token.mint import mint
+from verifier.token.mint import mint, mintable
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def test_a_new_key_file_signs_tokens_and_answers_at_once(key_folder: KeyFolder) 
     signer = keys.signing_key("default", NOW)
     published = json.loads(keys.jwks("default", NOW)[0])["keys"]
     assert [entry["kid"] for entry in published] == [signer.kid]
-    token = mint(claims_of(), APPRAISAL, signer, simulated=False)
+    token = mint(mintable(claims_of(), APPRAISAL, simulated=False), signer)
     options: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
     assert jwt.decode(token, jwt.PyJWK(published[0]), audience="vault/jwt-default", options=options)
     answer_key, key_set = keys.answer_key("default", NOW)
@@ -107,7 +107,9 @@ def test_an_expired_answer_set_signs_nothing(key_folder: KeyFolder) -> None:
 def test_every_algorithm_is_kept_and_found_again(tmp_path: Path, algorithm: SigningAlgorithm) -> None:
     key_folder = make_key_folder(tmp_path / "keys", tenants=("default",), algorithm=algorithm)
     signer = key_folder.open().signing_key("default", NOW)
-    assert jwt.get_unverified_header(mint(claims_of(), APPRAISAL, signer, simulated=False))["alg"] == algorithm
+    assert (
+        jwt.get_unverified_header(mint(mintable(claims_of(), APPRAISAL, simulated=False), signer))["alg"] == algorithm
+    )
 
 
 # -- rotation ----------------------------------------------------------------------------------------------------------------
