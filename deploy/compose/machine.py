@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stay import stay
+from stopped import wait_until_stopped
 
 from tools.demo.machine import make_machine
 from tools.demo.processes import Processes
@@ -36,7 +36,7 @@ def main(private: Path, public: Path) -> None:
         (public / "ek-sha256").write_text(json.loads(identity.stdout)["ek_digest"], encoding="ascii")
         sys.stdout.write("machine: a TPM with an EK certificate of its own CA; firmware, kernel and initrd measured\n")
         sys.stdout.flush()
-        stay()
+        wait_until_stopped()
 
 
 if __name__ == "__main__":

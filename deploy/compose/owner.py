@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from stay import stay
+from stopped import wait_until_stopped
 
 from tools.demo.trust import VaultPlace, attester_config, tpm_identities, tpm_policy, workload, write_documents
 
@@ -89,7 +89,7 @@ def _pin_the_tpm_maker() -> None:
 
 
 def main() -> None:
-    """Do what people do before a workload starts, then stay: the volumes in memory last while this runs."""
+    """Do what people do before a workload starts, then wait: the volumes in memory last while this runs."""
     config = attester_config(
         url=BASE_URL,
         ca_pem=(_CA / "verifier.pem").read_text("ascii"),
@@ -110,7 +110,7 @@ def main() -> None:
     _verifier("enrolment", "allow", "--config", str(settings), "--ek-sha256", ek)
     _say("the TPM's endorsement key is on the tenant's list")
     (_VERIFIER / "ready").touch()
-    stay()
+    wait_until_stopped()
 
 
 if __name__ == "__main__":

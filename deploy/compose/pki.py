@@ -1,5 +1,5 @@
 #!/opt/vab/bin/python
-"""Make a key and a certificate for each server, onto memory-backed volumes, and stay: they last while this runs.
+"""Make a key and a certificate for each server, onto memory-backed volumes, and wait: they last while this runs.
 
 A volume in memory is emptied when the last container that uses it ends; so this one waits until everything is stopped.
 """
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stay import stay
+from stopped import wait_until_stopped
 
 from tools.demo.tls import make_server_tls
 
@@ -41,7 +41,7 @@ def main(public: Path, servers: list[str]) -> None:
             _place(ca, public / f"{name}.pem", 0o444)
         sys.stdout.write(f"pki: certificate for {name}\n")
         sys.stdout.flush()
-    stay()
+    wait_until_stopped()
 
 
 if __name__ == "__main__":

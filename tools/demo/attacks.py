@@ -21,7 +21,7 @@ from attester.providers import opened
 from attester.settings import Trust
 from tools.demo.forged import FORGED_WORKLOAD, ForgedProvider
 from tools.demo.machine import BootEvent, boot_events, event_log, extend_pcrs
-from tools.demo.malice import Handler, false_verifier, flipped, open_jwe, prepare, re_encrypt, send, with_part
+from tools.demo.adversaries import Handler, false_verifier, flipped, open_jwe, prepare, re_encrypt, send, with_part
 from tools.demo.scene import PRODUCTION_ROLE, ROLE, SIMULATED_MOUNT, Scene
 from tools.demo.stack import run_program
 from tools.demo.trust import TENANT, VaultPlace

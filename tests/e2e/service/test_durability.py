@@ -18,7 +18,7 @@ import pytest
 from attester.https import Reply
 from tests.support.live import LiveVerifier, live_verifier, problem, seeded
 from tests.support.waiting import wait_for
-from tools.demo.malice import Request, open_jwe
+from tools.demo.adversaries import Request, open_jwe
 from verifier.formats.encoding import sha256, unb64url
 from verifier.formats.errors import BridgeError
 
@@ -152,7 +152,7 @@ def test_a_graceful_stop_lets_requests_in_flight_finish(tmp_path: Path) -> None:
             try:
                 reply = live.send(request.body)
             except BridgeError:
-                return  # refused at the door: the listener is closed
+                return  # refused: the listener is closed
             assert reply.status == 200
             answered.append(request)
             first.set()

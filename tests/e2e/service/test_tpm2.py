@@ -14,7 +14,7 @@ from forge.bootlog import measured_boot
 from forge.tpm2 import SimulatedTpm
 from tests.support.live import problem, seeded
 from tests.support.live_tpm import TPM_WORKLOAD, ForgedTpmProvider, TpmVerifier, fresh_tpm, refusal, tpm_verifier
-from tools.demo.malice import Request, prepare
+from tools.demo.adversaries import Request, prepare
 from verifier.formats.errors import EvidenceRejected
 
 TPM = fresh_tpm("quoting")

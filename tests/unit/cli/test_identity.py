@@ -29,7 +29,7 @@ from verifier.tee.registry import SCHEMES
 from verifier.tee.tcg.decode import decode_log
 from verifier.tee.tcg.layout import SHA256, SHA384
 
-EIF = Path(__file__).parents[1] / "appraise" / "eif" / "signed.eif"
+EIF = Path(__file__).parents[1] / "reference" / "eif" / "signed.eif"
 AT = ("--at", "2026-01-01T00:00:00Z")
 PAGE = 4096
 

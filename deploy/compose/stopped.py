@@ -7,7 +7,7 @@ import signal
 _ENDS = {signal.SIGTERM, signal.SIGINT}
 
 
-def stay() -> None:
+def wait_until_stopped() -> None:
     """Return when this container is told to stop."""
     # Blocked only now: children that were started before would have inherited it and never ended.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
