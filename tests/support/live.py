@@ -21,8 +21,8 @@ from attester.https import Reply
 from attester.settings import Trust
 from tests.support.forged import ForgedMachine
 from tests.support.machine_trust import documents_of
-from tools.demo.forged import FORGED_WORKLOAD, ForgedProvider, forged_documents, lay_forged
 from tools.demo.adversaries import Request, prepare, send
+from tools.demo.forged import FORGED_WORKLOAD, ForgedProvider, forged_documents, lay_forged
 from tools.demo.processes import Processes
 from tools.demo.stack import VerifierFolder, lay_verifier, serve
 from tools.demo.trust import VaultPlace, workload, write_documents

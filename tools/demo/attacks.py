@@ -19,9 +19,9 @@ from attester.https import Reply
 from attester.keys import RequestKeys
 from attester.providers import opened
 from attester.settings import Trust
+from tools.demo.adversaries import Handler, false_verifier, flipped, open_jwe, prepare, re_encrypt, send, with_part
 from tools.demo.forged import FORGED_WORKLOAD, ForgedProvider
 from tools.demo.machine import BootEvent, boot_events, event_log, extend_pcrs
-from tools.demo.adversaries import Handler, false_verifier, flipped, open_jwe, prepare, re_encrypt, send, with_part
 from tools.demo.scene import PRODUCTION_ROLE, ROLE, SIMULATED_MOUNT, Scene
 from tools.demo.stack import run_program
 from tools.demo.trust import TENANT, VaultPlace

@@ -16,8 +16,8 @@ from attester.providers import Machine as AttesterMachine
 from tests.support.live import FAST, LiveVerifier, problem
 from tests.support.parts import missing
 from tests.support.swtpm import require_swtpm
-from tools.demo.machine import Machine, extend_pcrs, make_machine
 from tools.demo.adversaries import flipped, prepare, with_part
+from tools.demo.machine import Machine, extend_pcrs, make_machine
 from tools.demo.processes import Processes
 from tools.demo.stack import lay_verifier
 from tools.demo.trust import VaultPlace, tpm_identities, tpm_policy, workload, write_documents
