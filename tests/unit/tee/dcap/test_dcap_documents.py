@@ -188,9 +188,10 @@ def test_what_does_not_fit_by_name_stays_for_the_signatures_check() -> None:
 
 def test_a_chain_may_end_with_nul_or_without_newline() -> None:
     chain = INTEL.pck_chain()
-    whole = read_chain(chain, "test", "chain")
-    assert read_chain(chain + b"\0", "test", "chain") == whole
-    assert read_chain(chain.rstrip(b"\n"), "test", "chain") == whole
+    # By digest: certificates compare by identity, and what is remembered of earlier tests may be forgotten between two readings.
+    whole = [one.digest for one in read_chain(chain, "test", "chain")]
+    for other in (chain + b"\0", chain.rstrip(b"\n")):
+        assert [one.digest for one in read_chain(other, "test", "chain")] == whole
 
 
 @pytest.mark.parametrize("beside", [b"x", b"\0\0", b"-----BEGIN PRIVATE KEY-----\n", b"-----BEGIN CERTIFICATE-----\n"])
