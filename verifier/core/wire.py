@@ -17,6 +17,7 @@ from verifier.formats import jws
 from verifier.formats.encoding import jwk_thumbprint, unb64url
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.formats.fields import Base64Url, Name, SchemeName
+from verifier.formats.jose import p256_point
 
 REQUEST_TYPE = "vab-request+jws"
 
@@ -168,7 +169,7 @@ def ec_public_key(jwk: EcJwk, field: str) -> ec.EllipticCurvePublicKey:
     """Load a P-256 point; a point off the curve is malformed."""
     point = b"\x04" + unb64_field(jwk.x, f"{field}.x") + unb64_field(jwk.y, f"{field}.y")
     try:
-        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+        return p256_point(point)
     except ValueError:
         raise MalformedEvidence(WireId.KEYS, f"{field}: not a point of P-256") from None
 

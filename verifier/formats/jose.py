@@ -7,6 +7,7 @@ Sources: RFC 7518 sections 4.6 and 6.2.1.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -25,6 +26,15 @@ JWE_TAG_SIZE: Final = 16
 _COORDINATE = 32
 
 
+@lru_cache(maxsize=128)
+def p256_point(point: bytes) -> ec.EllipticCurvePublicKey:
+    """Load an uncompressed point of P-256 (SEC 1 section 2.3.4); ``ValueError`` for anything else.
+
+    Cached by its bytes: a request's ``enc`` is checked when the request is read, and the answer is encrypted to it.
+    """
+    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+
+
 def p256_public_key(jwk: Mapping[str, Any]) -> ec.EllipticCurvePublicKey:
     """Load a P-256 public JWK of exactly ``kty crv x y``, coordinates of 32 bytes; ``ValueError`` for anything else."""
     if jwk.keys() != {"kty", "crv", "x", "y"} or jwk["kty"] != "EC" or jwk["crv"] != "P-256":
@@ -36,4 +46,4 @@ def p256_public_key(jwk: Mapping[str, Any]) -> ec.EllipticCurvePublicKey:
         if len(coordinate) != _COORDINATE:
             raise ValueError(f"{name}: got {len(coordinate)} bytes, want {_COORDINATE}")
         point += coordinate
-    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+    return p256_point(point)
