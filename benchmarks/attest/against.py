@@ -1,12 +1,13 @@
 """``python -m benchmarks.attest --against REV``: whole logins (challenge, attestation) of this build beside another revision's.
 
-Three verifiers on one core: this build, this build once more (its twin), and the other. Short slices alternate, in an order that
-rotates, so that whatever else the machine does falls on all three alike. What is compared is CPU time per login.
+Four verifiers on one core: two of this build, two of the other. Two processes of one build differ by one per cent or two all
+the time they run, by where their memory lies; so each build is there twice. Short slices alternate, in an order that rotates, so
+that whatever else the machine does falls on all four alike. What is compared is CPU time per login.
 
-The rule: the ratio is the median, over all rounds, of this build's CPU time to the other's in slices that follow each other, so that
-a machine that grows slower moves both. It must not exceed 1 by more than the A/A spread, which is found from the twins: the rounds
-are cut into ``BLOCKS`` runs, each run gives the median ratio of the twins, and the spread is the greatest distance of these from 1.
-Above ``TOO_WIDE`` the machine is too restless to tell, which is a no.
+The rule: the ratio is the median, over all rounds, of the CPU time of this build's two slices to that of the other's two, which
+follow each other, so that a machine that grows slower moves both. It must not exceed 1 by more than the A/A spread, which is found
+from the twins of this build: the rounds are cut into ``BLOCKS`` runs, each run gives the median ratio of the twins, and the spread
+is the greatest distance of these from 1. Above ``TOO_WIDE`` the machine is too restless to tell, which is a no.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ def compare(revision: str, work: int, load: int) -> int:
             stack.enter_context(
                 served(folder / label, processes, label, work, _WORKLOADS, verifier=build.command("verifier"))
             )
-            for label, build in (("this", ours), ("twin", ours), ("other", other))
+            for label, build in (("this", ours), ("other", other), ("twin", ours), ("other-twin", other))
         ]
-        note(f"attest: this build twice and {revision} on core {work}; {SLICES} slices of {LOGINS} logins each")
+        note(f"attest: this build twice and {revision} twice on core {work}; {SLICES} slices of {LOGINS} logins each")
         used = _measure(targets, load)
     return report(_judged(revision, *used))
 
@@ -75,16 +76,23 @@ def _slice(target: Target, load: int) -> float:
     return (cpu_s(target.pid) - before) / len(bodies) * 1e3
 
 
-def _judged(revision: str, ours: list[float], twin: list[float], other: list[float]) -> list[Ratio]:
+def _judged(
+    revision: str, ours: list[float], other: list[float], twin: list[float], other_twin: list[float]
+) -> list[Ratio]:
     size = SLICES // BLOCKS
     twins = [one / same for one, same in zip(ours, twin, strict=True)]
-    ratio = statistics.median(one / theirs for one, theirs in zip(ours, other, strict=True))
     spread = max(abs(statistics.median(twins[start : start + size]) - 1) for start in range(0, SLICES, size))
-    mine, theirs, limit = statistics.median(ours), statistics.median(other), 1 + spread
+    mine = [(one + same) / 2 for one, same in zip(ours, twin, strict=True)]
+    theirs = [(one + same) / 2 for one, same in zip(other, other_twin, strict=True)]
+    ratio, limit = statistics.median(one / its for one, its in zip(mine, theirs, strict=True)), 1 + spread
     target = f"<= {limit:.3f} (1 + A/A spread)" if spread <= TOO_WIDE else f"an A/A spread of at most {TOO_WIDE}"
     met = spread <= TOO_WIDE and ratio <= limit
-    same = f"A/A: this build / its twin, {BLOCKS} runs within {spread:.1%} of 1 (CPU per login)"
+    told = (
+        (f"A/A: this build / its twin, {BLOCKS} runs within {spread:.1%} of 1 (CPU per login)", ours, twin),
+        (f"login: this build / {revision} (CPU per login)", mine, theirs),
+    )
+    judged = ((statistics.median(twins), "none", True), (ratio, target, met))
     return [
-        Ratio(same, mine, statistics.median(twin), "ms", statistics.median(twins), "none", met=True),
-        Ratio(f"login: this build / {revision} (CPU per login)", mine, theirs, "ms", ratio, target, met),
+        Ratio(name, statistics.median(one), statistics.median(beside), "ms", *verdict)
+        for (name, one, beside), verdict in zip(told, judged, strict=True)
     ]
