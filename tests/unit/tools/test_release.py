@@ -137,9 +137,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory, uv: str) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def installed(copy: Path, uv: str) -> Path:
+def installed(copy: Path, uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the product's wheel into a fresh virtualenv; what it needs comes from uv's cache, as locked."""
-    place, (wheel,) = copy / "try", copy.glob("dist/vault_attestation_bridge-*.whl")
+    # Not in the copy: a later build would put it into its source distribution.
+    place, (wheel,) = tmp_path_factory.mktemp("installed") / "venv", copy.glob("dist/vault_attestation_bridge-*.whl")
     synced = [uv, "sync", "--quiet", "--offline", "--frozen", "--no-dev", "--no-install-project", "--extra", "verifier"]
     _run(copy, *synced, "--python", sys.executable, UV_PROJECT_ENVIRONMENT=str(place), VIRTUAL_ENV="")
     _run(copy, uv, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", place / "bin/python", wheel)
