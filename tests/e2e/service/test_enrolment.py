@@ -186,7 +186,7 @@ def test_a_ticket_that_expires_before_the_proof_comes_opens_nothing(verifier: Tp
     tpm = fresh_tpm("slow")
     ticket = open_ticket(verifier, "short")
     proof = activated(tpm, verifier.ask(tpm, ticket=ticket).json())
-    with verifier.live.store() as store, store._database.write() as connection:
+    with verifier.live.folder.store() as store, store._database.write() as connection:
         connection.execute(text("UPDATE tpm_tickets SET expires_ms = expires_ms - :age"), {"age": DAY_MS + 1})
 
     assert refusal(verifier.prove(tpm, proof)) == (403, "tpm2.enrolment.admission")

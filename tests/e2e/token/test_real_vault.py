@@ -20,7 +20,7 @@ from verifier.adapters.keys.signer_file import KeyFile
 from verifier.core.ports import SigningKey
 from verifier.core.settings import ALGORITHMS
 from verifier.token.jwks import DISCOVERY_PATH, JWKS_PATH
-from verifier.token.mint import mint, mint_self
+from verifier.token.mint import mint, mint_self, mintable
 
 LEAD = RULES.lead_s
 
@@ -50,7 +50,8 @@ class Issuer:
     def token(self, key: SigningKey | None = None, **given: Any) -> str:
         """Mint a token that is good now by Vault's clock."""
         claims = claims_of(now=int(time.time()), issuer=f"{self.base_url}/t/default", **given)
-        return mint(claims, APPRAISAL, key or self.keys.signing_key("default", self.now), simulated=False)
+        ready = mintable(claims, APPRAISAL, simulated=False)
+        return mint(ready, key or self.keys.signing_key("default", self.now))
 
 
 @contextmanager
