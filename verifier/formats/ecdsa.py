@@ -50,7 +50,7 @@ def is_signed(key: object, algorithm: Algorithm, signature: bytes, data: bytes) 
     size = algorithm.size
     if len(signature) != 2 * size:
         return False
-    r, s = (int.from_bytes(half, "big") for half in (signature[:size], signature[size:]))
+    r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
     return is_signed_by_numbers(key, algorithm, r, s, data)
 
 

@@ -73,7 +73,7 @@ def prepare(record: VerdictRecord) -> Prepared:
         if not 0 <= values[name] < _BIGINT:
             raise ValueError(f"{name}: got {values[name]}, want 0 to 2^63 - 1")
     form = _form(values)
-    _hash(form, "", "")  # whatever cannot be encoded fails here, not in the writer
+    "".join(form.values()).encode("utf-8")  # what cannot be encoded fails here, not in the writer
     return Prepared(
         nonce_hash=values["nonce_hash"],
         nonce_expires_ms=record.nonce_expires_ms,
