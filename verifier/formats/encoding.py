@@ -49,8 +49,10 @@ def unb64url(text: str) -> bytes:
     return data
 
 
-# Built once: json.dumps with options builds an encoder per call.
-_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+# Built once: json.dumps with options builds an encoder per call. Data that contains itself is a RecursionError in ``_is_plain``.
+_ENCODE = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+).encode
 _INTEGER_MAX = (1 << 53) - 1
 
 
