@@ -69,6 +69,14 @@ def settings_file() -> str:
     return name
 
 
+def require_nothing_left() -> None:
+    """Ask the engine for what ``down`` should have removed."""
+    label = f"label=com.docker.compose.project={PROJECT}"
+    assert listed(["ps", "--all", "--quiet", "--filter", label]) == []
+    assert listed(["volume", "ls", "--quiet", "--filter", label]) == []
+    assert listed(["network", "ls", "--quiet", "--filter", label]) == []
+
+
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """Bring everything up and wait until the workload has ended; take everything down whatever happens."""
@@ -82,6 +90,8 @@ def stack() -> Iterator[Stack]:
         yield running
     finally:
         running.down()
+    # Here and not in a test, since tests run in any order and each of them needs the stack.
+    require_nothing_left()
 
 
 def containers(stack: Stack) -> list[dict[str, Any]]:
@@ -135,15 +145,6 @@ def test_no_secret_is_logged_or_named_in_a_container_s_settings(stack: Stack) ->
     assert not secret.search(stack.logs())
     for container in containers(stack):
         assert not secret.search(json.dumps(container["Config"])), container["Name"]
-
-
-def test_down_leaves_nothing(stack: Stack) -> None:
-    """Last in the file: nothing runs after it."""
-    stack.down()
-    label = f"label=com.docker.compose.project={PROJECT}"
-    assert listed(["ps", "--all", "--quiet", "--filter", label]) == []
-    assert listed(["volume", "ls", "--quiet", "--filter", label]) == []
-    assert listed(["network", "ls", "--quiet", "--filter", label]) == []
 
 
 def test_the_images_are_public_ones_unless_told_otherwise() -> None:
