@@ -47,6 +47,17 @@ def test_a_signature_counts_for_its_key_its_data_and_its_algorithm(algorithm: Al
         assert ecdsa.is_signed(key.public_key(), other, signature, DATA) is (other is algorithm)
 
 
+def test_r_and_s_have_exactly_their_size(algorithm: Algorithm) -> None:
+    """The same two numbers with a zero more in front are another signature: it is refused, although they would verify."""
+    key, size = key_of(algorithm), algorithm.size
+    signature = ecdsa.sign(key, algorithm, DATA)
+    r, s = signature[:size], signature[size:]
+    assert not ecdsa.is_signed(key.public_key(), algorithm, r + b"\0" + s, DATA)
+    assert not ecdsa.is_signed(key.public_key(), algorithm, r + b"\0" * size + s, DATA)
+    assert not ecdsa.is_signed(key.public_key(), algorithm, signature[:-1], DATA)
+    assert not ecdsa.is_signed(key.public_key(), algorithm, b"", DATA)
+
+
 def test_any_changed_byte_of_a_signature_is_refused(algorithm: Algorithm) -> None:
     key = key_of(algorithm)
     signature = ecdsa.sign(key, algorithm, DATA)

@@ -1,7 +1,10 @@
-"""The RFC 8785 form, as Trail of Bits' library writes it, and what has none."""
+"""base64url in its one form; the RFC 8785 form, as Trail of Bits' library writes it, and what has none."""
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import string
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verifier.formats.encoding import canonical
+from verifier.formats.encoding import b64url, canonical, unb64url
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 _ASCII = st.text(st.characters(max_codepoint=127), max_size=12)
@@ -41,3 +44,27 @@ def test_what_is_no_json_data_is_refused_at_any_depth(value: Any) -> None:
     for data in (value, [value], {"a": value}, [{"a": ["b", value]}]):
         with pytest.raises(ValueError, match=r".+"):
             canonical(data)
+
+
+@given(st.binary(max_size=100))
+def test_base64url_is_that_of_the_standard_library_without_padding(data: bytes) -> None:
+    text = b64url(data)
+    assert text == base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    assert unb64url(text) == data
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_bytes_have_one_text_in_base64url(size: int) -> None:
+    """Every other last character says other bytes, or is refused: a token's text cannot be changed and say the same."""
+    text = b64url(bytes(size))
+    said = {}
+    for last in string.ascii_letters + string.digits + "-_":
+        with contextlib.suppress(ValueError):
+            said[last] = unb64url(text[:-1] + last)
+    assert len(set(said.values())) == len(said) == {0: 64, 1: 4, 2: 16}[size % 3]
+
+
+@pytest.mark.parametrize("text", ["A", "AAAAA", "AA==", "AAA=", "AA+A", "AA/A", "AA A", "AAA\n", "\u00e4AAA"])
+def test_what_is_no_base64url_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not base64url"):
+        unb64url(text)
