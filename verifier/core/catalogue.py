@@ -9,8 +9,9 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
+
+from verifier.core.packaged import packaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +42,5 @@ class Listed:
 @cache
 def texts_in(package: str) -> Mapping[str, CheckText]:
     """Read a package's ``checks.toml``; what it holds beside the fields of ``CheckText`` is a programmer's error (``TypeError``)."""
-    text = files(package).joinpath("checks.toml").read_text(encoding="utf-8")
+    text = packaged(package, "checks.toml").decode()
     return MappingProxyType({check_id: CheckText(**entry) for check_id, entry in tomllib.loads(text).items()})

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any, Final, TypeAlias
 
+from verifier.core.packaged import packaged
 from verifier.formats.x509 import Certificate
 from verifier.formats.x509chain import (
     ANY_PROFILE,
@@ -38,7 +38,7 @@ WHY_ROOT: Final = (
 
 def pinned(package: str, name: str, file: str) -> Anchor:
     """Read a vendor's root from a package's ``anchors`` folder; a test pins its digests."""
-    return Anchor(name, files(package).joinpath("anchors", file).read_bytes(), "vendor")
+    return Anchor(name, packaged(package, f"anchors/{file}"), "vendor")
 
 
 def own_anchors(anchors: tuple[Anchor, ...], own: tuple[Anchor, ...]) -> tuple[Anchor, ...]:

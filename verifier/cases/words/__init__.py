@@ -8,14 +8,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
+
+from verifier.core.packaged import packaged
 
 
 @cache
 def words_of(name: str) -> Mapping[str, str]:
     """Read a file of words with all that it includes; its own go before what is included."""
-    data = tomllib.loads(files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+    data = tomllib.loads(packaged(__name__, f"{name}.toml").decode())
     included = {
         f"{one['under']}.{claim}" if one["under"] else claim: text
         for one in data.get("include", ())
