@@ -26,7 +26,7 @@ with_vault = VAULT_BIN=$$($(PARTS) vault); TF_CLI_CONFIG_FILE=$$($(PARTS) terraf
   export VAULT_BIN TF_CLI_CONFIG_FILE
 with_oracles = ORACLES_BIN=$$($(PARTS) oracles); export ORACLES_BIN
 
-.PHONY: help venv lock demo check unit test test-compose lint type bench bench-against fuzz docs release
+.PHONY: help venv lock demo check unit test test-faults test-compose lint type bench bench-against fuzz docs release
 
 help: ## Say what there is
 	@echo "make TARGET, with TARGET one of:"
@@ -80,7 +80,12 @@ test: $(STAMP) ## Run all tests against the real parts, without a network (PYTES
 	else \
 	  echo "Network: this machine's (unshare --net is not allowed here); no test needs it."; \
 	fi; \
-	exec $$offline $(BIN)/pytest tests --ignore=tests/compose --ignore=tests/fuzz $(PARALLEL) $(PYTEST_ARGS)
+	exec $$offline $(BIN)/pytest tests --ignore=tests/compose --ignore=tests/fuzz --ignore=tests/faults $(PARALLEL) $(PYTEST_ARGS)
+
+# VAB_FAULTS=long asks for the long form.
+test-faults: $(STAMP) ## Break what the verifier stands on, in the real process tree; prints fault, promise and what was seen
+	@$(PARTS) debian --for test
+	@$(with_vault); export VAB_TEST_REQUIRE_PARTS=1; exec $(BIN)/pytest tests/faults $(PARALLEL) $(PYTEST_ARGS)
 
 test-compose: $(STAMP) ## Run docker-compose.yml for real: up, login, secret, one refusal, down
 	@$(PARTS) debian --for compose

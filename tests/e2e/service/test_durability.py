@@ -17,6 +17,7 @@ import pytest
 
 from attester.https import Reply
 from tests.support.live import LiveVerifier, live_verifier, problem, seeded
+from tests.support.proc import processes_of
 from tests.support.waiting import wait_for
 from tools.demo.adversaries import Request, open_jwe
 from verifier.formats.encoding import sha256, unb64url
@@ -102,25 +103,9 @@ def _counter(live: LiveVerifier, name: str) -> float:
     return sum(float(value) for value in found)
 
 
-def _processes(live: LiveVerifier, name: str) -> dict[int, int]:
-    """Return pid -> parent's pid of this verifier's processes of a name (``ps -o comm``)."""
-    found: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (path / "cmdline").read_bytes().split(b"\0")
-            status = (path / "stat").read_text(encoding="ascii", errors="replace")
-        except OSError:
-            continue  # it ended while we looked
-        if f"({name})" in status and str(live.folder.settings_file).encode() in words:
-            state, parent = status.rpartition(")")[2].split()[:2]
-            if state != "Z":
-                found[int(path.name)] = int(parent)
-    return found
-
-
 def _workers(live: LiveVerifier) -> list[int]:
     """Process ids of gunicorn's workers: children of the first process of that name."""
-    ours = _processes(live, "verifier-web")
+    ours = processes_of(live, "verifier-web")
     return [pid for pid, parent in ours.items() if parent in ours]
 
 
@@ -173,7 +158,7 @@ def test_a_worker_process_that_dies_is_started_again(tmp_path: Path) -> None:
     with live_verifier(tmp_path, {"workers": 1}) as live:
 
         def workers() -> list[int]:
-            return list(_processes(live, "verifier-worker"))
+            return list(processes_of(live, "verifier-worker"))
 
         first = wait_for(workers)
         os.kill(first[0], signal.SIGKILL)
@@ -183,7 +168,7 @@ def test_a_worker_process_that_dies_is_started_again(tmp_path: Path) -> None:
 def test_nothing_goes_on_serving_when_serve_itself_is_killed(tmp_path: Path) -> None:
     with live_verifier(tmp_path, {"workers": 2}) as live:
         os.kill(live.processes.pid(live.name), signal.SIGKILL)
-        wait_for(lambda: not (_processes(live, "verifier-web") or _processes(live, "verifier-worker")))
+        wait_for(lambda: not (processes_of(live, "verifier-web") or processes_of(live, "verifier-worker")))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ TARGETS = {
     "check",
     "unit",
     "test",
+    "test-faults",
     "test-compose",
 } | {
     "bench",
@@ -98,7 +99,9 @@ def test_the_tests_get_the_parts_and_are_told_not_to_skip(checkout: Path, machin
     assert result.status == 0, result.err
     assert f"Evidence cases: {cases}" in result.out
     assert f"vault=/got/vault config=/got/terraform-config strict=1 inside=1 cases={cases}" in result.out
-    assert machine.calls("pytest") == ["pytest tests --ignore=tests/compose --ignore=tests/fuzz -n 2 --dist loadgroup"]
+    assert machine.calls("pytest") == [
+        "pytest tests --ignore=tests/compose --ignore=tests/fuzz --ignore=tests/faults -n 2 --dist loadgroup"
+    ]
 
 
 def test_named_evidence_goes_before_what_lies_beside(
@@ -165,10 +168,10 @@ def test_the_ci_run_does_everything_and_sums_up(checkout: Path, machine: Machine
     result = ci(checkout, machine, failing="none")
     assert result.status == 0, result.err
     assert machine.calls("make") == [
-        f"make {name}" for name in ("venv", "lint", "type", "test", "demo", "test-compose")
+        f"make {name}" for name in ("venv", "lint", "type", "test", "test-faults", "demo", "test-compose")
     ]
     assert machine.calls("python3")[-1] == "python3 tools/parts.py dockerd --stop"
-    assert len(re.findall(r"^\S+ +\d+ s  ok$", result.out, re.MULTILINE)) == 12
+    assert len(re.findall(r"^\S+ +\d+ s  ok$", result.out, re.MULTILINE)) == 13
     assert result.out.endswith("CI: everything passed\n")
 
 
