@@ -57,9 +57,9 @@ class _Children:
     # prometheus_client reads where its numbers go when it is imported: in the children, after _metrics_folder.
 
     def _serve(self) -> None:
-        from verifier import wsgi
+        from verifier import server
 
-        wsgi.run(self._settings, lambda: self._to_parent.send_bytes(b"listens"))
+        server.run(self._settings, lambda: self._to_parent.send_bytes(b"listens"))
 
     def _work(self) -> None:
         from verifier import worker

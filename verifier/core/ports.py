@@ -7,9 +7,10 @@ does not answer. Commands that read and change the store's tables by hand work o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from verifier.formats.errors import BridgeError
 
 
 class Clock(Protocol):
@@ -108,15 +109,15 @@ class TrustRow:
     body: str
 
 
+# What is told of a record that is to be committed: where it went, or why it did not.
+Settled = Callable[[CommittedRecord | BridgeError], None]
+
+
 class VerdictStore(Protocol):
     """What an attestation asks of the store."""
 
     def epoch(self) -> int:
         """Return the challenge epoch; raising it voids all challenges."""
-        ...
-
-    def expecting(self) -> AbstractContextManager[None]:
-        """Say that a verdict may be committed out of this block, so that concurrent ones can share a transaction."""
         ...
 
     def commit_verdict(self, record: VerdictRecord) -> CommittedRecord:
@@ -125,6 +126,19 @@ class VerdictStore(Protocol):
         Raises ``EvidenceRejected('service.nonce.spent')``, or ``CannotDecide('service.clock')`` when the record's time is
         off the store's clock by more than the allowed skew.
         """
+        ...
+
+    def commit_soon(self, record: VerdictRecord, settled: Settled) -> Callable[[], None]:
+        """Keep a record for ``flush``; ``settled`` is called once, from another thread. Returns what gives up on it."""
+        ...
+
+    def flush(self) -> None:
+        """Have the records of ``commit_soon`` written, in one transaction."""
+        ...
+
+    @property
+    def is_local(self) -> bool:
+        """Tell whether reading never waits for a network or another machine."""
         ...
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from verifier.formats.addresses import is_network
 from verifier.formats.encoding import is_name
 from verifier.formats.errors import ConfigError
 
@@ -26,6 +27,7 @@ TOKEN_LIFE_MIN_S = 10
 TOKEN_LIFE_MAX_S = 300
 JWKS_MAX_AGE_MAX_S = 300
 SKEW_MS = 5_000
+UNIX_PEER = "unix"
 MAX_INTERVAL_S = 60
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 MAX_LOG_BYTES = 1024 * 1024
@@ -50,6 +52,14 @@ class Settings(BaseModel):
         default="", description="PEM file: the certificate of the service and its intermediates"
     )
     tls_key: str = Field(default="", description="PEM file: the private key of `tls_certificate`; both or neither")
+    admin_bind: str = Field(
+        default="127.0.0.1:8444",
+        description="where health and metrics are served, without TLS: address and port, or `unix:` and a path; never what `bind` says",
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description="networks of the proxies in front, and `unix` for a Unix socket: theirs alone is the X-Forwarded-For that is believed",
+    )
     behind_tls_proxy: bool = Field(
         default=False, description="TLS ends in front of this process, on the same machine or in the same enclave"
     )
@@ -128,7 +138,10 @@ class Settings(BaseModel):
         default=0.5, description="least time between two calls to `nvidia_ocsp_url`, in seconds"
     )
     workers: int = Field(default=0, description="processes that answer requests; 0: one a core")
-    threads: int = Field(default=4, description="threads of each of these processes")
+    threads: int = Field(
+        default=4,
+        description="threads of each of these processes, for large evidence, for enrolments, and for a store that is another machine's",
+    )
     run_worker: bool = Field(
         default=True,
         description="start the process that goes by the clock: it rotates keys, purges the store, fetches, re-reads trust documents",
@@ -186,6 +199,7 @@ def check_settings(settings: Settings) -> Settings:
         raise _refuse("tls_certificate", None, "a certificate, or behind_tls_proxy = true")
     if not settings.tls_certificate and host not in ("127.0.0.1", "[::1]", "localhost", "unix"):
         raise _refuse("bind", settings.bind, "a loopback address where this process does not end TLS itself")
+    _check_admin(settings)
     if not settings.tenants or len(set(settings.tenants)) != len(settings.tenants):
         raise _refuse("tenants", settings.tenants, "at least one tenant, each once")
     for tenant in settings.tenants:
@@ -213,6 +227,14 @@ def check_settings(settings: Settings) -> Settings:
         raise _refuse("rate_per_minute", settings.rate_per_minute, "at least 1")
     _check_collateral(settings)
     return settings
+
+
+def _check_admin(settings: Settings) -> None:
+    if not settings.admin_bind or settings.admin_bind == settings.bind:
+        raise _refuse("admin_bind", settings.admin_bind, "an address and port, or unix: and a path, other than bind")
+    for text in settings.trusted_proxies:
+        if text != UNIX_PEER and not is_network(text):
+            raise _refuse("trusted_proxies", text, "a network such as 10.0.0.0/8, an address, or unix")
 
 
 def _check_collateral(settings: Settings) -> None:

@@ -27,7 +27,7 @@ from verifier.core.binding import (
     read_nonce,
 )
 from verifier.core.ids import PolicyId, ServiceId, WireId
-from verifier.core.ports import SigningKey, VerdictRecord, VerdictStore
+from verifier.core.ports import CommittedRecord, SigningKey, VerdictRecord, VerdictStore
 from verifier.core.rules import Finding
 from verifier.core.settings import SKEW_MS
 from verifier.formats.encoding import canonical, p256_spki
@@ -37,10 +37,32 @@ from verifier.tee.scheme import Scheme, Subject, Verified
 from verifier.tee.verified import Bound, check_user_data, gather, require_parts, run_checks
 from verifier.token.answer import VaultHint, build_answer
 from verifier.token.claims import build_claims, instance_name, require_mintable
-from verifier.token.mint import mint, mintable
+from verifier.token.mint import Mintable, mint, mintable
 
 EPOCH_READ_MS = 1_000
 MAX_POLICIES = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A request after step 6: the record that step 7 writes, and, where it is granted, what step 8 makes of it.
+
+    Between the two the caller commits the record; nothing is signed before.
+    """
+
+    record: VerdictRecord
+    grant: _Grant | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """What step 8 needs: made before the nonce is spent, so that nothing that is missing costs a nonce."""
+
+    request: wire.AttestationRequest
+    workload: Workload
+    ready: Mintable
+    signing: SigningKey
+    answering: tuple[SigningKey, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,28 +170,37 @@ class Service:
     # -- steps 2 to 8 ---------------------------------------------------------------------------------------------------
 
     def attest(self, body: bytes, source: str = "") -> Outcome:
-        """Judge one signed request and answer it; ``source`` is the caller's address, for the record only."""
+        """Judge one signed request, record the verdict and answer it; ``source`` is the caller's address, for the record only."""
+        judged = self.judge(body, source)
+        return self.answer(judged, self._parts.store.commit_verdict(judged.record))
+
+    def judge(self, body: bytes, source: str = "") -> Judged:
+        """Do steps 2 to 6 and make step 7's record. Nothing is written, and a no before step 6 is raised."""
         now_ms = self._parts.clock.now_ms()
         request = wire.parse(body)  # step 2
         nonce_expires_ms = self._receive(request, now_ms)
         scheme, evidence, carried = self._decode(request)  # step 3
         digest = self._digest(request)
         check_user_data(scheme, evidence, Bound(digest))
-        with self._parts.store.expecting():
-            caller = (request.tenant, source)
-            verified = self._verify(scheme, evidence, carried, caller, digest, now_ms)  # steps 4 and 5
-            return self._decide(_Hearing(request, verified, now_ms, nonce_expires_ms, source))
-
-    def _decide(self, hearing: _Hearing) -> Outcome:
-        """Do steps 6 to 8: from here on the nonce is spent and the verdict recorded, whichever way it goes."""
-        request, verified, now_ms = hearing.request, hearing.verified, hearing.now_ms
+        caller = (request.tenant, source)
+        verified = self._verify(scheme, evidence, carried, caller, digest, now_ms)  # steps 4 and 5
+        hearing = _Hearing(request, verified, now_ms, nonce_expires_ms, source)
         workload, appraisal, reason = self._appraise(request, verified, now_ms // 1000)  # step 6
         if workload is None or appraisal is None or reason is not None or not appraisal.accepted:
-            self._refuse(hearing, workload, appraisal, reason)
+            return Judged(self._refusal(hearing, workload, appraisal, reason), None)
+        return self._granted(hearing, workload, appraisal)
+
+    def answer(self, judged: Judged, committed: CommittedRecord) -> Outcome:
+        """Do step 8 for a record that is durable: the nonce is spent, whichever way it went. A refusal is raised."""
+        grant = judged.grant
+        if grant is None:
             raise EvidenceRejected(
                 PolicyId.REFUSED, "the evidence is genuine and not wanted; the verifier's record says why"
             )
-        return self._grant(hearing, workload, appraisal)
+        token = mint(grant.ready, grant.signing)
+        answer = self._answer(grant.request, grant.workload, token, grant.answering)
+        record = judged.record
+        return Outcome(answer, record.tenant, record.workload_uuid, record.scheme, record.jti, committed.seq)
 
     def _receive(self, request: wire.AttestationRequest, now_ms: int) -> int:
         """Step 2: tenant, and the nonce's MAC, epoch and age. Returns when the nonce dies (Unix ms)."""
@@ -258,50 +289,44 @@ class Service:
 
     # -- steps 7 and 8 --------------------------------------------------------------------------------------------------
 
-    def _refuse(
+    def _refusal(
         self, hearing: _Hearing, workload: Workload | None, appraisal: Appraisal | None, reason: EvidenceRejected | None
-    ) -> None:
-        """Do step 7 for a no: spent and recorded, with every finding."""
+    ) -> VerdictRecord:
+        """Make step 7's record of a no, with every finding."""
         check_id = appraisal.check_id if appraisal is not None else PolicyId.REFUSED
         more: dict[str, Any] | None = None
         if reason is not None:
             more = {"rule": reason.check_id, "ok": False, "detail": reason.detail}
             check_id = reason.check_id
-        self._parts.store.commit_verdict(
-            VerdictRecord(
-                **_common(hearing, workload, appraisal),
-                outcome="refused",
-                check_id=check_id,
-                jti="",
-                claims_digest=b"",
-                token_expires_ms=0,
-                instance=_instance(workload, appraisal),
-                findings=findings_text(() if appraisal is None else appraisal.findings, more),
-            )
+        return VerdictRecord(
+            **_common(hearing, workload, appraisal),
+            outcome="refused",
+            check_id=check_id,
+            jti="",
+            claims_digest=b"",
+            token_expires_ms=0,
+            instance=_instance(workload, appraisal),
+            findings=findings_text(() if appraisal is None else appraisal.findings, more),
         )
 
-    def _grant(self, hearing: _Hearing, workload: Workload, appraisal: Appraisal) -> Outcome:
-        """Do steps 7 and 8 for a yes: claims are built and keys are at hand before the nonce is spent, signed after."""
+    def _granted(self, hearing: _Hearing, workload: Workload, appraisal: Appraisal) -> Judged:
+        """Make step 7's record of a yes: claims are built and keys are at hand before the nonce is spent, signed after."""
         parts, now, request = self._parts, hearing.now_ms // 1000, hearing.request
         signing = parts.keys.signing_key(request.tenant, now)
         answering = parts.keys.answer_key(request.tenant, now)
         claims = self._claims(request, workload, appraisal, now)
         ready = mintable(claims, appraisal, simulated=parts.settings.simulated)
-        committed = parts.store.commit_verdict(
-            VerdictRecord(
-                **_common(hearing, workload, appraisal),
-                outcome="accepted",
-                check_id="",
-                jti=str(claims["jti"]),
-                claims_digest=ready.digest,
-                token_expires_ms=int(claims["exp"]) * 1000,
-                instance=str(claims["instance"]),
-                findings=self._findings.text(appraisal),
-            )
+        record = VerdictRecord(
+            **_common(hearing, workload, appraisal),
+            outcome="accepted",
+            check_id="",
+            jti=str(claims["jti"]),
+            claims_digest=ready.digest,
+            token_expires_ms=int(claims["exp"]) * 1000,
+            instance=str(claims["instance"]),
+            findings=self._findings.text(appraisal),
         )
-        token = mint(ready, signing)
-        answer = self._answer(request, workload, token, answering)
-        return Outcome(answer, request.tenant, workload.uuid, appraisal.scheme, str(claims["jti"]), committed.seq)
+        return Judged(record, _Grant(request, workload, ready, signing, answering))
 
     def _claims(
         self, request: wire.AttestationRequest, workload: Workload, appraisal: Appraisal, now: int

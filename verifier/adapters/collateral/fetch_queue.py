@@ -14,7 +14,6 @@ Times are seconds of one monotonic clock.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections import Counter
 from collections.abc import MutableMapping
@@ -25,6 +24,7 @@ from cachetools import LRUCache
 
 from verifier.adapters.collateral.items import Item
 from verifier.core.ids import ServiceId
+from verifier.formats.addresses import client_of
 
 Lane = Literal["shared", "listed", "open"]
 LANES: Final[tuple[Lane, ...]] = ("shared", "listed", "open")
@@ -40,7 +40,6 @@ _FAIL_FIRST_S: Final = 2.0
 _FAIL_MOST_S: Final = 600.0
 _FAIL_SHARED_MOST_S: Final = 60.0
 _CALL_S: Final = 0.5  # what a call takes, to tell how long a queue is
-_V6_NETWORK: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +112,6 @@ class _Barred:
     failures: int
 
 
-def network_of(source: str) -> str:
-    """Return whom a quota is counted for: an address, of IPv6 its /64, since one machine has all of that."""
-    try:
-        address = ipaddress.ip_address(source)
-    except ValueError:
-        return source[:64]
-    if isinstance(address, ipaddress.IPv4Address):
-        return source
-    return str(address.ipv4_mapped or ipaddress.ip_network((address, _V6_NETWORK), strict=False))
-
-
 @dataclass(slots=True)
 class FetchQueue:
     """The queue. Not thread-safe: its owner locks.
@@ -154,7 +142,7 @@ class FetchQueue:
         if want is not None:
             want.asked = now
             return Reply("", "it is being fetched", self._estimate(want, now))
-        return self._refusal(item, now) or self._admit(item, tenant, network_of(source), now)
+        return self._refusal(item, now) or self._admit(item, tenant, client_of(source), now)
 
     def _refusal(self, item: Item, now: float) -> Reply | None:
         """Say why an item cannot be fetched now, for any caller."""

@@ -44,6 +44,7 @@ class OwnedByProcess:
 
     def __init__(self, url: URL, *, skew_ms: int, keep_evidence: bool) -> None:
         self._url = url
+        self.is_local = url.get_backend_name() == "sqlite"
         self._skew_ms = skew_ms
         self._keep_evidence = keep_evidence
         self._lock = threading.Lock()

@@ -6,8 +6,7 @@ A store may be made and used before a fork (``forking``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -31,7 +30,7 @@ from verifier.adapters.sql.models import (
 from verifier.adapters.sql.records import COLUMNS, GENESIS, prepare, stored, verify_links
 from verifier.adapters.sql.schema import check_server, migrate
 from verifier.core.ids import ServiceId
-from verifier.core.ports import CommittedRecord, StoredRecord, TrustRow, VerdictRecord
+from verifier.core.ports import CommittedRecord, Settled, StoredRecord, TrustRow, VerdictRecord
 from verifier.core.settings import SKEW_MS
 from verifier.formats.errors import ConfigError, EvidenceRejected, mismatch
 
@@ -134,10 +133,6 @@ class SqlStore(tpm.TpmTables):
             connection.execute(update(state).where(state.c.name == "epoch").values(number=raised))
         return raised % EPOCHS
 
-    def expecting(self) -> AbstractContextManager[None]:
-        """Say that a verdict may be committed out of this block: the writer waits some milliseconds for it, to share a commit."""
-        return self._owned.here().writer.expecting()
-
     def commit_verdict(self, record: VerdictRecord) -> CommittedRecord:
         """Spend the nonce and write the record in one durable transaction, shared with the verdicts that commit at the same time.
 
@@ -147,6 +142,23 @@ class SqlStore(tpm.TpmTables):
         the wait ended first (10 s), where a nonce may be spent without a token. ``ValueError`` for what no database holds.
         """
         return self._owned.here().writer.commit(prepare(record))
+
+    def commit_soon(self, record: VerdictRecord, settled: Settled) -> Callable[[], None]:
+        """Keep a verdict for the next ``flush``; ``settled`` is called once, from another thread, with what ``commit_verdict`` returns or raises.
+
+        For one thread that waits for no commit itself. Returns what gives up on it; a record that the writer took is written all
+        the same. ``ValueError`` for what no database holds.
+        """
+        return self._owned.here().writer.commit_soon(prepare(record), settled)
+
+    def flush(self) -> None:
+        """Have the verdicts of ``commit_soon`` written, in one transaction. ``CannotDecide('service.store')`` from a closed store."""
+        self._owned.here().writer.flush()
+
+    @property
+    def is_local(self) -> bool:
+        """Tell whether reading never waits for a network or another machine."""
+        return self._owned.is_local
 
     def records_after(self, seq: int, limit: int) -> Sequence[StoredRecord]:
         """Return at most ``limit`` records whose number is above ``seq``, in order."""

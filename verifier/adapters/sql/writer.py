@@ -9,9 +9,8 @@ once): SQLAlchemy's execution layer costs 0.2 ms a transaction here, a third of 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -28,33 +27,22 @@ from verifier.core.ports import CommittedRecord
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
 
 GROUP_MAX = 64
-# How long a group waits for verdicts that are being worked on. A commit costs as much as the cryptography of a request, so
-# that a few milliseconds more for one caller are many requests a second more for all; a single caller does not wait.
-GATHER_S = 0.004
-_WAIT_S = 10.0  # a record that is older than the skew would be refused for its time anyway
+WAIT_S = 10.0  # a record that is older than the skew would be refused for its time anyway
 _JOIN_S = 10.0
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    """One caller: what it brought, and the lock that it waits on (held until ``settle``)."""
+    """One caller: what it brought, and how it is told. Told once, from the writer's thread."""
 
     prepared: Prepared
-    done: threading.Lock
-    committed: CommittedRecord | None = None
-    failure: BridgeError | None = None
+    tell: Callable[[CommittedRecord | BridgeError], None]
+    is_settled: bool = False
     given_up: bool = False
 
     def settle(self, outcome: CommittedRecord | BridgeError) -> None:
-        if isinstance(outcome, BridgeError):
-            self.failure = outcome
-        else:
-            self.committed = outcome
-        self.done.release()
-
-    @property
-    def is_settled(self) -> bool:
-        return self.committed is not None or self.failure is not None
+        self.is_settled = True
+        self.tell(outcome)
 
 
 @dataclass(slots=True)
@@ -95,6 +83,11 @@ class _Statements:
         return statements
 
 
+def too_slow() -> CannotDecide:
+    """Word a store that has not answered in time."""
+    return CannotDecide(ServiceId.STORE, f"the store did not answer within {WAIT_S:.0f} s")
+
+
 class Writer:
     """The thread that commits. It starts with the first verdict (after a fork, that is) and again should it ever die."""
 
@@ -103,39 +96,54 @@ class Writer:
         self._skew_ms = skew_ms
         self._keep_evidence = keep_evidence
         self._statements = _Statements.make(is_sqlite=database.is_sqlite)
-        self._queue: SimpleQueue[_Waiter | None] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[_Waiter] | None] = SimpleQueue()
+        self._staged: list[_Waiter] = []  # of `commit_soon`, until `flush`
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._expected = 0  # callers between `expecting` and its end, those who wait in the queue included
         self._writing = threading.Lock()
         self._connection: PoolProxiedConnection | None = None
 
     def commit(self, prepared: Prepared) -> CommittedRecord:
         """Hand a record to the writer and wait until it is durable, or until why it is not is known."""
-        waiter = _Waiter(prepared, threading.Lock())
-        waiter.done.acquire()
-        if self._thread is None or not self._thread.is_alive():
-            self._start()
-        self._queue.put(waiter)
-        if not waiter.done.acquire(timeout=_WAIT_S):
+        told: SimpleQueue[CommittedRecord | BridgeError] = SimpleQueue()
+        waiter = _Waiter(prepared, told.put)
+        self._hand_over([waiter])
+        try:
+            outcome = told.get(timeout=WAIT_S)
+        except Empty:
             # It may still be written, without a token: a nonce lost, never one spent twice.
             waiter.given_up = True
-            raise CannotDecide(ServiceId.STORE, f"the store did not answer within {_WAIT_S:.0f} s")
-        if waiter.committed is not None:
-            return waiter.committed
-        raise waiter.failure or CannotDecide(ServiceId.STORE, "the store did not answer")
+            raise too_slow() from None
+        if isinstance(outcome, BridgeError):
+            raise outcome
+        return outcome
 
-    @contextmanager
-    def expecting(self) -> Iterator[None]:
-        """Say that a record may come out of this block soon: a group waits a moment for it."""
-        with self._lock:
-            self._expected += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._expected -= 1
+    def commit_soon(
+        self, prepared: Prepared, tell: Callable[[CommittedRecord | BridgeError], None]
+    ) -> Callable[[], None]:
+        """Keep a record for the next ``flush`` of this thread; ``tell`` is called from the writer's thread, once.
+
+        Returns what gives up on it: called before the writer takes it, the record is not written.
+        """
+        waiter = _Waiter(prepared, tell)
+        self._staged.append(waiter)
+
+        def give_up() -> None:
+            waiter.given_up = True
+
+        return give_up
+
+    def flush(self) -> None:
+        """Hand what was kept to the writer, as one group."""
+        staged, self._staged = self._staged, []
+        if staged:
+            self._hand_over(staged)
+
+    def _hand_over(self, waiters: Sequence[_Waiter]) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._start()
+        self._queue.put(waiters)
 
     def close(self) -> None:
         """Write what waits, then stop."""
@@ -159,8 +167,8 @@ class Writer:
         while True:
             group, is_last = self._next_group()
             try:
-                if group:
-                    self._write(group)
+                for start in range(0, len(group), GROUP_MAX):
+                    self._write(group[start : start + GROUP_MAX])
             finally:
                 # Defensive: whatever ended this thread, no caller is left waiting.
                 for waiter in group:
@@ -170,27 +178,22 @@ class Writer:
                 return
 
     def _next_group(self) -> tuple[list[_Waiter], bool]:
-        """Wait for one, then take all that are there, and for ``GATHER_S`` those that are expected."""
+        """Wait for some, then take all that are there."""
         group: list[_Waiter] = []
         item = self._queue.get()
-        until = time.monotonic() + GATHER_S
-        while True:
-            if item is None:
-                return group, True
-            if not item.given_up:
-                group.append(item)
-            if len(group) == GROUP_MAX:
+        while item is not None:
+            for waiter in item:
+                if waiter.given_up:
+                    waiter.settle(too_slow())
+                else:
+                    group.append(waiter)
+            if len(group) >= GROUP_MAX:
                 return group, False
             try:
                 item = self._queue.get_nowait()
             except Empty:
-                left = until - time.monotonic()
-                if self._closed or self._expected <= len(group) or left <= 0:
-                    return group, False
-                try:
-                    item = self._queue.get(timeout=left)
-                except Empty:
-                    return group, False
+                return group, False
+        return group, True
 
     def _write(self, group: Sequence[_Waiter]) -> None:
         driver = self._database.driver

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.adapters.collateral.fetch_queue import ABANDONED_S, FetchQueue, Limits, network_of
+from verifier.formats.addresses import client_of
+from verifier.adapters.collateral.fetch_queue import ABANDONED_S, FetchQueue, Limits
 from verifier.adapters.collateral.items import Item, item
 from verifier.core.ids import ServiceId
 
@@ -185,7 +186,7 @@ def test_renewing_costs_no_quota_and_waits_after_a_failure() -> None:
     ],
 )
 def test_addresses_are_counted_as_their_owner_has_them(source: str, counted: str) -> None:
-    assert network_of(source) == counted
+    assert client_of(source) == counted
 
 
 _STEPS = st.lists(

@@ -1,0 +1,103 @@
+"""Verdicts of one event loop, committed in groups: a group shares one transaction, hence one wait for the disk.
+
+One group is written at a time; what is judged meanwhile is the next. Where others wait for their turn to be judged, a record waits
+for them too, some milliseconds at most: a commit costs as much as half of a request's cryptography.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from verifier.core.ids import ServiceId
+from verifier.core.ports import CommittedRecord, VerdictRecord, VerdictStore
+from verifier.formats.errors import BridgeError, CannotDecide
+
+GATHER_S: Final = 0.01
+GROUP_WANTED: Final = 16
+WAIT_S: Final = 10.0  # a record that is older than the skew would be refused for its time anyway
+
+_Done = asyncio.Future[CommittedRecord]
+
+
+class _Group:
+    """Records that are written together: who waits for each, and what gives up on it."""
+
+    __slots__ = ("began", "timer", "waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.began = loop.time()
+        self.waiting: dict[_Done, Callable[[], None]] = {}
+        self.timer = loop.call_later(WAIT_S, self._give_up)
+
+    def _give_up(self) -> None:
+        """Answer those who waited too long. A record may still be written, without a token: a nonce lost, never one spent twice."""
+        for done, give_up in self.waiting.items():
+            give_up()
+            if not done.done():
+                done.set_exception(CannotDecide(ServiceId.STORE, f"the store did not answer within {WAIT_S:.0f} s"))
+
+
+class GroupCommits:
+    """The commits of one loop. Not for threads."""
+
+    def __init__(self, store: VerdictStore) -> None:
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._expected = 0
+        self._next: _Group | None = None
+        self._writing: _Group | None = None
+
+    @contextmanager
+    def expected(self) -> Iterator[None]:
+        """Say that a record may come out of this block soon."""
+        self._expected += 1
+        try:
+            yield
+        finally:
+            self._expected -= 1
+            self._flush_if_due()
+
+    async def commit(self, record: VerdictRecord) -> CommittedRecord:
+        """Spend the nonce and write the record; returns and raises what ``VerdictStore.commit_verdict`` does."""
+        done: _Done = self._loop.create_future()
+
+        def settled(outcome: CommittedRecord | BridgeError) -> None:
+            self._loop.call_soon_threadsafe(self._settle, done, outcome)
+
+        give_up = self._store.commit_soon(record, settled)
+        if self._next is None:
+            self._next = _Group(self._loop)
+        self._next.waiting[done] = give_up
+        self._flush_if_due()
+        return await done
+
+    def _flush_if_due(self) -> None:
+        group = self._next
+        if group is None or self._writing is not None:
+            return  # what is there when the writer is done is the next group
+        wants_more = self._expected and len(group.waiting) < GROUP_WANTED
+        if wants_more and self._loop.time() - group.began < GATHER_S:
+            return
+        self._writing, self._next = group, None
+        try:
+            self._store.flush()
+        except CannotDecide as error:
+            for done in list(group.waiting):
+                self._settle(done, CannotDecide(error.check_id, error.detail))
+
+    def _settle(self, done: _Done, outcome: CommittedRecord | BridgeError) -> None:
+        if not done.done():
+            if isinstance(outcome, BridgeError):
+                done.set_exception(outcome)
+            else:
+                done.set_result(outcome)
+        group = self._writing
+        if group is not None:
+            group.waiting.pop(done, None)
+            if not group.waiting:
+                group.timer.cancel()
+                self._writing = None
+                self._flush_if_due()

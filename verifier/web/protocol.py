@@ -1,0 +1,107 @@
+"""HTTP/1.1 on one connection: uvicorn's protocol, with deadlines, bounds, and refusals as problem documents.
+
+A client that sends nothing holds a socket and no thread, and not for long: the head of a request has 10 s from its first byte (or
+from the connection), its body 30 s from its head. Source: RFC 9112; docs/adr/0017-event-loop.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from verifier.web.problems import HttpRefusal, Problems, broken_http, head_too_large, too_slow
+from verifier.web.replies import Reply
+
+HANDSHAKE_S: Final = 10.0
+HEAD_S: Final = 10.0
+BODY_S: Final = 30.0
+HEAD_BYTES: Final = 16 * 1024
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A connection. ``problems`` words what is refused before there is a request."""
+
+    problems: Problems
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        self._in_head = True
+
+    def connection_made(self, transport: Any) -> None:
+        """Start the clock for the first head."""
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "has_left": transport.is_closing}
+        self._arm(HEAD_S, "request head")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, within the bounds of a head."""
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._deadline is None:  # a further request on this connection
+                self._arm(HEAD_S, "request head")
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(head_too_large(HEAD_BYTES))
+
+    def on_headers_complete(self) -> None:
+        """Start the clock for the body."""
+        self._in_head, self._head_bytes = False, 0
+        self._arm(BODY_S, "body")
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Stop the clock: the request is here."""
+        self._in_head = True
+        self._disarm()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP."""
+        self._refuse(broken_http(msg))
+
+    def _arm(self, seconds: float, what: str) -> None:
+        self._disarm()
+        self._deadline = self.loop.call_later(seconds, self._expire, what, seconds)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _expire(self, what: str, seconds: float) -> None:
+        self._deadline = None
+        if not self.transport.is_closing():
+            self._refuse(too_slow(what, seconds))
+
+    def _refuse(self, refusal: HttpRefusal) -> None:
+        """Answer in the place of the application, and close; where an answer was begun already, only close."""
+        self._disarm()
+        source = self.client[0] if self.client else ""
+        reply = self.problems.reply(refusal, "other", source)
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self.transport.write(_as_http(reply))
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.close()
+
+
+def _as_http(reply: Reply) -> bytes:
+    fields = [
+        ("content-type", reply.content_type), ("content-length", str(len(reply.body))), ("connection", "close"),
+        ("cache-control", "no-store"), ("x-content-type-options", "nosniff"), *reply.headers,
+    ]  # fmt: skip
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    return f"HTTP/1.1 {reply.status} {_PHRASES.get(reply.status, 'Refused')}\r\n{head}\r\n".encode("latin-1") + reply.body
+
+
+_PHRASES: Final = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
