@@ -28,6 +28,11 @@ class Build:
     name: str
     programs: Path
 
+    @property
+    def has_admin(self) -> bool:
+        """Tell whether its health is on the operator's listener: a build of before has none."""
+        return (self.programs.parents[1] / "verifier" / "server.py").exists()
+
     def command(self, program: str) -> list[str]:
         """Return how the command line of ``verifier`` or ``attester`` begins.
 

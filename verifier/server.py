@@ -1,4 +1,4 @@
-"""gunicorn in this process, with a worker that runs one event loop: the public listener, and the operator's. Started by ``verifier serve``.
+"""gunicorn in this process, with workers that run one event loop each: the public listener, and the operator's.
 
 gunicorn forks, watches and ends the workers; uvicorn speaks HTTP in them. docs/adr/0017-event-loop.md says why.
 """
@@ -19,7 +19,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from uvicorn.config import Config
 from uvicorn.server import Server as LoopServer
-from uvicorn_worker import UvicornWorker
+from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # it has no annotations
 
 from verifier.adapters.logs import configure_logging
 from verifier.core.settings import Settings
@@ -81,7 +81,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotatio
         }
         for name, value in values.items():
             self.cfg.set(name, value)
-        self.cfg.verifier = settings  # type: ignore[attr-defined] # LoopWorker reads it
+        self.cfg.verifier = settings  # LoopWorker reads it
 
     def _say_ready(self, _arbiter: Any) -> None:
         self._on_ready()
@@ -105,10 +105,14 @@ class _Listeners(LoopServer):
         for sock, (config, tls) in zip(sockets, self._each, strict=True):
             if not config.loaded:
                 config.load()
-            deadline = {"ssl_handshake_timeout": HANDSHAKE_S} if tls is not None else {}
+            deadline = HANDSHAKE_S if tls is not None else None
             self.servers.append(
                 await loop.create_server(
-                    self._protocol_of(config), sock=sock, ssl=tls, backlog=config.backlog, **deadline
+                    self._protocol_of(config),
+                    sock=sock,
+                    ssl=tls,
+                    backlog=config.backlog,
+                    ssl_handshake_timeout=deadline,
                 )
             )
         self.started = True
@@ -117,10 +121,10 @@ class _Listeners(LoopServer):
         return lambda: BoundedProtocol(config=config, server_state=self.server_state, app_state={})
 
 
-class LoopWorker(UvicornWorker):
+class LoopWorker(UvicornWorker):  # type: ignore[misc] # it has no annotations
     """A gunicorn worker: one event loop, two listeners."""
 
-    CONFIG_KWARGS: Final = {
+    CONFIG_KWARGS: Final[dict[str, Any]] = {
         "loop": "uvloop", "http": BoundedProtocol, "ws": "none", "lifespan": "off", "proxy_headers": False,
         "server_header": False, "access_log": False,
     }  # fmt: skip

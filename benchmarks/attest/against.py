@@ -40,9 +40,7 @@ def compare(revision: str, work: int, load: int) -> int:
         ours, other = this_build(), stack.enter_context(build_of(revision))
         processes = stack.enter_context(Processes(folder))
         targets = [
-            stack.enter_context(
-                served(folder / label, processes, label, work, _WORKLOADS, verifier=build.command("verifier"))
-            )
+            stack.enter_context(served(folder / label, processes, label, work, _WORKLOADS, build))
             for label, build in (("this", ours), ("other", other), ("twin", ours), ("other-twin", other))
         ]
         note(f"attest: this build twice and {revision} twice on core {work}; {SLICES} slices of {LOGINS} logins each")

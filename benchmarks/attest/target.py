@@ -14,6 +14,7 @@ from pathlib import Path
 from attester.flow import bind, request_body
 from attester.keys import RequestKeys
 from attester.settings import Trust
+from benchmarks.builds import Build
 from benchmarks.measure import pinned
 from tools.demo.forged import ForgedProvider, forged_documents, lay_forged
 from tools.demo.processes import Processes
@@ -59,21 +60,28 @@ def signed_request(provider: ForgedProvider, trust: Trust, nonce: bytes) -> str:
 
 @contextmanager
 def served(
-    folder: Path, processes: Processes, name: str, core: int, count: int, verifier: Sequence[str] = VERIFIER
+    folder: Path,
+    processes: Processes,
+    name: str,
+    core: int,
+    count: int,
+    build: Build | None = None,
 ) -> Iterator[Target]:
     """Serve a verifier with ``count`` workloads over plain HTTP on the loopback, one gunicorn worker on one core."""
     settings = {
         "workers": 1, "threads": CLIENTS, "run_worker": False, "rate_per_minute": 1_000_000_000, "log_level": "warning",
         "behind_tls_proxy": True, "tls_certificate": "", "tls_key": "",
     }  # fmt: skip
-    laid = lay_verifier(folder, simulated=True, settings=settings, verifier=verifier)
+    verifier = build.command("verifier") if build is not None else VERIFIER
+    has_admin = build is None or build.has_admin
+    laid = lay_verifier(folder, simulated=True, settings=settings, verifier=verifier, has_admin=has_admin)
     lay_forged(laid)
     place = VaultPlace("https://127.0.0.1:1", laid.ca_file.read_text(encoding="ascii"), "attestation-default", "bench")
     names = tuple(f"w{index}" for index in range(count))
     write_documents(laid.path / "trust" / "bench.yaml", forged_documents(place, *names))
     process = processes.start(name, [*verifier, "serve", "--config", str(laid.settings_file)])
     os.sched_setaffinity(process.pid, {core})
-    processes.wait_for(name, lambda: is_ready(laid.port), within_s=300)
+    processes.wait_for(name, lambda: is_ready(laid.admin_port), within_s=300)
     try:
         yield Target(laid, place, names, folder, process.pid)
     finally:

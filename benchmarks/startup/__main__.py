@@ -105,7 +105,9 @@ def _command_s(build: Build, command: Sequence[str]) -> float:
 
 def _lay_served(folder: Path, build: Build) -> VerifierFolder:
     settings = {"workers": os.cpu_count(), "behind_tls_proxy": True, "tls_certificate": "", "tls_key": ""}
-    laid = lay_verifier(folder, simulated=True, settings=settings, verifier=build.command("verifier"))
+    laid = lay_verifier(
+        folder, simulated=True, settings=settings, verifier=build.command("verifier"), has_admin=build.has_admin
+    )
     lay_forged(laid)
     place = VaultPlace("https://127.0.0.1:1", laid.ca_file.read_text(encoding="ascii"), "attestation-default", "bench")
     write_documents(laid.path / "trust" / "bench.yaml", forged_documents(place))
@@ -116,7 +118,7 @@ def _ready_s(processes: Processes, build: Build, laid: VerifierFolder) -> tuple[
     """Start a verifier, wait until it can issue tokens, stop it; returns wall and CPU seconds."""
     start = time.perf_counter()
     process = processes.start(build.name, [*build.command("verifier"), "serve", "--config", str(laid.settings_file)])
-    while not is_ready(laid.port):
+    while not is_ready(laid.admin_port):
         if process.poll() is not None:
             raise SystemExit(f"verifier serve of {build.name} did not come up: {processes.log(build.name)[-1500:]}")
         time.sleep(_POLL_S)

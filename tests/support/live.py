@@ -85,6 +85,10 @@ class LiveVerifier:
         for left in (self.folder.path / "endorsements").rglob("*.der"):
             left.unlink()
 
+    def admin(self, path: str) -> requests.Response:
+        """GET a path of the operator's listener."""
+        return self.folder.admin(path)
+
     def start(self) -> None:
         """Serve, and wait until it is ready."""
         serve(self.processes, self.name, self.folder)

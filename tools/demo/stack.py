@@ -47,6 +47,7 @@ class VerifierFolder:
 
     path: Path
     port: int
+    admin_port: int  # health and metrics, without TLS
     ca_file: Path
     settings_file: Path
     root_jwk: Mapping[str, str] = field(repr=False)
@@ -79,10 +80,14 @@ class VerifierFolder:
     def is_ready(self) -> bool:
         """Ask ``/readyz``."""
         try:
-            with self.session() as session:
-                return bool(session.get(f"{self.base_url}/readyz", timeout=2).ok)
+            return self.admin("/readyz").ok
         except requests.RequestException:
             return False
+
+    def admin(self, path: str) -> requests.Response:
+        """GET a path of the operator's listener."""
+        with self.session() as session:
+            return session.get(f"http://127.0.0.1:{self.admin_port}{path}", timeout=30)
 
 
 def lay_verifier(
@@ -92,13 +97,16 @@ def lay_verifier(
     simulated: bool = False,
     settings: Mapping[str, Any] | None = None,
     verifier: Sequence[str] = VERIFIER,
+    has_admin: bool = True,
 ) -> VerifierFolder:
     """Make certificates, keys and settings for a verifier on a port that this process holds. ``settings`` overrides single values.
 
-    ``verifier``: how the command line of the one that is to be served begins, where it is not this checkout's.
+    ``verifier``: how the command line of the one that is to be served begins, where it is not this checkout's. ``has_admin`` false:
+    one of before the operator's listener, which answers for its health where it answers for everything.
     """
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     port = hold_port()
+    admin_port = hold_port() if has_admin else port
     ca_file, certificate, key = make_server_tls(path, "verifier")
     passphrase, root_passphrase = path / "keys.passphrase", path / "root.passphrase"
     for file in (passphrase, root_passphrase):
@@ -120,6 +128,7 @@ def lay_verifier(
         "endorsement_dir": str(path / "endorsements"),
         "collateral_dir": str(path / "collateral"),
         "private_anchor_dir": str(path / "anchors"),
+        **({"admin_bind": f"127.0.0.1:{admin_port}"} if has_admin else {}),
         **(settings or {}),
     }
     settings_file = path / "verifier.toml"
@@ -131,7 +140,7 @@ def lay_verifier(
         "--root-file", str(path / "root.json"), "--root-passphrase-file", str(root_passphrase),
         *(["--simulated"] if simulated else []),
     ])  # fmt: skip
-    return VerifierFolder(path, port, ca_file, settings_file, answer["root"])
+    return VerifierFolder(path, port, admin_port, ca_file, settings_file, answer["root"])
 
 
 def serve(processes: Processes, name: str, folder: VerifierFolder) -> None:

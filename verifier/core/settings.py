@@ -54,11 +54,11 @@ class Settings(BaseModel):
     tls_key: str = Field(default="", description="PEM file: the private key of `tls_certificate`; both or neither")
     admin_bind: str = Field(
         default="127.0.0.1:8444",
-        description="where health and metrics are served, without TLS: address and port, or `unix:` and a path; never what `bind` says",
+        description="where health and metrics are served, without TLS: address and port, or `unix:` and a path",
     )
     trusted_proxies: tuple[str, ...] = Field(
         default=(),
-        description="networks of the proxies in front, and `unix` for a Unix socket: theirs alone is the X-Forwarded-For that is believed",
+        description="networks of the proxies in front, and `unix` for a Unix socket: only their X-Forwarded-For is believed",
     )
     behind_tls_proxy: bool = Field(
         default=False, description="TLS ends in front of this process, on the same machine or in the same enclave"
@@ -140,7 +140,7 @@ class Settings(BaseModel):
     workers: int = Field(default=0, description="processes that answer requests; 0: one a core")
     threads: int = Field(
         default=4,
-        description="threads of each of these processes, for large evidence, for enrolments, and for a store that is another machine's",
+        description="threads of each of these processes, for large evidence, enrolments, and a store on another machine",
     )
     run_worker: bool = Field(
         default=True,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 _LONGEST = 64
-_V6_NETWORK = 64  # prefix length: what one customer of a provider has at least, so every address below it may be one machine
+_V6_NETWORK = (
+    64  # prefix length: what one customer of a provider has at least, so every address below it may be one machine
+)
 
 
 def read_address(text: str) -> IPv4Address | IPv6Address | None:

@@ -25,7 +25,16 @@ from verifier.service.attest import Judged, Service
 from verifier.service.parts import Parts
 from verifier.token.jwks import DISCOVERY_PATH, JWKS_PATH
 from verifier.web import metrics
-from verifier.web.bodies import SMALL_BYTES, ClientLeft, Receive, SharedSpace, busy, declared_length, given_back, read_body
+from verifier.web.bodies import (
+    SMALL_BYTES,
+    ClientLeft,
+    Receive,
+    SharedSpace,
+    busy,
+    declared_length,
+    given_back,
+    read_body,
+)
 from verifier.web.commits import GroupCommits
 from verifier.web.limits import RateLimit
 from verifier.web.problems import Problems, rate_limited, unsupported_media, wrong_method
@@ -129,9 +138,11 @@ class Gateway:
     def _call(self, scope: Scope, receive: Receive) -> Call:
         headers = dict(scope["headers"])
         peer = scope["client"][0] if scope["client"] else ""
-        forwarded = [
-            value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"
-        ] if b"x-forwarded-for" in headers else ()
+        forwarded = (
+            [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            if b"x-forwarded-for" in headers
+            else ()
+        )
         source = self._sources.of(peer, forwarded)
         return Call(scope["method"], scope["path"], headers, source, receive, scope["state"]["has_left"])
 

@@ -17,6 +17,7 @@ CHALLENGES = Counter("vab_challenges_total", "Nonces issued", ["tenant"])
 ATTESTATIONS = Counter("vab_attestations_total", "Tokens issued", ["tenant", "scheme"])
 ENROLMENTS = Counter("vab_tpm2_enrolments_total", "Attestation keys enrolled", ["tenant"])
 REFUSALS = Counter("vab_refusals_total", "Every no, by its check", ["outcome", "check_id", "endpoint"])
+LEFT = Counter("vab_clients_left_total", "Requests whose client closed the connection before they were judged")
 SECONDS = Histogram("vab_request_seconds", "Time in the application", ["endpoint"], buckets=_BUCKETS)
 READY = Gauge("vab_ready", "1 where the last readiness probe held", multiprocess_mode="livemin")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from http import HTTPStatus
+
 import structlog
 
 from verifier.core.ids import ServiceId, WireId
@@ -28,9 +31,7 @@ class HttpRefusal(Exception):
 
 def _refused(status: int, code: str, check_id: str, detail: str, **more: int | dict[str, str]) -> HttpRefusal:
     reply = problem(status, code, check_id=check_id, detail=detail, **more)  # type: ignore[arg-type]
-    return HttpRefusal(
-        reply, outcome="rejected" if code == "rate" else "malformed", check_id=check_id, detail=detail
-    )
+    return HttpRefusal(reply, outcome="rejected" if code == "rate" else "malformed", check_id=check_id, detail=detail)
 
 
 def rate_limited(retry_after: int) -> HttpRefusal:
@@ -73,6 +74,21 @@ def wrong_method(allowed: str) -> HttpRefusal:
     return _refused(405, "method", ServiceId.METHOD, f"method: want {allowed}", headers={"Allow": allowed})
 
 
+def http_refusal(status: int | None, detail: str | None, headers: Iterable[tuple[str, str]]) -> Exception:
+    """Word what a web framework refused. A status of its own failure is a bug like any other."""
+    allowed = next((value for name, value in headers if name == "Allow"), "")
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return wrong_method(allowed)
+    code, check_id = {
+        404: ("not-found", ServiceId.ROUTE),
+        413: ("too-large", WireId.SIZE),
+        415: ("media-type", WireId.MEDIA_TYPE),
+    }.get(status or 500, ("malformed", WireId.HTTP))
+    if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return RuntimeError(f"the framework failed: {status} {detail}")
+    return _refused(status, code, check_id, detail or "")
+
+
 class Problems:
     """Turns what was raised into a reply. Every no is counted; the log gets one a second for each check."""
 
@@ -89,7 +105,9 @@ class Problems:
             self._say(error.outcome, error.check_id, error.detail, endpoint, source)
             return _reply(error)
         count_refusal("bug", ServiceId.BUG, endpoint)
-        if (held_back := self._sampler.admit(f"{ServiceId.BUG}:{type(error).__name__}", self._clock.now_ms())) is not None:
+        if (
+            held_back := self._sampler.admit(f"{ServiceId.BUG}:{type(error).__name__}", self._clock.now_ms())
+        ) is not None:
             # The traceback goes to the log, never to the caller; its frames hold no secrets by construction (no locals are dumped).
             _log.error("bug", endpoint=endpoint, exc_info=error, held_back=held_back)
         return problem(500, "bug", check_id=ServiceId.BUG, detail="an unexpected error; the log has it")
@@ -100,7 +118,12 @@ class Problems:
         if held_back is not None:
             # Any client can cause refusals: the log gets one a second per check, the metrics get all of them.
             _log.warning(
-                "refused", outcome=outcome, check_id=check_id, detail=detail[:_SHOWN], source=source, held_back=held_back
+                "refused",
+                outcome=outcome,
+                check_id=check_id,
+                detail=detail[:_SHOWN],
+                source=source,
+                held_back=held_back,
             )
 
 

@@ -101,7 +101,9 @@ def _as_http(reply: Reply) -> bytes:
         ("cache-control", "no-store"), ("x-content-type-options", "nosniff"), *reply.headers,
     ]  # fmt: skip
     head = "".join(f"{name}: {value}\r\n" for name, value in fields)
-    return f"HTTP/1.1 {reply.status} {_PHRASES.get(reply.status, 'Refused')}\r\n{head}\r\n".encode("latin-1") + reply.body
+    return (
+        f"HTTP/1.1 {reply.status} {_PHRASES.get(reply.status, 'Refused')}\r\n{head}\r\n".encode("latin-1") + reply.body
+    )
 
 
 _PHRASES: Final = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}

@@ -40,7 +40,13 @@ def json_reply(text: str) -> Reply:
 
 
 def problem(
-    status: int, code: str, *, check_id: str, detail: str, retry_after: int = 0, headers: Mapping[str, str] | None = None
+    status: int,
+    code: str,
+    *,
+    check_id: str,
+    detail: str,
+    retry_after: int = 0,
+    headers: Mapping[str, str] | None = None,
 ) -> Reply:
     """Build a problem document. ``detail`` never holds a reference value, a secret or a token. ``retry_after`` is seconds; 0: none."""
     body: dict[str, Any] = {

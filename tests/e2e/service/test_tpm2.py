@@ -9,7 +9,7 @@ from random import Random
 import jwt
 import pytest
 
-from attester.flow import request_body, verifier_client
+from attester.flow import request_body
 from forge.bootlog import measured_boot
 from forge.tpm2 import SimulatedTpm
 from tests.support.live import problem, seeded
@@ -149,7 +149,7 @@ def _nothing_happened(verifier: TpmVerifier, request: Request, before: int) -> N
     live = verifier.live
     assert len(live.records()) == before
     assert "Traceback" not in live.log()
-    assert "service.bug" not in live.get("/metrics").text
+    assert "service.bug" not in live.admin("/metrics").text
     assert live.send(request.body).status == 200
 
 
@@ -204,4 +204,4 @@ def test_the_attester_hears_the_same_words(verifier: TpmVerifier) -> None:
         live.attest(live.trust(TPM_WORKLOAD))
 
     assert caught.value.check_id == "tpm2.ak.enrolled"
-    assert verifier_client(live.trust()).call("GET", "/livez").status == 200
+    assert live.admin("/livez").status_code == 200

@@ -144,7 +144,7 @@ class SqlStore(tpm.TpmTables):
         return self._owned.here().writer.commit(prepare(record))
 
     def commit_soon(self, record: VerdictRecord, settled: Settled) -> Callable[[], None]:
-        """Keep a verdict for the next ``flush``; ``settled`` is called once, from another thread, with what ``commit_verdict`` returns or raises.
+        """Keep a verdict for the next ``flush``; ``settled`` is called once, from another thread, with its outcome.
 
         For one thread that waits for no commit itself. Returns what gives up on it; a record that the writer took is written all
         the same. ``ValueError`` for what no database holds.

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.formats.addresses import client_of
 from verifier.adapters.collateral.fetch_queue import ABANDONED_S, FetchQueue, Limits
 from verifier.adapters.collateral.items import Item, item
 from verifier.core.ids import ServiceId
+from verifier.formats.addresses import client_of
 
 ASK = "sev-snp.ask"
 SNP_CRL = "sev-snp.crl"
