@@ -28,7 +28,6 @@ from verifier.web.problems import Problems
 from verifier.web.protocol import HANDSHAKE_S, BoundedProtocol
 
 KEEP_ALIVE_S: Final = 15
-_SWITCH_S: Final = 0.001  # a thread that judges large evidence gives way to the loop this often
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,6 @@ class LoopWorker(UvicornWorker):  # type: ignore[misc] # it has no annotations
         server = _Listeners(self.config, Config(admin, log_config=None, **self.CONFIG_KWARGS), tls_context(settings))
         self._install_sigquit_handler()
         _spare_the_collector()
-        sys.setswitchinterval(_SWITCH_S)
         _allow_files()
         await server.serve(sockets=self.sockets)
         if not server.started:

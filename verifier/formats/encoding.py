@@ -101,9 +101,14 @@ def jwk_thumbprint(jwk: Mapping[str, str]) -> bytes:
     )
     if members is None:
         raise ValueError(f"kty: got {jwk.get('kty')!r}, want EC, OKP or RSA")
+    x, y = jwk.get("x", ""), jwk.get("y", "")
+    if jwk.get("crv") == "P-256" and jwk.get("kty") == "EC" and _COORDINATES.fullmatch(x + y):
+        # Two of these a request, so the form is written out: values of base64url need no escapes.
+        return sha256(b'{"crv":"P-256","kty":"EC","x":"%b","y":"%b"}' % (x.encode(), y.encode()))
     return sha256(canonical({name: jwk[name] for name in members}))
 
 
+_COORDINATES = re.compile(r"[A-Za-z0-9_-]{86}", re.ASCII)
 # SubjectPublicKeyInfo of an uncompressed P-256 point (RFC 5480) up to the point's coordinates.
 _P256_SPKI = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 

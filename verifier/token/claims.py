@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from verifier.appraise.result import Appraisal, Workload
@@ -91,7 +92,12 @@ def measurement_name(tenant: str, tee: str, policy: str, matched: Iterable[Match
     ``matched`` is the array of ``[identity, version]`` pairs, each once, ascending by name and then by number; the
     version is its decimal string, since only strings are used as values in RFC 8785 forms here.
     """
-    pairs = sorted({(identity.name, identity.version) for identity in matched})
+    return _measurement_name(tenant, tee, policy, tuple(sorted({(one.name, one.version) for one in matched})))
+
+
+# Machines of one kind have one name, and there are few kinds beside machines.
+@lru_cache(maxsize=1024)
+def _measurement_name(tenant: str, tee: str, policy: str, pairs: tuple[tuple[str, int], ...]) -> str:
     form = {
         "matched": [[name, str(version)] for name, version in pairs],
         "policy": policy,

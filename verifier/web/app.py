@@ -31,7 +31,7 @@ _log = structlog.get_logger("verifier.web")
 
 def create_app(parts: Parts) -> Flask:
     """Build the public routes that are not hot. Called before gunicorn forks: no connection is opened."""
-    app = _new_app("verifier", Problems(parts.clock))
+    app = new_app("verifier", Problems(parts.clock))
     _add_enrolment(app, Enrolments(parts))
     _route(app, "/v1/openapi.json", "openapi", "GET", lambda: _json(document_bytes().decode()))
     return app
@@ -39,12 +39,13 @@ def create_app(parts: Parts) -> Flask:
 
 def create_admin(parts: Parts) -> Flask:
     """Build the operator's routes."""
-    app = _new_app("verifier-admin", Problems(parts.clock))
+    app = new_app("verifier-admin", Problems(parts.clock))
     _add_health(app, parts)
     return app
 
 
-def _new_app(name: str, problems: Problems) -> Flask:
+def new_app(name: str, problems: Problems) -> Flask:
+    """Return an application without routes, every no of which is a problem document."""
     app = Flask(name, static_folder=None)
     app.url_map.strict_slashes = True
 

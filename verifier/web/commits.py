@@ -1,7 +1,8 @@
 """Verdicts of one event loop, committed in groups: a group shares one transaction, hence one wait for the disk.
 
-One group is written at a time; what is judged meanwhile is the next. Where others wait for their turn to be judged, a record waits
-for them too, some milliseconds at most: a commit costs as much as half of a request's cryptography.
+One group is written at a time; what is judged meanwhile is the next. A record waits some turns of the loop, so that requests that lie
+in sockets are seen, and then for those that are being read or judged, some milliseconds at most: a commit costs as much as half of
+a request's cryptography, and those who send at once are to share it. A single request waits for no other.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from verifier.core.ids import ServiceId
 from verifier.core.ports import CommittedRecord, VerdictRecord, VerdictStore
 from verifier.formats.errors import BridgeError, CannotDecide
 
-GATHER_S: Final = 0.01
+GATHER_S: Final = 0.006
 GROUP_WANTED: Final = 16
+_TURNS: Final = 3  # bytes in a socket become a request, and the request a task
 WAIT_S: Final = 10.0  # a record that is older than the skew would be refused for its time anyway
 
 _Done = asyncio.Future[CommittedRecord]
@@ -25,10 +27,11 @@ _Done = asyncio.Future[CommittedRecord]
 class _Group:
     """Records that are written together: who waits for each, and what gives up on it."""
 
-    __slots__ = ("began", "timer", "waiting")
+    __slots__ = ("began", "is_timed", "timer", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.began = loop.time()
+        self.is_timed = False
         self.waiting: dict[_Done, Callable[[], None]] = {}
         self.timer = loop.call_later(WAIT_S, self._give_up)
 
@@ -49,6 +52,7 @@ class GroupCommits:
         self._expected = 0
         self._next: _Group | None = None
         self._writing: _Group | None = None
+        self._looks = False
 
     @contextmanager
     def expected(self) -> Iterator[None]:
@@ -58,7 +62,12 @@ class GroupCommits:
             yield
         finally:
             self._expected -= 1
-            self._flush_if_due()
+            self._look_later()
+
+    @property
+    def is_writing(self) -> bool:
+        """Tell whether the writer has a group that is not settled."""
+        return self._writing is not None
 
     async def commit(self, record: VerdictRecord) -> CommittedRecord:
         """Spend the nonce and write the record; returns and raises what ``VerdictStore.commit_verdict`` does."""
@@ -71,15 +80,32 @@ class GroupCommits:
         if self._next is None:
             self._next = _Group(self._loop)
         self._next.waiting[done] = give_up
-        self._flush_if_due()
+        self._look_later()
         return await done
+
+    def _look_later(self, turns: int = _TURNS) -> None:
+        if self._next is None or self._writing is not None or self._looks:
+            return
+        self._looks = True
+        self._turn(turns)
+
+    def _turn(self, left: int) -> None:
+        if left:
+            self._loop.call_soon(self._turn, left - 1)
+            return
+        self._looks = False
+        self._flush_if_due()
 
     def _flush_if_due(self) -> None:
         group = self._next
         if group is None or self._writing is not None:
             return  # what is there when the writer is done is the next group
         wants_more = self._expected and len(group.waiting) < GROUP_WANTED
-        if wants_more and self._loop.time() - group.began < GATHER_S:
+        left = GATHER_S - (self._loop.time() - group.began)
+        if wants_more and left > 0:
+            if not group.is_timed:  # one that is expected may be slow, or never come
+                group.is_timed = True
+                self._loop.call_later(left, self._flush_if_due)
             return
         self._writing, self._next = group, None
         try:
@@ -100,4 +126,4 @@ class GroupCommits:
             if not group.waiting:
                 group.timer.cancel()
                 self._writing = None
-                self._flush_if_due()
+                self._look_later()

@@ -180,10 +180,9 @@ class Gateway:
         if declared is None or declared > SMALL_BYTES:
             share = min(declared or MAX_REQUEST_BYTES, MAX_REQUEST_BYTES)
             await self._space.take(share)
-        with given_back(self._space, share):
+        with given_back(self._space, share), self._commits.expected():
             body = await read_body(call.receive, MAX_REQUEST_BYTES, declared)
-            with self._commits.expected():
-                judged = await self._judge(body, call)
+            judged = await self._judge(body, call)
         committed = await self._commits.commit(judged.record)
         outcome = self._service.answer(judged, committed)
         metrics.ATTESTATIONS.labels(outcome.tenant, outcome.scheme).inc()

@@ -28,8 +28,7 @@ pytestmark = pytest.mark.slow
 DAY_MS = 86_400_000
 DEBUG = 1 << 19
 # Reading the epoch, and keeping the mark of a CRL that nobody has used yet: all that may be done for nobody.
-# `expecting` announces a verdict to the writer and writes nothing.
-READS = {"store.epoch", "store.expecting", "store.raise_high_water"}
+READS = {"store.epoch", "store.raise_high_water"}
 
 
 @pytest.fixture(scope="module")

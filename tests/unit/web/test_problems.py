@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
-from flask import Flask, abort
+from flask import abort
 from flask.testing import FlaskClient
 from prometheus_client import REGISTRY
 from structlog.testing import CapturingLogger
@@ -17,7 +17,17 @@ from werkzeug.test import TestResponse
 
 from verifier.formats.errors import BridgeError, CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
 from verifier.web import problems
-from verifier.web.problems import RateLimited, UnsupportedMedia
+from verifier.web.app import new_app
+from verifier.web.problems import (
+    Problems,
+    broken_http,
+    head_too_large,
+    rate_limited,
+    too_large,
+    too_slow,
+    unsupported_media,
+    wrong_method,
+)
 
 INSIDE = "a secret that an exception happens to name"
 
@@ -41,10 +51,13 @@ class Bench:
     logger: CapturingLogger = field(default_factory=CapturingLogger)
     raises: Callable[[], None] = field(default=lambda: None)
 
+    def __post_init__(self) -> None:
+        """One for all requests, as in a process: it samples."""
+        self.problems = Problems(self.clock)
+
     def client(self) -> FlaskClient:
         """Build the application."""
-        app = Flask("bench", static_folder=None)
-        problems.install(app, self.clock)
+        app = new_app("bench", self.problems)
 
         def route() -> str:
             self.raises()
@@ -85,13 +98,22 @@ KINDS: dict[str, tuple[Exception, int, str, str]] = {
     "malformed": (MalformedEvidence("wire.body", "body: got x, want y"), 400, "malformed", "wire.body"),
     "rejected": (EvidenceRejected("binding.user-data", "user data"), 403, "rejected", "binding.user-data"),
     "cannot-decide": (CannotDecide("service.store", INSIDE), 503, "cannot-decide", "service.store"),
-    "rate": (RateLimited(7), 429, "rate", "service.rate"),
-    "media-type": (UnsupportedMedia("text/plain", "application/json"), 415, "media-type", "wire.media-type"),
+    "rate": (rate_limited(7), 429, "rate", "service.rate"),
+    "too-large": (too_large(5), 413, "too-large", "wire.size"),
+    "head": (head_too_large(5), 431, "too-large", "wire.size"),
+    "slow": (too_slow("body", 5), 408, "timeout", "wire.slow"),
+    "http": (broken_http("no"), 400, "malformed", "wire.http"),
+    "method": (wrong_method("GET"), 405, "method", "service.method"),
+    "media-type": (unsupported_media("text/plain", "application/json"), 415, "media-type", "wire.media-type"),
     "bug": (RuntimeError(INSIDE), 500, "bug", "service.bug"),
     "config": (ConfigError("settings", "key", INSIDE, "another"), 500, "bug", "service.bug"),
     "unknown-no": (BridgeError("service.odd", INSIDE), 500, "bug", "service.bug"),
 }
-COUNTED = {"rate": "rejected", "media-type": "malformed", "config": "bug"}
+COUNTED = {
+    "rate": "rejected",
+    **dict.fromkeys(("media-type", "too-large", "timeout", "method"), "malformed"),
+    "config": "bug",
+}
 
 
 @pytest.mark.parametrize(("error", "status", "code", "check_id"), KINDS.values(), ids=KINDS.keys())
@@ -124,7 +146,7 @@ def test_every_kind_of_no_is_counted(bench: Bench, error: Exception, status: int
     [
         (CannotDecide("service.store", "gone"), "5"),
         (CannotDecide("sev-snp.endorsement.crl", "none", retry_after=60), "60"),
-        (RateLimited(7), "7"),
+        (rate_limited(7), "7"),
         (EvidenceRejected("wire.signature", "no"), None),
         (MalformedEvidence("wire.body", "no"), None),
         (RuntimeError("no"), None),
