@@ -1,6 +1,6 @@
 """gunicorn in this process, with workers that run one event loop each: the public listener, and the operator's.
 
-gunicorn forks, watches and ends the workers; uvicorn speaks HTTP in them. docs/adr/0017-event-loop.md says why.
+gunicorn forks, watches and ends the workers; uvicorn speaks HTTP in them. docs/adr/0024-event-loop.md says why.
 """
 
 from __future__ import annotations

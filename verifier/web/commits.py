@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from verifier.core.ids import ServiceId
@@ -74,7 +74,8 @@ class GroupCommits:
         done: _Done = self._loop.create_future()
 
         def settled(outcome: CommittedRecord | BridgeError) -> None:
-            self._loop.call_soon_threadsafe(self._settle, done, outcome)
+            with suppress(RuntimeError):  # the loop has ended, and with it who waited
+                self._loop.call_soon_threadsafe(self._settle, done, outcome)
 
         give_up = self._store.commit_soon(record, settled)
         if self._next is None:

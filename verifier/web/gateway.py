@@ -2,7 +2,7 @@
 
 A request is admitted (rate, route, media type), read (cap, shared space), judged in its turn, recorded in a group with others, and
 answered. Nothing is judged for a client that has left. One loop a process; a thread holds no connection that waits.
-Sources: ASGI 3.0; docs/adr/0017-event-loop.md.
+Sources: ASGI 3.0; docs/adr/0024-event-loop.md.
 """
 
 from __future__ import annotations

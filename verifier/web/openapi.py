@@ -27,7 +27,8 @@ _PROBLEM = {
 _NO = {
     "400": "malformed: cannot be read",
     "403": "rejected: read, not believed or not wanted",
-    "413": "larger than 4 MiB",
+    "408": "not there in time",
+    "413": "larger than the route takes",
     "415": "wrong media type",
     "429": "too many requests (Retry-After)",
     "500": "a bug",
@@ -87,9 +88,6 @@ _ROUTES: tuple[tuple[str, str, str, str, str, type[BaseModel] | None, str, type[
         None,
     ),
     ("get", "/t/{tenant}/.well-known/jwks.json", "jwks", "A tenant's public keys", "", None, "200", None),
-    ("get", "/livez", "livez", "Is the process alive", "", None, "200", None),
-    ("get", "/readyz", "readyz", "Can it issue tokens now", "", None, "200", None),
-    ("get", "/metrics", "metrics", "Prometheus exposition", "", None, "200", None),
     ("get", "/v1/openapi.json", "openapi", "This document", "", None, "200", None),
 )
 
@@ -102,16 +100,12 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
-def _answer_media(path: str) -> str:
-    return "text/plain" if path == "/metrics" else "application/json"
-
-
 def _operation(route: tuple[Any, ...]) -> dict[str, Any]:
     _, path, operation_id, summary, media_type, body, status, answer = route
     success: dict[str, Any] = {"description": "done"}
     if status != "204":
-        schema = _ref(answer) if answer is not None else {"type": "string" if path == "/metrics" else "object"}
-        success["content"] = _content(_answer_media(path), schema)
+        schema = _ref(answer) if answer is not None else {"type": "object"}
+        success["content"] = _content("application/json", schema)
     responses = {status: success}
     for code, meaning in _NO.items():
         if media_type or code in ("500", "503"):

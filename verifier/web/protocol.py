@@ -1,7 +1,7 @@
 """HTTP/1.1 on one connection: uvicorn's protocol, with deadlines, bounds, and refusals as problem documents.
 
 A client that sends nothing holds a socket and no thread, and not for long: the head of a request has 10 s from its first byte (or
-from the connection), its body 30 s from its head. Source: RFC 9112; docs/adr/0017-event-loop.md.
+from the connection), its body 30 s from its head. Source: RFC 9112; docs/adr/0024-event-loop.md.
 """
 
 from __future__ import annotations
@@ -46,11 +46,15 @@ class BoundedProtocol(HttpToolsProtocol):
         """Read on, within the bounds of a head."""
         if self._in_head:
             self._head_bytes += len(data)
-            if self._deadline is None:  # a further request on this connection
-                self._arm(HEAD_S, "request head")
         super().data_received(data)
         if self._in_head and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self._refuse(head_too_large(HEAD_BYTES))
+
+    def on_message_begin(self) -> None:
+        """Start the clock for a further request's head."""
+        if self._deadline is None:
+            self._arm(HEAD_S, "request head")
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Start the clock for the body."""

@@ -232,7 +232,7 @@ def test_a_forged_state_with_nothing_wrong_would_have_got_in(verifier: TpmVerifi
     assert verifier.prove(TPM, forged_proof(verifier)).status_code == 204
 
 
-@pytest.mark.parametrize("state", [b"", b"{}", b"[]", b"\xff" * 40, b"[" * 50_000], ids=["0", "{}", "[]", "ff", "deep"])
+@pytest.mark.parametrize("state", [b"", b"{}", b"[]", b"\xff" * 40, b"[" * 40_000], ids=["0", "{}", "[]", "ff", "deep"])
 def test_a_state_that_is_none_is_malformed_also_under_a_right_mac(verifier: TpmVerifier, state: bytes) -> None:
     assert refusal(verifier.prove(TPM, signed_state(verifier, state))) == (400, "tpm2.enrolment.state")
 

@@ -110,7 +110,7 @@ def test_a_store_that_does_not_answer_is_given_up_on_and_what_it_did_not_take_is
     async def stuck(commits: GroupCommits) -> list[Any]:
         with writer._writing:
             first = asyncio.ensure_future(judged(commits))
-            while not commits.is_writing:
+            while not commits.is_writing:  # noqa: ASYNC110 - it says so to no one
                 await asyncio.sleep(0)
             return await asyncio.gather(first, judged(commits), return_exceptions=True)
 
