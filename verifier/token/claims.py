@@ -221,9 +221,14 @@ def _require_form(
 
 def _require_honest(appraisal: Appraisal) -> None:
     """Refuse a status better than the worst entry of the vector (draft-ietf-rats-ear-03 section 3.1)."""
-    at_least = max((_tier(value) for value in appraisal.vector.values()), default=0)
+    at_least = _worst(tuple(appraisal.vector.values()))
     rank = _STATUS_RANK[appraisal.ear_status]
     _require(rank >= at_least, "ear_status", appraisal.ear_status, f"no better than {dict(appraisal.vector)}")
+
+
+@lru_cache(maxsize=1024)
+def _worst(values: tuple[int, ...]) -> int:
+    return max(map(_tier, values), default=0)
 
 
 def _tier(value: int) -> int:

@@ -30,6 +30,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._in_head = True
+        self._waits_for = "request head"
+        self._timed = ""  # what the deadline is for
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock for the first head."""
@@ -47,39 +49,47 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
+        self._keep_time()
         if self._in_head and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self._refuse(head_too_large(HEAD_BYTES))
 
     def on_message_begin(self) -> None:
-        """Start the clock for a further request's head."""
-        if self._deadline is None:
-            self._arm(HEAD_S, "request head")
+        """Note that a head has begun."""
+        self._waits_for = "request head"
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Start the clock for the body."""
+        """Note that the body comes next."""
         self._in_head, self._head_bytes = False, 0
-        self._arm(BODY_S, "body")
+        self._waits_for = "body"
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Stop the clock: the request is here."""
+        """Note that the request is here."""
         self._in_head = True
-        self._disarm()
+        self._waits_for = ""
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
         self._refuse(broken_http(msg))
 
+    def _keep_time(self) -> None:
+        """Start, change or stop the clock. A request that comes in one piece needs none."""
+        if self._waits_for != self._timed or self.transport.is_closing():
+            self._disarm()
+            if self._waits_for and not self.transport.is_closing():
+                self._arm(BODY_S if self._waits_for == "body" else HEAD_S, self._waits_for)
+
     def _arm(self, seconds: float, what: str) -> None:
-        self._disarm()
+        self._timed = what
         self._deadline = self.loop.call_later(seconds, self._expire, what, seconds)
 
     def _disarm(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        self._timed = ""
 
     def _expire(self, what: str, seconds: float) -> None:
         self._deadline = None
