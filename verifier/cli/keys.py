@@ -13,6 +13,7 @@ from verifier.adapters.keys.signer_file import KeyFile, KeyInfo
 from verifier.adapters.settings_source import load_settings
 from verifier.cli.opened import CONFIG_OPTION, now_s
 from verifier.core.console import Answer, Option, answers, options
+from verifier.core.dumps import forbid_core_dumps
 from verifier.core.settings import ALGORITHMS, Settings, SigningAlgorithm, check_settings
 from verifier.formats.encoding import utc_time
 from verifier.formats.errors import ConfigError
@@ -32,6 +33,7 @@ def command() -> None:
 
     No command prints a private key.
     """
+    forbid_core_dumps()
 
 
 @dataclass(frozen=True, slots=True)

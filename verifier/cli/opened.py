@@ -15,6 +15,7 @@ from verifier.adapters.clock import SystemClock
 from verifier.adapters.settings_source import load_settings
 from verifier.adapters.sql.store import SqlStore
 from verifier.compose import compose_store
+from verifier.core.dumps import forbid_core_dumps
 from verifier.formats.encoding import is_name
 from verifier.formats.errors import ConfigError
 from verifier.formats.jws import PrivateKey
@@ -50,6 +51,7 @@ def now_s() -> int:
 def read_private_key(path: str | Path) -> PrivateKey:
     """Read the key that signs documents or bundles."""
     want = "an unencrypted PEM private key: Ed25519 or P-256"
+    forbid_core_dumps()
     try:
         key = load_pem_private_key(Path(path).read_bytes(), password=None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):

@@ -20,6 +20,7 @@ from verifier.adapters.child import fork_child
 from verifier.adapters.settings_source import load_settings
 from verifier.compose import prepare
 from verifier.core.console import Answer, answers
+from verifier.core.dumps import forbid_core_dumps
 from verifier.core.exits import Exit
 from verifier.core.settings import Settings
 
@@ -101,6 +102,7 @@ def command(config: str | None, check: bool) -> Answer:
     Settings come from the TOML file and from VAB_… environment variables; a variable wins. Unsafe combinations are refused by
     name.
     """
+    forbid_core_dumps()  # gunicorn and the worker are forks of this process
     settings = load_settings(config)
     prepare(settings)
     if check:
