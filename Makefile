@@ -111,6 +111,7 @@ REV ?= 596a58d
 bench-against: $(STAMP) ## Measure logins and start-up beside another revision (REV=…)
 	$(BIN)/python -m benchmarks.attest --against $(REV)
 	$(BIN)/python -m benchmarks.startup --against $(REV)
+	$(BIN)/python -m benchmarks.store --against $(REV)
 
 fuzz: $(STAMP) ## Look for inputs that break a decoder
 	exec $(BIN)/python -m tests.fuzz

@@ -36,12 +36,10 @@ def _nonces(target: Target, workload: str, count: int) -> list[bytes]:
     from verifier.adapters.challenges import ChallengeKeys
     from verifier.adapters.keys.signer_file import KeyFile
     from verifier.adapters.settings_source import load_settings
-    from verifier.adapters.sql.store import open_store
 
     keys = KeyFile.from_settings(load_settings(str(target.folder.settings_file), {}))
-    store = open_store(f"sqlite:///{target.folder.path / 'verifier.db'}")
-    epoch = store.epoch()
-    store.close()
+    with target.folder.store() as store:
+        epoch = store.epoch()
     now_ms = int(time.time() * 1000)
     key_id, key = ChallengeKeys(keys.master).current(now_ms)
     return [
