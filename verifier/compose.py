@@ -6,7 +6,7 @@ What fetches is imported when it is built: a process that serves never fetches, 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,15 @@ from verifier.adapters.collateral.fetch_queue import Limits
 from verifier.adapters.collateral.fetcher_socket import FetcherClient
 from verifier.adapters.collateral.listed import ListedChips
 from verifier.adapters.collateral.sources import Collateral
+from verifier.adapters.keys.mark_file import MarkFile
 from verifier.adapters.keys.signer_file import KeyFile
+from verifier.adapters.sql.seals import Sealer
 from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.trust.anchors import load_anchors
 from verifier.adapters.trust.documents import TrustCatalogue, compile_into, load_demands
 from verifier.adapters.vendors.kind import Vendor
 from verifier.adapters.vendors.registry import VENDORS
+from verifier.core.ids import ServiceId
 from verifier.core.ports import Clock, CollateralStore
 from verifier.core.settings import SKEW_MS, Settings
 from verifier.formats.x509chain import Anchor, ChainCache
@@ -33,12 +36,33 @@ if TYPE_CHECKING:
     from verifier.adapters.collateral.fetcher import Endpoint, Fetcher, Observer
 
 
-def prepare(settings: Settings) -> None:
-    """Bring the store to this program's schema and compile the trust documents. Done once, before workers are forked."""
-    store = compose_store(settings)
+Tell = Callable[[str, Mapping[str, Any]], None]
+
+
+def _tell_nobody(_event: str, _fields: Mapping[str, Any]) -> None:
+    """Stand for a log."""
+
+
+def prepare(settings: Settings, tell: Tell = _tell_nobody) -> None:
+    """Bring the store to this program's schema, look that it is the one that was served, compile the trust documents.
+
+    Done once, before workers are forked. ``tell`` hears what an operator has to know. Raises ``ConfigError`` for a restored store
+    (docs/backup.md).
+    """
+    keys = open_keys(settings)
+    store, file = compose_store(settings, keys), mark_file(settings, keys)
     try:
+        if store.first_sealed:
+            tell("store-sealed", {"rows": dict(store.first_sealed)})
+        mark = file.read()
+        store.check_mark(mark)
+        for row in store.mend_trust() if settings.trust_dir else ():
+            tell("store-row-removed", {"table": row.table, "row": row.key, "check_id": ServiceId.SEAL})
         if settings.trust_dir:
             compile_into(store, settings.trust_dir, demands=load_demands(settings.trust_keys_file))
+        if mark is None:
+            tell("store-mark-made", {"file": str(file.path)})
+        keep_mark(file, store, tell)
     finally:
         store.close()
 
@@ -48,17 +72,45 @@ def open_keys(settings: Settings) -> KeyFile:
     return KeyFile.from_settings(settings)
 
 
-def compose_store(settings: Settings) -> SqlStore:
-    """Open the store alone (migrated first where needed); refuses one of the other kind (simulated or not)."""
-    store = open_store(settings.database_url, skew_ms=SKEW_MS, keep_evidence=settings.evidence_retention_days > 0)
-    store.reserve(simulated=settings.simulated)
+def mark_file(settings: Settings, keys: KeyFile) -> MarkFile:
+    """Return the mark that lies beside the key file."""
+    return MarkFile(Path(settings.key_file).absolute(), keys.master)
+
+
+def keep_mark(file: MarkFile, store: SqlStore, tell: Tell) -> None:
+    """Raise the mark to where the store is. A folder that cannot be written costs the mark and nothing else."""
+    try:
+        file.raise_to(store.mark())
+    except OSError as error:
+        tell("store-mark-not-kept", {"file": str(file.path), "error": error.strerror})
+
+
+def compose_store(
+    settings: Settings, keys: KeyFile | None, *, is_new: bool = False, check_seals: bool = True
+) -> SqlStore:
+    """Open the store alone (migrated first where needed); refuses one of the other kind (simulated or not).
+
+    Without ``keys`` records and evidence can be read, nothing else. ``is_new``: an operator says that this store may be one that was
+    never sealed, whatever the mark beside the key file says. Without ``check_seals`` one that is sealed under another key file is
+    opened too, to be looked at and mended.
+    """
+    store = open_store(
+        settings.database_url,
+        None if keys is None else Sealer(keys.master),
+        skew_ms=SKEW_MS,
+        keep_evidence=settings.evidence_retention_days > 0,
+        check_seals=check_seals,
+        was_sealed=keys is not None and not is_new and mark_file(settings, keys).path.exists(),
+    )
+    if keys is not None and check_seals:
+        store.reserve(simulated=settings.simulated)
     return store
 
 
 def compose(settings: Settings) -> Parts:
     """Build the object graph, with the schemes that policies name loaded. Connections open in the process that uses them."""
-    store = compose_store(settings)
     keys = open_keys(settings)
+    store = compose_store(settings, keys)
     clock = SystemClock()
     anchors = load_anchors(settings.private_anchor_dir, SCHEMES, simulated=settings.simulated)
     trust = TrustCatalogue(store, demands=load_demands(settings.trust_keys_file))

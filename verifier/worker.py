@@ -24,10 +24,13 @@ from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral.cache import Entry
 from verifier.adapters.collateral.fetch_queue import Lane
 from verifier.adapters.collateral.fetcher import Fetcher, Observer
+from verifier.adapters.keys.mark_file import MarkFile
 from verifier.adapters.logs import configure_logging
+from verifier.adapters.sql.store import SqlStore
 from verifier.adapters.trust.documents import compile_into, load_demands
 from verifier.adapters.vendors.registry import KINDS
-from verifier.compose import compose_fetcher, compose_store, open_keys
+from verifier.compose import compose_fetcher, compose_store, keep_mark, mark_file, open_keys
+from verifier.core.ids import ServiceId
 from verifier.core.ports import Clock, WorkerStore
 from verifier.core.settings import Settings
 from verifier.formats.errors import CannotDecide, ConfigError
@@ -68,6 +71,8 @@ class Worker:
                 gone = self._store.purge(evidence_before_ms=now_ms - self._settings.evidence_retention_days * _DAY_MS)
                 self._purged_ms = now_ms
                 _log.info("purged", rows=gone)
+                for row in self._store.broken_seals():
+                    _log.error("store-row-changed", check_id=ServiceId.SEAL, table=row.table, row=row.key)
         except CannotDecide as error:
             _log.warning("worker-waits", check_id=error.check_id, detail=error.detail)
             return False
@@ -128,6 +133,17 @@ def _keep_fetching(fetcher: Fetcher | None) -> bool:
         return True
 
 
+def _keep_mark(file: MarkFile, store: SqlStore) -> None:
+    """Raise the mark beside the key file, on each machine its own. A store behind it was restored while it was served."""
+    try:
+        store.check_mark(file.read())
+        keep_mark(file, store, lambda event, fields: _log_once(event, "", str(dict(fields))))
+    except ConfigError as error:
+        _log.error("store-behind-mark", where=error.where, key=error.key, got=str(error.got), want=error.want)
+    except CannotDecide as error:
+        _log.warning("worker-waits", check_id=error.check_id, detail=error.detail)
+
+
 @functools.lru_cache(maxsize=16)
 def _log_once(event: str, check_id: str, detail: str) -> None:
     """Say it the first time alone: it is tried again every few seconds."""
@@ -144,14 +160,18 @@ def run(settings: Settings) -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    store = compose_store(settings)
-    worker = Worker(settings, store, open_keys(settings), SystemClock())
+    keys = open_keys(settings)
+    store = compose_store(settings, keys)
+    mark = mark_file(settings, keys)
+    worker = Worker(settings, store, keys, SystemClock())
     fetcher = compose_fetcher(settings, store, CollateralMetrics())
     fetches = True
     while fetches and not stop.is_set():
         fetches = _keep_fetching(fetcher)
         worker.round()
+        _keep_mark(mark, store)
         stop.wait(PERIOD_S)
+    _keep_mark(mark, store)
     if fetcher is not None:
         fetcher.close()
     store.close()

@@ -12,6 +12,9 @@ from typing import Any
 import click
 from click.testing import CliRunner, Result
 
+from tests.support.keyfiles import make_key_folder
+from tests.support.signing import BASE_URL
+from verifier.adapters.sql.seals import Sealer
 from verifier.adapters.sql.store import SqlStore, open_store
 
 
@@ -38,13 +41,14 @@ class CommandPlace:
 
 @contextmanager
 def command_place(folder: Path, command: click.Command) -> Iterator[CommandPlace]:
-    """Lay out settings and an empty store in a folder."""
-    database, config = folder / "verifier.db", folder / "verifier.toml"
+    """Lay out settings, keys and an empty store in a folder."""
+    database, config, keys = folder / "verifier.db", folder / "verifier.toml", make_key_folder(folder / "keys")
     config.write_text(
-        'base_url = "https://v.example"\nbehind_tls_proxy = true\n'
-        f'key_passphrase_file = "{folder}/never-read"\ndatabase_url = "sqlite:///{database}"\n'
+        f'base_url = "{BASE_URL}"\nbehind_tls_proxy = true\n'
+        f'key_file = "{keys.keys.file}"\nkey_passphrase_file = "{keys.keys.passphrase_file}"\n'
+        f'database_url = "sqlite:///{database}"\n'
     )
-    store = open_store(f"sqlite:///{database}")
+    store = open_store(f"sqlite:///{database}", Sealer(keys.open().master))
     try:
         yield CommandPlace(command, config, database, store)
     finally:

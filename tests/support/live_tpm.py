@@ -137,11 +137,11 @@ def refusal(reply: requests.Response) -> tuple[int, str]:
 
 
 @contextmanager
-def tpm_verifier(path: Path) -> Iterator[TpmVerifier]:
-    """Lay out a verifier for forged TPMs with two tenants and serve it until the block ends."""
+def tpm_verifier(path: Path, changes: Mapping[str, Any] | None = None) -> Iterator[TpmVerifier]:
+    """Lay out a verifier for forged TPMs with two tenants and serve it until the block ends. ``changes``: of the settings."""
     path.mkdir(parents=True, exist_ok=True)
     with Processes(path) as processes:
-        settings = {**FAST, "workers": 2, "tenants": list(TENANTS)}
+        settings = {**FAST, "workers": 2, "tenants": list(TENANTS), **(changes or {})}
         folder = lay_verifier(path / "verifier", simulated=True, settings=settings)
         anchor = folder.path / "anchors" / "tpm2" / "root.der"
         anchor.parent.mkdir(parents=True)

@@ -22,6 +22,7 @@ from forge.sev_snp import ForgedAmd
 from forge.tpm2 import make_ca
 from tests.support.keyfiles import KeyFolder, make_key_folder
 from tests.support.signing import BASE_URL
+from tests.support.stores import SEALER
 from tools.demo.forged import FORGED_WORKLOAD, forged_chip, forged_documents
 from tools.demo.trust import VaultPlace, write_documents
 from verifier.adapters.challenges import ChallengeKeys
@@ -206,7 +207,7 @@ def house(
         key_passphrase_file=str(folder.keys.passphrase_file),
     )
     seen: list[str] = []
-    store = open_store(f"sqlite:///{path}/verifier.db")
+    store = open_store(f"sqlite:///{path}/verifier.db", SEALER)
     write_documents(path / "trust" / "forged.yaml", [dict(one) for one in documents] or forged_documents(PLACE))
     compile_into(store, path / "trust")
     keys, clock = WatchedKeys(folder.open(simulated=simulated), seen), MovedClock()

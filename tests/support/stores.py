@@ -5,8 +5,11 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from verifier.adapters.sql.models import StoreClock, chain_head
+from verifier.adapters.sql.seals import Sealer
 from verifier.adapters.sql.store import SqlStore
 
+# A key of no key file's, for stores that no verifier serves from.
+SEALER = Sealer(lambda: b"\x5e" * 32)
 SKEW_MS = 5_000  # how far a time may be off a store's clock
 
 

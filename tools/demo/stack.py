@@ -16,6 +16,9 @@ import requests
 
 from tools.demo.processes import DemoError, Processes, hold_port
 from tools.demo.tls import make_server_tls
+from verifier.adapters.keys.signer_file import KeyFile
+from verifier.adapters.settings_source import load_settings
+from verifier.adapters.sql.seals import Sealer
 from verifier.adapters.sql.store import SqlStore, open_store
 
 
@@ -70,8 +73,10 @@ class VerifierFolder:
 
     @contextmanager
     def store(self) -> Iterator[SqlStore]:
-        """Open the verifier's database, as its operator may."""
-        store = open_store(f"sqlite:///{self.path / 'verifier.db'}")
+        """Open the verifier's database, as its operator may, who has the key file."""
+        settings = load_settings(str(self.settings_file), {})
+        keys = KeyFile.from_settings(settings)
+        store = open_store(settings.database_url, Sealer(keys.master))
         try:
             yield store
         finally:

@@ -20,7 +20,7 @@ from verifier.adapters.files import replace_durably
 from verifier.adapters.settings_source import load_settings
 from verifier.adapters.vendors.registry import KINDS
 from verifier.cli.opened import CONFIG_OPTION, now_s, opened_store, read_private_key
-from verifier.compose import compose_fetcher, compose_store, has_endpoints, open_cache
+from verifier.compose import compose_fetcher, compose_store, has_endpoints, open_cache, open_keys
 from verifier.core.console import Answer, answers
 from verifier.core.exits import Exit
 from verifier.core.settings import Settings
@@ -217,7 +217,7 @@ def _wanted(text: str) -> Item:
 
 def _fetch(settings: Settings, items: Iterable[Item], wait_s: int) -> tuple[list[Item], dict[Item, str]]:
     cache, why = _cache(settings), dict[Item, str]()
-    store = compose_store(settings)
+    store = compose_store(settings, open_keys(settings))
     fetcher = compose_fetcher(settings, store, Observer())
     try:
         if fetcher is not None:

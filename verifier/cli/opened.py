@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.settings_source import load_settings
 from verifier.adapters.sql.store import SqlStore
-from verifier.compose import compose_store
+from verifier.compose import compose_store, open_keys
 from verifier.core.dumps import forbid_core_dumps
 from verifier.formats.encoding import is_name
 from verifier.formats.errors import ConfigError
@@ -27,9 +27,24 @@ TENANT_OPTION = click.option("--tenant", default="default", show_default=True, h
 
 
 @contextmanager
-def opened_store(config: str | None) -> Iterator[SqlStore]:
-    """Open the store that the settings name (migrated first where needed) and close it again."""
-    store = compose_store(load_settings(config))
+def opened_store(config: str | None, *, is_new: bool = False, check_seals: bool = True) -> Iterator[SqlStore]:
+    """Open the store that the settings name (migrated first where needed), with their key file, and close it again.
+
+    ``is_new``, ``check_seals``: as of ``compose_store``.
+    """
+    forbid_core_dumps()
+    settings = load_settings(config)
+    store = compose_store(settings, open_keys(settings), is_new=is_new, check_seals=check_seals)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def opened_records(config: str | None) -> Iterator[SqlStore]:
+    """Open the store that the settings name for its records and evidence alone: no key file is needed."""
+    store = compose_store(load_settings(config), None)
     try:
         yield store
     finally:

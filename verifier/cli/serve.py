@@ -8,15 +8,18 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing import Pipe
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
+import structlog
 
 from verifier.adapters.child import fork_child
+from verifier.adapters.logs import configure_logging
 from verifier.adapters.settings_source import load_settings
 from verifier.compose import prepare
 from verifier.core.console import Answer, answers
@@ -104,13 +107,17 @@ def command(config: str | None, check: bool) -> Answer:
     """
     forbid_core_dumps()  # gunicorn and the worker are forks of this process
     settings = load_settings(config)
-    prepare(settings)
     if check:
+        told: list[str] = []
+        prepare(settings, lambda event, fields: told.append(f"{event}: {dict(fields)}"))
         _try_compose(settings)
         return Answer(
             {"outcome": "ok", "base_url": settings.base_url},
             f"{settings.base_url}: settings, keys and store are fit to serve",
+            hints=tuple(told),
         )
+    configure_logging(settings.log_level)
+    prepare(settings, _tell)
     with _metrics_folder(settings):
         children = _Children(settings)
         signal.signal(signal.SIGTERM, children.stop)
@@ -118,6 +125,10 @@ def command(config: str | None, check: bool) -> Answer:
         status = children.watch(with_worker=settings.run_worker)
     code = Exit.DONE if status in (0, -signal.SIGTERM) else Exit.UNDECIDED
     return Answer({"outcome": "stopped", "status": status}, f"stopped (status {status})", code)
+
+
+def _tell(event: str, fields: Mapping[str, Any]) -> None:
+    structlog.get_logger("verifier.serve").warning(event, **fields)
 
 
 def _try_compose(settings: Settings) -> None:

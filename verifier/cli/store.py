@@ -3,54 +3,104 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import click
 
-from verifier.cli.opened import CONFIG_OPTION, opened_store
+from verifier.adapters.keys.mark_file import MarkFile
+from verifier.adapters.settings_source import load_settings
+from verifier.cli.opened import CONFIG_OPTION, opened_records, opened_store
+from verifier.cli.store_care import COMMANDS
+from verifier.compose import mark_file, open_keys
 from verifier.core.console import Answer, answers
 from verifier.core.exits import Exit
-from verifier.core.ports import StoredRecord
+from verifier.core.ports import CommittedRecord, StoredRecord, StoreMark
 from verifier.formats.encoding import utc_time
+from verifier.formats.errors import ConfigError
+
+_SEQ = re.compile(r"[0-9]{1,18}", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @click.group("store")
 def command() -> None:
-    """Read records of verdicts, and void challenges."""
+    """Read records, back up and restore, void challenges."""
+
+
+for _command in COMMANDS:
+    command.add_command(_command)
 
 
 @command.command("raise-epoch")
 @CONFIG_OPTION
+@click.option("--reason", default="", help="Why. Required for a restored store; kept in the store.")
 @answers
-def raise_epoch(config: str | None) -> Answer:
+def raise_epoch(config: str | None, reason: str) -> Answer:
     """Void every challenge that was issued.
 
     Do this after a backup was restored, and after a failover that may have lost spent nonces. Attesters ask for a new challenge
     by themselves. Tokens and enrolments stay as they are.
+
+    A restored store, or one that lies behind the mark beside the key file, needs --reason and serves again from then on. What was
+    enrolled or withdrawn since the backup is as it was at the backup: look at `verifier enrolment list`.
     """
-    with opened_store(config) as store:
-        epoch = store.raise_epoch()
+    settings = load_settings(config)
+    keys = open_keys(settings)
+    file = mark_file(settings, keys)
+    with opened_store(config, is_new=bool(reason)) as store:
+        if not reason:
+            store.check_mark(file.read())
+        epoch = store.raise_epoch(reason)
+        _set_mark(file, store.mark())
     text = f"epoch {epoch}: within a second every challenge issued before is void; attesters ask again by themselves"
     return Answer({"outcome": "raised", "epoch": epoch}, text)
 
 
+def _set_mark(file: MarkFile, mark: StoreMark) -> None:
+    try:
+        file.set(mark)
+    except OSError as error:
+        raise ConfigError(
+            str(file.path), "mark", error.strerror, "a folder of the key file that can be written"
+        ) from error
+
+
 @command.command("verify")
 @CONFIG_OPTION
+@click.option(
+    "--expect-at-least",
+    metavar="SEQ,DIGEST",
+    default="",
+    help="Want this record in the chain: an end that was kept elsewhere.",
+)
 @answers
-def verify(config: str | None) -> Answer:
+def verify(config: str | None, expect_at_least: str) -> Answer:
     """Check the chain of records.
 
     The walk starts at the first record. Exit code 1: a link is broken; the message names the record.
 
     One change stays unseen: the last records were removed together with the chain's end. Keep what this command prints in
-    another place, and compare.
+    another place, and give it to --expect-at-least later: exit code 1 if that record is not in the chain any more.
     """
-    with opened_store(config) as store:
+    expected = _end(expect_at_least) if expect_at_least else None
+    with opened_records(config) as store:
         last = store.verify_chain()
+        if expected is not None:
+            store.expect_record(expected)
     text = f"{last.seq} records, chain unbroken, ends at {last.digest.hex()}"
     return Answer({"outcome": "unbroken", "seq": last.seq, "digest": last.digest.hex()}, text)
+
+
+def _end(text: str) -> CommittedRecord:
+    seq, _, digest = text.partition(",")
+    if not _SEQ.fullmatch(seq) or not _DIGEST.fullmatch(digest):
+        raise ConfigError(
+            "--expect-at-least", "SEQ,DIGEST", text, "the number and the digest that `verifier store verify` printed"
+        )
+    return CommittedRecord(int(seq), bytes.fromhex(digest))
 
 
 @command.command("records")
@@ -69,7 +119,7 @@ def records(config: str | None, after: int | None, limit: int, seq: int | None) 
 
 
 def _listed(config: str | None, after: int | None, limit: int) -> Answer:
-    with opened_store(config) as store:
+    with opened_records(config) as store:
         start = max(0, store.head().seq - limit) if after is None else after
         found = store.records_after(start, limit)
     lines = [
@@ -88,7 +138,7 @@ def _listed(config: str | None, after: int | None, limit: int) -> Answer:
 
 
 def _shown(config: str | None, seq: int) -> Answer:
-    with opened_store(config) as store:
+    with opened_records(config) as store:
         record = store.record(seq)
         kept = record is not None and store.evidence(record.evidence_digest) is not None
     if record is None:

@@ -42,6 +42,7 @@ class ServiceId(StrEnum):
     NONCE_SPENT = "service.nonce.spent"
     CLOCK = "service.clock"
     STORE = "service.store"
+    SEAL = "service.store.seal"
     RECORD_CHAIN = "service.record.chain"
     TRUST = "service.trust"
     KEYS = "service.keys"

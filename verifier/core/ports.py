@@ -70,6 +70,24 @@ class CommittedRecord:
     digest: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class BrokenRow:
+    """A row that decides and has no seal of this key file's; ``key`` as an operator reads it."""
+
+    table: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreMark:
+    """Where a store stood: end of its chain, epoch as it is kept, count of changes to rows that decide. None of them ever falls."""
+
+    seq: int
+    digest: bytes
+    epoch: int
+    changes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRecord(Verdict):
     """A record as kept, with digests in the place of nonce and evidence, and its place in the chain.
@@ -230,6 +248,10 @@ class WorkerStore(TrustStore, Protocol):
 
     def purge(self, *, evidence_before_ms: int) -> int:
         """Delete spent nonces past their life and evidence past its retention; returns how many rows went."""
+        ...
+
+    def broken_seals(self) -> Sequence[BrokenRow]:
+        """Return the rows that decide and that were changed by hand."""
         ...
 
 

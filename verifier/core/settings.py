@@ -75,7 +75,8 @@ class Settings(BaseModel):
         description="the store: `sqlite:///` and a path, or `postgresql://…`",
     )
     key_file: str = Field(
-        default="var/keys.json", description="the encrypted file of signing keys that `verifier keys init` makes"
+        default="var/keys.json",
+        description="the encrypted file of signing keys that `verifier keys init` makes; the store's mark lies beside it",
     )
     key_passphrase_file: str = Field(default="", description="file that holds the passphrase of `key_file`; required")
     trust_dir: str = Field(

@@ -16,8 +16,10 @@ import jwt
 import pytest
 
 from attester.https import Reply
+from tests.support.keyfiles import make_key_folder
 from tests.support.live import LiveVerifier, live_verifier, problem, seeded
 from tests.support.proc import processes_of
+from tests.support.signing import BASE_URL
 from tests.support.waiting import wait_for
 from tools.demo.adversaries import Request, open_jwe
 from verifier.formats.encoding import sha256, unb64url
@@ -174,12 +176,21 @@ def test_nothing_goes_on_serving_when_serve_itself_is_killed(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
-        ({"simulated": "false"}, "the store of a simulated process"),
+        (
+            {
+                "simulated": "false",
+                "base_url": BASE_URL,
+                "key_file": "{}/production/keys.json",
+                "key_passphrase_file": "{}/production/keys.passphrase",
+            },
+            "the key file that this store was sealed with",
+        ),
         ({"simulated": "false", "database_url": "sqlite:///{}/fresh.db"}, "keys.json"),
         ({"base_url": "https://elsewhere.example"}, "keys.json"),
     ],
 )
 def test_store_and_keys_of_another_process_stop_the_start(tmp_path: Path, settings: dict[str, str], word: str) -> None:
+    make_key_folder(tmp_path / "production")
     with live_verifier(tmp_path, {"workers": 1}) as live:
         live.stop()
         # Forged roots would stop a production process too: they are out of the way here.

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.stores import SEALER
 from verifier.adapters.sql.store import SqlStore, open_store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqlStore]:
     """Return an empty store in a file."""
-    opened = open_store(f"sqlite:///{tmp_path}/verifier.db")
+    opened = open_store(f"sqlite:///{tmp_path}/verifier.db", SEALER)
     yield opened
     opened.close()

@@ -58,7 +58,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, keys: KeyFolder) -> Place:
-    made = Place(tmp_path, keys)
+    made = Place(tmp_path, keys.copy(tmp_path / "keys"))  # the mark beside it is of this test's store
     write_documents(tmp_path / "trust" / "forged.yaml", forged_documents(PLACE))
     (tmp_path / "anchors").mkdir()
     return made

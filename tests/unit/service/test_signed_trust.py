@@ -22,7 +22,7 @@ from tools.demo.trust import write_documents
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.sql.store import SqlStore
 from verifier.appraise.signatures import sign_document
-from verifier.compose import compose, compose_store, prepare
+from verifier.compose import compose, compose_store, open_keys, prepare
 from verifier.core.settings import Settings
 from verifier.formats.encoding import b64url
 from verifier.formats.errors import CannotDecide, ConfigError
@@ -66,6 +66,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyFolder:
 
 @pytest.fixture
 def place(tmp_path: Path, keys: KeyFolder) -> Place:
+    keys = keys.copy(tmp_path / "keys")  # the mark beside it is of this test's store
     settings = Settings(
         base_url=BASE_URL,
         behind_tls_proxy=True,
@@ -83,7 +84,7 @@ def place(tmp_path: Path, keys: KeyFolder) -> Place:
 
 @pytest.fixture
 def store(place: Place) -> Iterator[SqlStore]:
-    opened = compose_store(place.settings)
+    opened = compose_store(place.settings, open_keys(place.settings))
     yield opened
     opened.close()
 
@@ -217,6 +218,11 @@ def test_a_hand_in_the_database_is_no_verdict(place: Place, store: SqlStore) -> 
         )
     connection.close()
 
+    with pytest.raises(CannotDecide) as caught:
+        parts.trust.workload("default", FORGED_WORKLOAD)
+    assert caught.value.check_id == "service.store.seal"
+    # An operator who keeps the row does not sign the document with that.
+    assert [row.table for row in store.mend_seals("a test", keep=True)] == ["trust_documents"]
     with pytest.raises(CannotDecide) as caught:
         parts.trust.workload("default", FORGED_WORKLOAD)
     assert caught.value.check_id == "service.trust"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.stores import SEALER
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.core.ports import CommittedRecord
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqlStore]:
-    opened = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    opened = open_store(f"sqlite:///{tmp_path / 'store.db'}", SEALER)
     opened.commit_verdict(make_verdict())
     yield opened
     opened.close()

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from cachetools import LRUCache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
@@ -32,6 +33,10 @@ PASSPHRASE_MIN: Final = 16
 # 32 MiB and about 0.1 s a guess; the passphrase is a file that a machine made, so this is a second line of defence.
 SCRYPT_N: Final = 2**15
 _SALT_SIZE, _NONCE_SIZE, _KEY_SIZE = 16, 12, 32
+
+
+# The last keys that this process derived. A process opens its key file, and a ceremony the root's.
+_DERIVED: LRUCache[bytes, bytes] = LRUCache(4)
 
 
 class _Kdf(BaseModel):
@@ -98,12 +103,11 @@ def read_passphrase(path: Path) -> bytes:
 
 
 class SealedFile:
-    """One sealed file. The derived key is kept while salt and passphrase stay the same, so a re-read costs no scrypt."""
+    """One sealed file. Derived keys are kept by salt and passphrase: neither a re-read nor a fork of this process costs a scrypt."""
 
     def __init__(self, path: Path, passphrase_file: Path) -> None:
         self.path = path
         self._passphrase_file = passphrase_file
-        self._derived: tuple[bytes, bytes] = (b"", b"")
 
     def exists(self) -> bool:
         """Tell whether the file is there."""
@@ -171,11 +175,11 @@ class SealedFile:
     def _key(self, kdf: _Kdf) -> bytes:
         passphrase = read_passphrase(self._passphrase_file)
         source = sha256(canonical(kdf.model_dump()) + b"\x00" + passphrase)
-        known_source, known = self._derived
-        if source != known_source:
+        known = _DERIVED.get(source)
+        if known is None:
             salt = self._unb64("kdf.salt", kdf.salt)
             known = Scrypt(salt=salt, length=_KEY_SIZE, n=kdf.n, r=kdf.r, p=kdf.p).derive(passphrase)
-            self._derived = (source, known)
+            _DERIVED[source] = known
         return known
 
     def _unb64(self, key: str, text: str) -> bytes:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy.engine import URL
 
 from verifier.adapters.sql.engine import Database
+from verifier.adapters.sql.seals import Sealer
 from verifier.adapters.sql.writer import Writer
 from verifier.core.ids import ServiceId
 from verifier.formats.errors import CannotDecide
@@ -42,11 +43,11 @@ class Process:
 class OwnedByProcess:
     """Gives each process its own ``Process``, made at the first use."""
 
-    def __init__(self, url: URL, *, skew_ms: int, keep_evidence: bool) -> None:
+    def __init__(self, url: URL, sealer: Sealer, *, skew_ms: int) -> None:
         self._url = url
         self.is_local = url.get_backend_name() == "sqlite"
+        self._sealer = sealer
         self._skew_ms = skew_ms
-        self._keep_evidence = keep_evidence
         self._lock = threading.Lock()
         self._process: Process | None = None
         self._is_still = True  # at the last fork, no thread used a connection
@@ -65,7 +66,7 @@ class OwnedByProcess:
         with self._lock:
             if self._process is None:
                 database = Database(self._url)
-                writer = Writer(database, skew_ms=self._skew_ms, keep_evidence=self._keep_evidence)
+                writer = Writer(database, self._sealer, skew_ms=self._skew_ms)
                 self._process = Process(database, writer)
             return self._process
 

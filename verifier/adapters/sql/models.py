@@ -13,6 +13,12 @@ from sqlalchemy.sql.functions import FunctionElement
 
 metadata = MetaData()
 
+
+def _seal() -> Column[bytes]:
+    """Return the column of a row's seal; empty before the store is sealed (``seals``)."""
+    return Column("seal", LargeBinary, nullable=True)
+
+
 records = Table(
     "records",
     metadata,
@@ -35,9 +41,11 @@ records = Table(
     Column("jti", Text, nullable=False),
     Column("claims_digest", LargeBinary, nullable=False),
     Column("token_expires_ms", BigInteger, nullable=False),
+    # Records of older programs hold their findings; of newer ones ``findings_digest`` names a row of ``findings``, and this is "".
     Column("findings", Text, nullable=False),
     Column("evidence_digest", LargeBinary, nullable=False),
     Column("source", Text, nullable=False),
+    Column("findings_digest", LargeBinary, nullable=True),
     # A refusal mints nothing and has no jti; every token has one of its own.
     Index(
         "records_jti",
@@ -48,14 +56,25 @@ records = Table(
     ),
 )
 
-# One row: where the chain ends. An appending transaction locks it. It keeps the newest time any record had.
+# One row: where the chain ends. An appending transaction locks it. It keeps the newest time any record had, and up to which
+# time spent nonces may have been purged (``floor_ms``).
 chain_head = Table(
     "chain_head",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
+    Column("last_digest", LargeBinary, nullable=False),
     Column("latest_ms", BigInteger, nullable=False),
+    Column("floor_ms", BigInteger, nullable=False, server_default="0"),
+    _seal(),
+)
+
+# Findings of records, once each: machines of one kind give the same ones. ``body`` is their RFC 8785 form, deflated.
+findings = Table(
+    "findings",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
 )
 
 spent_nonces = Table(
@@ -73,16 +92,30 @@ evidence = Table(
     Column("digest", LargeBinary, primary_key=True),
     Column("body", LargeBinary, nullable=False),
     Column("kept_ms", BigInteger, nullable=False),
+    # 1: ``body`` is as ``packing`` writes it; none: as it came.
+    Column("packed", BigInteger, nullable=True),
     Index("evidence_kept", "kept_ms"),
 )
 
-# Numbers and words of which there is one each: epoch, trust (digest of the trust documents), ping.
+# What many envelopes have in common: certificates, logs.
+evidence_parts = Table(
+    "evidence_parts",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("kept_ms", BigInteger, nullable=False),
+    Index("evidence_parts_kept", "kept_ms"),
+)
+
+# Numbers and words of which there is one each: epoch, trust (digest of the trust documents), kind (of process), changes (how
+# often rows that decide were changed), seals (1: this store is sealed). Without a seal: ping, restored (1: no epoch raised since).
 state = Table(
-    "state",
+    "standing",
     metadata,
     Column("name", Text, primary_key=True),
     Column("number", BigInteger, nullable=False),
     Column("word", Text, nullable=False),
+    _seal(),
     sqlite_with_rowid=False,
 )
 
@@ -91,6 +124,7 @@ tpm_eks = Table(
     metadata,
     Column("tenant", Text, primary_key=True),
     Column("ek_digest", LargeBinary, primary_key=True),
+    _seal(),
     sqlite_with_rowid=False,
 )
 
@@ -101,6 +135,7 @@ tpm_tickets = Table(
     Column("ticket_hash", LargeBinary, primary_key=True),
     Column("expires_ms", BigInteger, nullable=False),
     Column("spent_ms", BigInteger, nullable=True),
+    _seal(),
     sqlite_with_rowid=False,
 )
 
@@ -114,6 +149,7 @@ tpm_aks = Table(
     Column("ek_name", LargeBinary, nullable=False),
     Column("root", Text, nullable=False),
     Column("enrolled_at_ms", BigInteger, nullable=False),
+    _seal(),
     sqlite_with_rowid=False,
 )
 
@@ -125,6 +161,7 @@ trust_documents = Table(
     Column("name", Text, primary_key=True),
     Column("version", BigInteger, primary_key=True, autoincrement=False),
     Column("body", Text, nullable=False),
+    _seal(),
     sqlite_with_rowid=False,
 )
 
@@ -135,7 +172,19 @@ high_water = Table(
     metadata,
     Column("issuer", Text, primary_key=True),
     Column("number", LargeBinary, nullable=False),
+    _seal(),
     sqlite_with_rowid=False,
+)
+
+# What was done to the store, for its operator: sealed, restored, epoch raised. Never changed.
+store_events = Table(
+    "store_events",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    _seal(),
 )
 
 leases = Table(

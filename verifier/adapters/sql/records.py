@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from verifier.adapters.sql.packing import Packed, Part, pack, pack_findings, unpack_findings
 from verifier.core.binding import NONCE_SIZE
 from verifier.core.ids import ServiceId
 from verifier.core.ports import CommittedRecord, StoredRecord, Verdict, VerdictRecord
@@ -29,6 +30,8 @@ GENESIS = CommittedRecord(seq=0, digest=bytes(32))
 _PLACE = ("seq", "prev", "digest")  # what the writer gives a record
 _SAID = tuple(field.name for field in fields(StoredRecord) if field.name not in _PLACE)
 COLUMNS = (*_PLACE, *_SAID)
+# What is written: findings are kept once for all records that have them, and named here by their digest.
+WRITTEN = (*COLUMNS, "findings_digest")
 _VERDICT = tuple(field.name for field in fields(Verdict))
 _DIGEST_SIZE = 32
 # Bytes of the envelope as JSON. The owner of any genuine machine can be refused any number of times, a record each. What
@@ -52,14 +55,17 @@ class Prepared:
     nonce_expires_ms: int
     now_ms: int
     evidence_digest: bytes
-    evidence: bytes
-    is_kept: bool  # the evidence itself, not only its digest; the operator may still choose to keep none
+    packed: Packed | None  # the evidence itself, where it is kept and not only its digest
+    findings: Part
     form: dict[str, str]  # what is hashed, but seq and prev
-    row: tuple[Any, ...]  # what is stored, in the order of COLUMNS, but seq, prev and digest
+    row: tuple[Any, ...]  # what is stored, in the order of WRITTEN, but seq, prev and digest
 
 
-def prepare(record: VerdictRecord) -> Prepared:
-    """Make a verdict ready to be written. Raises ``ValueError`` for what no database or no JSON can hold: a caller's mistake."""
+def prepare(record: VerdictRecord, *, keep_evidence: bool = True) -> Prepared:
+    """Make a verdict ready to be written. Raises ``ValueError`` for what no database or no JSON can hold: a caller's mistake.
+
+    ``keep_evidence`` is the operator's choice; of refused evidence that is large the digest alone is kept.
+    """
     if len(record.nonce) != NONCE_SIZE:
         raise ValueError(f"nonce: got {len(record.nonce)} bytes, want {NONCE_SIZE}")
     given = record.findings
@@ -72,17 +78,19 @@ def prepare(record: VerdictRecord) -> Prepared:
     for name in _NUMBERS:
         if not 0 <= values[name] < _BIGINT:
             raise ValueError(f"{name}: got {values[name]}, want 0 to 2^63 - 1")
-    form = _form(values)
+    part = pack_findings(findings)
+    form = _form(values, part.digest)
     "".join(form.values()).encode("utf-8")  # what cannot be encoded fails here, not in the writer
+    is_kept = keep_evidence and (record.outcome == "accepted" or len(record.evidence) <= MAX_REFUSED_EVIDENCE)
     return Prepared(
         nonce_hash=values["nonce_hash"],
         nonce_expires_ms=record.nonce_expires_ms,
         now_ms=record.now_ms,
         evidence_digest=values["evidence_digest"],
-        evidence=record.evidence,
-        is_kept=record.outcome == "accepted" or len(record.evidence) <= MAX_REFUSED_EVIDENCE,
+        packed=pack(record.evidence) if is_kept else None,
+        findings=part,
         form=form,
-        row=tuple(values[name] for name in _SAID),
+        row=(*(values[name] if name != "findings" else "" for name in _SAID), part.digest),
     )
 
 
@@ -95,7 +103,7 @@ def link(prepared: Prepared, prev: CommittedRecord) -> CommittedRecord:
 def record_digest(record: StoredRecord) -> bytes:
     """Compute a stored record's digest anew, from everything but its digest."""
     values = {name: getattr(record, name) for name in COLUMNS}
-    return _hash(_form(values), str(record.seq), record.prev.hex())
+    return _hash(_form(values, sha256(record.findings.encode("utf-8"))), str(record.seq), record.prev.hex())
 
 
 def verify_links(records: Iterable[StoredRecord], start: CommittedRecord = GENESIS) -> CommittedRecord:
@@ -123,16 +131,27 @@ def verify_links(records: Iterable[StoredRecord], start: CommittedRecord = GENES
 
 
 def stored(row: Sequence[Any]) -> StoredRecord:
-    """Make a record of a row in the order of ``COLUMNS``."""
+    """Make a record of a row in the order of ``COLUMNS``, and after it the kept findings, where it names some.
+
+    What stands in the row itself counts: an older program wrote it, or a hand did, and then the record's digest does not fit.
+    Findings that are gone or broken are "", and the digest does not fit either.
+    """
     values: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
-    return StoredRecord(**dict(zip(COLUMNS, values, strict=True)))
+    kept = values.pop()
+    found = dict(zip(COLUMNS, values, strict=True))
+    if kept is not None and not found["findings"]:
+        try:
+            found["findings"] = unpack_findings(kept)
+        except ValueError:
+            found["findings"] = ""
+    return StoredRecord(**found)
 
 
-def _form(values: Mapping[str, Any]) -> dict[str, str]:
+def _form(values: Mapping[str, Any], findings_digest: bytes) -> dict[str, str]:
     form: dict[str, str] = {name: values[name] for name in _TEXTS}
     form.update((name, str(values[name])) for name in _NUMBERS)
     form.update((name, values[name].hex()) for name in _BYTES)
-    form["findings_digest"] = sha256(values["findings"].encode("utf-8")).hex()
+    form["findings_digest"] = findings_digest.hex()
     return form
 
 

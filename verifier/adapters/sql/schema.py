@@ -8,11 +8,12 @@ from typing import Final
 from sqlalchemy.engine import URL
 
 from verifier.adapters.sql.engine import Database, prepare_file, read_url
-from verifier.formats.errors import ConfigError
+from verifier.formats.errors import CannotDecide, ConfigError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # The newest of MIGRATIONS (a test holds them together): the usual start compares it with the database's and is done.
-REVISION: Final = "r0001"
+REVISION: Final = "r0002"
+_MAY_NOT: Final = "42501"  # PostgreSQL's insufficient_privilege
 _VERSION_TABLE = "alembic_version"
 
 
@@ -29,7 +30,13 @@ def migrate(url: str, *, migrations: Path = MIGRATIONS) -> str:
         return REVISION
     from verifier.adapters.sql.upgrade import upgrade
 
-    return upgrade(parsed, migrations)
+    try:
+        return upgrade(parsed, migrations)
+    except CannotDecide as error:
+        if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) != _MAY_NOT:
+            raise
+        want = "a role that may change tables: run `verifier store migrate` as the owner of the database (docs/operations.md)"
+        raise ConfigError(parsed.render_as_string(hide_password=True), "privileges", _MAY_NOT, want) from error
 
 
 def check_server(url: URL) -> None:

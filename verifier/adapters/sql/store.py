@@ -6,20 +6,25 @@ A store may be made and used before a fork (``forking``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert  # ON CONFLICT: SQLite's compiler writes it alike
 from sqlalchemy.engine import URL
 
-from verifier.adapters.sql import tpm
+from verifier.adapters.sql.backup import Backup, write_backup
 from verifier.adapters.sql.engine import Database, read_url
 from verifier.adapters.sql.forking import OwnedByProcess
 from verifier.adapters.sql.models import (
     StoreClock,
     chain_head,
     evidence,
+    evidence_parts,
+    findings,
     high_water,
     leases,
     records,
@@ -27,47 +32,53 @@ from verifier.adapters.sql.models import (
     state,
     trust_documents,
 )
+from verifier.adapters.sql.packing import unpack
 from verifier.adapters.sql.records import COLUMNS, GENESIS, prepare, stored, verify_links
 from verifier.adapters.sql.schema import check_server, migrate
+from verifier.adapters.sql.sealed_rows import trust_form
+from verifier.adapters.sql.seals import Sealer, no_key
+from verifier.adapters.sql.standing import StandingTables
+from verifier.adapters.sql.tpm import TpmTables, purge_tickets
+from verifier.adapters.sql.writer import PART_SLACK_MS
 from verifier.core.ids import ServiceId
 from verifier.core.ports import CommittedRecord, Settled, StoredRecord, TrustRow, VerdictRecord
 from verifier.core.settings import SKEW_MS
-from verifier.formats.errors import ConfigError, EvidenceRejected, mismatch
+from verifier.formats.errors import EvidenceRejected, mismatch
 
-EPOCHS = 1 << 16  # the nonce has two bytes for it
-EPOCH_STEP_MS = 20  # as in the first migration
 _MARK_SIZE = 32
 _TRUST_CHUNK = 5_000
+# Whether a trust document is the newest version of its name, where it may be either, and where it has to be.
+_ANY_STANDING = (True, False)
+_NEWEST_ONLY = (True,)
 _WALK_CHUNK = 1_000
+_PURGE_CHUNK = 2_000
 
-_EPOCH = select(state.c.number).where(state.c.name == "epoch")
-_TRUST_DIGEST = select(state.c.word).where(state.c.name == "trust")
-_KIND_NAME = "kind"
-_KIND = select(state.c.word).where(state.c.name == _KIND_NAME)
-_SET_KIND = upsert(state).on_conflict_do_nothing()
-_HEAD = select(chain_head.c.seq, chain_head.c.digest).where(chain_head.c.id == 1)
-_RECORD_COLUMNS = [records.c[name] for name in COLUMNS]
-_RECORDS_AFTER = (
-    select(*_RECORD_COLUMNS).where(records.c.seq > bindparam("after")).order_by(records.c.seq).limit(bindparam("most"))
+_HEAD = select(chain_head.c.seq, chain_head.c.last_digest).where(chain_head.c.id == 1)
+_RECORDS = select(*(records.c[name] for name in COLUMNS), findings.c.body).outerjoin_from(
+    records, findings, records.c.findings_digest == findings.c.digest
 )
-_RECORD = select(*_RECORD_COLUMNS).where(records.c.seq == bindparam("number"))
-_EVIDENCE = select(evidence.c.body).where(evidence.c.digest == bindparam("of_digest"))
-_DOCUMENT = select(trust_documents.c.body).where(
+_RECORDS_AFTER = _RECORDS.where(records.c.seq > bindparam("after")).order_by(records.c.seq).limit(bindparam("most"))
+_RECORD = _RECORDS.where(records.c.seq == bindparam("number"))
+_EVIDENCE = select(evidence.c.body, evidence.c.packed).where(evidence.c.digest == bindparam("of_digest"))
+_PART = select(evidence_parts.c.body).where(evidence_parts.c.digest == bindparam("of_digest"))
+# With the digest that its seal has to be made under, in one statement: one state of the store.
+_SET = select(state.c.word).where(state.c.name == "trust").scalar_subquery()
+_DOCUMENT = select(trust_documents, _SET).where(
     trust_documents.c.kind == bindparam("of_kind"),
     trust_documents.c.tenant == bindparam("of_tenant"),
     trust_documents.c.name == bindparam("of_name"),
 )
-_DOCUMENTS = select(trust_documents.c.body).where(
+_DOCUMENTS = select(trust_documents, _SET).where(
     trust_documents.c.kind == bindparam("of_kind"), trust_documents.c.tenant != ""
 )
 _NEWEST_DOCUMENT = _DOCUMENT.order_by(trust_documents.c.version.desc()).limit(1)
 _DOCUMENT_VERSION = _DOCUMENT.where(trust_documents.c.version == bindparam("of_version"))
 _KEEP_HISTORY = upsert(trust_documents).on_conflict_do_nothing()
-_MARK = select(high_water.c.number).where(high_water.c.issuer == bindparam("of_issuer"))
+_MARK = select(high_water.c.number, high_water.c.seal).where(high_water.c.issuer == bindparam("of_issuer"))
 _RAISE_MARK = upsert(high_water)
 _RAISE_MARK = _RAISE_MARK.on_conflict_do_update(
     index_elements=[high_water.c.issuer],
-    set_={"number": _RAISE_MARK.excluded.number},
+    set_={"number": _RAISE_MARK.excluded.number, "seal": _RAISE_MARK.excluded.seal},
     where=high_water.c.number < _RAISE_MARK.excluded.number,
 )
 _NEW_LEASE = upsert(leases).values(
@@ -80,58 +91,50 @@ _TAKE_LEASE = _NEW_LEASE.on_conflict_do_update(
 ).execution_options(preserve_rowcount=True)
 
 
-def open_store(url: str, *, skew_ms: int = SKEW_MS, keep_evidence: bool = True) -> SqlStore:
-    """Open a store, migrating its database first where that is needed.
+def open_store(
+    url: str,
+    sealer: Sealer | None = None,
+    *,
+    skew_ms: int = SKEW_MS,
+    keep_evidence: bool = True,
+    was_sealed: bool = False,
+    check_seals: bool = True,
+) -> SqlStore:
+    """Open a store, migrating its database first where that is needed, and sealing it where it never was.
 
-    ``skew_ms`` is the greatest clock difference that is borne; without ``keep_evidence`` only digests of evidence are
-    kept. Raises ``ConfigError`` for a URL, file or server that will not do, ``CannotDecide`` when it does not answer.
+    Without a ``sealer`` records and evidence can be read, and nothing else: all that decides is a ``ConfigError``. ``was_sealed``:
+    this store is known to be sealed, and one that says otherwise is refused. Without ``check_seals`` nothing is sealed and nothing
+    refused: for who mends seals. ``skew_ms`` is the greatest clock difference that is
+    borne; without ``keep_evidence`` only digests of evidence are kept. Raises ``ConfigError`` for a URL, file or server that will
+    not do, ``CannotDecide`` when it does not answer.
     """
     parsed = read_url(url)
     check_server(parsed)
     migrate(url)
-    return SqlStore(parsed, skew_ms=skew_ms, keep_evidence=keep_evidence)
+    store = SqlStore(parsed, sealer, skew_ms=skew_ms, keep_evidence=keep_evidence)
+    if sealer is not None and check_seals:
+        try:
+            store.first_sealed = store.seal_once(was_sealed=was_sealed)
+        except BaseException:
+            store.close()
+            raise
+    return store
 
 
-class SqlStore(tpm.TpmTables):
-    """A store in a migrated SQLite file or PostgreSQL database; made by ``open_store``."""
+class SqlStore(TpmTables, StandingTables):
+    """A store in a migrated SQLite file or PostgreSQL database; made by ``open_store``.
 
-    def __init__(self, url: URL, *, skew_ms: int, keep_evidence: bool) -> None:
+    ``first_sealed``: how many rows of which table were sealed when it was opened, because the store never was before.
+    """
+
+    first_sealed: Mapping[str, int] = MappingProxyType({})
+
+    def __init__(self, url: URL, sealer: Sealer | None, *, skew_ms: int, keep_evidence: bool) -> None:
+        self.has_key = sealer is not None
+        self._sealer = sealer or Sealer(no_key)
         self._skew_ms = skew_ms
-        self._owned = OwnedByProcess(url, skew_ms=skew_ms, keep_evidence=keep_evidence)
-
-    def reserve(self, *, simulated: bool) -> None:
-        """Keep this database for one kind of process; the first process that opens it decides. ``ConfigError`` for the other kind.
-
-        Forged TEEs have a store of their own (docs/operations.md): in a shared one each would enrol and compile for the other.
-        """
-        wanted = "simulated" if simulated else "production"
-        with self._database.read() as connection:
-            kind = connection.execute(_KIND).scalar_one_or_none()
-        if kind is None:
-            with self._database.write() as connection:
-                connection.execute(_SET_KIND, {"name": _KIND_NAME, "number": 0, "word": wanted})
-                kind = connection.execute(_KIND).scalar_one()
-        if kind != wanted:
-            self.close()
-            raise ConfigError("settings", "database_url", f"the store of a {kind} process", f"one for {wanted}")
-
-    def epoch(self) -> int:
-        """Return the challenge epoch, 0 to 65535."""
-        with self._database.read() as connection:
-            return int(connection.execute(_EPOCH).scalar_one()) % EPOCHS
-
-    def raise_epoch(self) -> int:
-        """Void all challenges; returns the new epoch.
-
-        What is kept grows at least to the store's clock in steps of 20 ms: a restored backup thus never comes to an epoch
-        that was already used after it was taken, as counting on by one would. The nonce carries the lowest 16 bits, which
-        come round in 22 minutes, long after a challenge's life.
-        """
-        with self._database.write() as connection:
-            seen = int(connection.execute(_EPOCH).scalar_one())
-            raised = next_epoch(seen, int(connection.execute(select(StoreClock())).scalar_one()))
-            connection.execute(update(state).where(state.c.name == "epoch").values(number=raised))
-        return raised % EPOCHS
+        self._keep_evidence = keep_evidence
+        self._owned = OwnedByProcess(url, self._sealer, skew_ms=skew_ms)
 
     def commit_verdict(self, record: VerdictRecord) -> CommittedRecord:
         """Spend the nonce and write the record in one durable transaction, shared with the verdicts that commit at the same time.
@@ -141,7 +144,8 @@ class SqlStore(tpm.TpmTables):
         ``CannotDecide('service.store')``: then nothing was written, unless the connection broke within COMMIT itself or
         the wait ended first (10 s), where a nonce may be spent without a token. ``ValueError`` for what no database holds.
         """
-        return self._owned.here().writer.commit(prepare(record))
+        self._sealer.of(chain_head.name)  # without a key file: a mistake of the caller's, not of the writer's thread
+        return self._owned.here().writer.commit(prepare(record, keep_evidence=self._keep_evidence))
 
     def commit_soon(self, record: VerdictRecord, settled: Settled) -> Callable[[], None]:
         """Keep a verdict for the next ``flush``; ``settled`` is called once, from another thread, with its outcome.
@@ -149,7 +153,8 @@ class SqlStore(tpm.TpmTables):
         For one thread that waits for no commit itself. Returns what gives up on it; a record that the writer took is written all
         the same. ``ValueError`` for what no database holds.
         """
-        return self._owned.here().writer.commit_soon(prepare(record), settled)
+        self._sealer.of(chain_head.name)
+        return self._owned.here().writer.commit_soon(prepare(record, keep_evidence=self._keep_evidence), settled)
 
     def flush(self) -> None:
         """Have the verdicts of ``commit_soon`` written, in one transaction. ``CannotDecide('service.store')`` from a closed store."""
@@ -180,17 +185,28 @@ class SqlStore(tpm.TpmTables):
     def evidence(self, digest: bytes) -> bytes | None:
         """Return kept evidence by its SHA-256."""
         with self._database.read() as connection:
-            body = connection.execute(_EVIDENCE, {"of_digest": digest}).scalar_one_or_none()
-        return None if body is None else bytes(body)
+            row = connection.execute(_EVIDENCE, {"of_digest": digest}).one_or_none()
+            if row is None:
+                return None
+            body, packed = row
+
+            def part_of(shared: bytes) -> bytes | None:
+                kept = connection.execute(_PART, {"of_digest": shared}).scalar_one_or_none()
+                return None if kept is None else bytes(kept)
+
+            try:
+                return bytes(body) if packed is None else unpack(bytes(body), part_of)
+            except ValueError:
+                return None
 
     def verify_chain(self) -> CommittedRecord:
         """Walk all records that were there at the start; raises ``EvidenceRejected('service.record.chain')``.
 
         Also checked: that the last one is where the head says that the chain ends. Not checked: that records *and* head
-        were not cut back together; who wants to know keeps an older head elsewhere.
+        were not cut back together; who wants to know keeps an older head elsewhere. The head's seal is checked where there is a key.
         """
         with self._database.read() as connection:
-            seq, digest = connection.execute(_HEAD).one()
+            seq, digest = self._checked_head(connection) if self.has_key else connection.execute(_HEAD).one()
         last = verify_links(self._walk(int(seq)))
         if last != CommittedRecord(seq, bytes(digest)):
             raise EvidenceRejected(
@@ -198,61 +214,110 @@ class SqlStore(tpm.TpmTables):
             )
         return last
 
+    def expect_record(self, expected: CommittedRecord) -> None:
+        """Raise ``EvidenceRejected('service.record.chain')`` unless the record of that number has that digest."""
+        found = self.record(expected.seq) if expected.seq else None
+        digest = GENESIS.digest if not expected.seq else b"" if found is None else found.digest
+        if digest != expected.digest:
+            got = digest.hex() or "no such record"
+            raise EvidenceRejected(
+                ServiceId.RECORD_CHAIN, mismatch(f"record {expected.seq}: digest", got, expected.digest.hex())
+            )
+
+    def backup(self, path: Path) -> Backup:
+        """Write all of the store, as it is at one moment, into a new file (``backup``)."""
+        return write_backup(self._database, path)
+
     def trust_digest(self) -> str:
         """Return the digest of the trust documents compiled last, "" for none."""
         with self._database.read() as connection:
-            return str(connection.execute(_TRUST_DIGEST).scalar_one())
+            return self._read_state(connection, "trust")[1]
 
     def replace_trust(self, digest: str, rows: Iterable[TrustRow]) -> None:
         """Replace all trust documents and their digest in one transaction; readers see the old or the new ones, whole.
 
         Rows of the tenant "", which has no documents, are history: once written they stay and are never written over.
         """
+        listed = list(rows)
+        newest: dict[tuple[str, str, str], int] = {}
+        for row in listed:
+            key = (row.kind, row.tenant, row.name)
+            newest[key] = max(row.version, newest.get(key, row.version))
+        seals = self._sealer.of(trust_documents.name)
+
+        def sealed(row: TrustRow) -> dict[str, Any]:
+            values: dict[str, Any] = {
+                name: getattr(row, name) for name in ("kind", "tenant", "name", "version", "body")
+            }
+            is_newest = newest[row.kind, row.tenant, row.name] == row.version
+            return {**values, "seal": seals.seal(*trust_form(**values, digest=digest, is_newest=is_newest))}
+
         with self._database.write() as connection:
             connection.execute(delete(trust_documents).where(trust_documents.c.tenant != ""))
-            for chunk in _chunks(rows, _TRUST_CHUNK):
-                listed = [
-                    {"kind": r.kind, "tenant": r.tenant, "name": r.name, "version": r.version, "body": r.body}
-                    for r in chunk
-                ]
+            for chunk in _chunks(listed, _TRUST_CHUNK):
                 for statement, part in (
-                    (insert(trust_documents), [row for row in listed if row["tenant"]]),
-                    (_KEEP_HISTORY, [row for row in listed if not row["tenant"]]),
+                    (insert(trust_documents), [sealed(row) for row in chunk if row.tenant]),
+                    (_KEEP_HISTORY, [sealed(row) for row in chunk if not row.tenant]),
                 ):
                     if part:
                         connection.execute(statement, part)
-            connection.execute(update(state).where(state.c.name == "trust").values(word=digest))
+            self._write_state(connection, "trust", 0, digest)
+            self._count_change(connection)
 
     def trust_document(self, kind: str, tenant: str, name: str, version: int | None = None) -> str | None:
         """Return a document's JSON; the newest version where none is named."""
         key: dict[str, str | int] = {"of_kind": kind, "of_tenant": tenant, "of_name": name}
         with self._database.read() as connection:
             if version is None:
-                return connection.execute(_NEWEST_DOCUMENT, key).scalar_one_or_none()
-            return connection.execute(_DOCUMENT_VERSION, {**key, "of_version": version}).scalar_one_or_none()
+                row = connection.execute(_NEWEST_DOCUMENT, key).one_or_none()
+            else:
+                row = connection.execute(_DOCUMENT_VERSION, {**key, "of_version": version}).one_or_none()
+        if row is None:
+            return None
+        if not self._fits_set(row, _NEWEST_ONLY if version is None else _ANY_STANDING):
+            shown = f"{kind} {tenant} {name} {row.version}"
+            raise self._sealer.of(trust_documents.name).broken(shown, is_sealed=row.seal is not None)
+        return str(row.body)
 
     def trust_documents(self, kind: str) -> Sequence[str]:
-        """Return the JSON of every document of a kind, of all tenants."""
+        """Return the JSON of every document of a kind whose seal fits. Who asks for another one is told (``trust_document``)."""
         with self._database.read() as connection:
-            return list(connection.execute(_DOCUMENTS, {"of_kind": kind}).scalars())
+            rows = connection.execute(_DOCUMENTS, {"of_kind": kind}).all()
+        return [str(row.body) for row in rows if self._fits_set(row, _ANY_STANDING)]
+
+    def _fits_set(self, row: Any, standings: Sequence[bool]) -> bool:
+        kind, tenant, name, version, body, seal, digest = row
+        seals = self._sealer.of(trust_documents.name)
+        return any(
+            seals.fits(seal, *trust_form(kind, tenant, name, version, body, digest, is_newest=one)) for one in standings
+        )
 
     def high_water(self, issuer: str) -> int | None:
         """Return an issuer's mark; ``None`` where none was ever raised."""
         with self._database.read() as connection:
-            seen = connection.execute(_MARK, {"of_issuer": issuer}).scalar_one_or_none()
-        return None if seen is None else int.from_bytes(bytes(seen), "big")
+            seen = self._mark_of(connection, issuer)
+        return None if seen is None else int.from_bytes(seen, "big")
+
+    def _mark_of(self, connection: Connection, issuer: str) -> bytes | None:
+        row = connection.execute(_MARK, {"of_issuer": issuer}).one_or_none()
+        if row is None:
+            return None
+        number = bytes(row.number)
+        self._sealer.of(high_water.name).check(row.seal, issuer, issuer, number)
+        return number
 
     def raise_high_water(self, issuer: str, number: int) -> bool:
         """Raise an issuer's mark; false when ``number`` (0 to 2^256 - 1) is below it. Only a higher number writes."""
         wanted = number.to_bytes(_MARK_SIZE, "big")
         # Marks never fall, so whatever is read here still holds as a lower bound.
         with self._database.read() as connection:
-            seen = connection.execute(_MARK, {"of_issuer": issuer}).scalar_one_or_none()
-        if seen is not None and bytes(seen) >= wanted:
-            return bytes(seen) == wanted
+            seen = self._mark_of(connection, issuer)
+        if seen is not None and seen >= wanted:
+            return seen == wanted
+        seal = self._sealer.of(high_water.name).seal(issuer, wanted)
         with self._database.write() as connection:
-            connection.execute(_RAISE_MARK, {"issuer": issuer, "number": wanted})
-            return bytes(connection.execute(_MARK, {"of_issuer": issuer}).scalar_one()) == wanted
+            connection.execute(_RAISE_MARK, {"issuer": issuer, "number": wanted, "seal": seal})
+            return self._mark_of(connection, issuer) == wanted
 
     def acquire_lease(self, name: str, holder: str, life_ms: int) -> bool:
         """Take or renew a lease for ``life_ms`` milliseconds by the store's clock; false while another holds it."""
@@ -267,11 +332,35 @@ class SqlStore(tpm.TpmTables):
 
         Evidence goes when it was last seen before ``evidence_before_ms``. Records stay. Returns how many rows went.
         """
+        now_ms = self._raise_floor()
+        gone = self._delete_some(spent_nonces, spent_nonces.c.dead_ms < now_ms)
+        with self._database.write() as connection:
+            gone += purge_tickets(connection, now_ms - 2 * self._skew_ms)
+        gone += self._delete_some(evidence, evidence.c.kept_ms < evidence_before_ms)
+        gone += self._delete_some(evidence_parts, evidence_parts.c.kept_ms < evidence_before_ms - PART_SLACK_MS)
+        self._owned.here().writer.forget_shared()
+        return gone
+
+    def _delete_some(self, of: Table, condition: ColumnElement[bool]) -> int:
+        """Delete rows by portions, each a transaction of its own: logins wait for one portion, not for all of a month."""
+        (key,) = of.primary_key
+        portion = delete(of).where(key.in_(select(key).where(condition).limit(_PURGE_CHUNK)))
+        gone = 0
+        while True:
+            with self._database.write() as connection:
+                went = connection.execute(portion).rowcount
+            gone += went
+            if went < _PURGE_CHUNK:
+                return gone
+
+    def _raise_floor(self) -> int:
+        """Keep that spent nonces are gone up to now: whatever the clocks say later, none of that time is taken again. Returns now."""
         with self._database.write() as connection:
             now_ms = int(connection.execute(select(StoreClock())).scalar_one())
-            gone = connection.execute(delete(spent_nonces).where(spent_nonces.c.dead_ms < now_ms)).rowcount
-            gone += tpm.purge_tickets(connection, now_ms - 2 * self._skew_ms)
-            return gone + connection.execute(delete(evidence).where(evidence.c.kept_ms < evidence_before_ms)).rowcount
+            head = self._lock_head(connection)
+            if now_ms > head.floor_ms:
+                self._write_head(connection, head, now_ms)
+        return now_ms
 
     def ping(self) -> None:
         """Write a row, durably; raises ``CannotDecide`` when that fails."""
@@ -294,12 +383,6 @@ class SqlStore(tpm.TpmTables):
                 return
             yield from found
             after = found[-1].seq
-
-
-def next_epoch(seen: int, now_ms: int) -> int:
-    """Return the number that follows ``seen``: at least the clock's, and never one with the same lowest 16 bits."""
-    raised = max(seen + 1, now_ms // EPOCH_STEP_MS)
-    return raised + 1 if raised % EPOCHS == seen % EPOCHS else raised
 
 
 def _chunks(rows: Iterable[TrustRow], size: int) -> Iterator[list[TrustRow]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, exists, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert  # ON CONFLICT: SQLite's compiler writes it alike
 
-from verifier.adapters.sql.engine import Database
 from verifier.adapters.sql.models import StoreClock, tpm_aks, tpm_eks, tpm_tickets
+from verifier.adapters.sql.tables import Tables
 from verifier.core.ports import EnrolledAk
 from verifier.formats.errors import EvidenceRejected
 from verifier.tee.tpm2.ids import EnrolmentId
@@ -18,18 +18,16 @@ _HASH_SIZE = 32
 
 _AK = (tpm_aks.c.tenant == bindparam("tenant")) & (tpm_aks.c.ak_name == bindparam("ak_name"))
 _FIND_AK = select(tpm_aks).where(_AK)
-_IS_EK_LISTED = select(
-    exists().where(tpm_eks.c.tenant == bindparam("tenant"), tpm_eks.c.ek_digest == bindparam("ek_digest"))
+_EK = select(tpm_eks).where(tpm_eks.c.tenant == bindparam("tenant"), tpm_eks.c.ek_digest == bindparam("ek_digest"))
+_EK_LOCKED = _EK.with_for_update(read=True)
+_ADD_EKS = upsert(tpm_eks)
+_ADD_EKS = _ADD_EKS.on_conflict_do_update(
+    index_elements=[tpm_eks.c.tenant, tpm_eks.c.ek_digest], set_={"seal": _ADD_EKS.excluded.seal}
 )
-_ADD_EKS = upsert(tpm_eks).on_conflict_do_nothing()
-_OPEN_TICKET = (
-    (tpm_tickets.c.tenant == bindparam("of_tenant"))
-    & (tpm_tickets.c.ticket_hash == bindparam("of_hash"))
-    & tpm_tickets.c.spent_ms.is_(None)
-    & (tpm_tickets.c.expires_ms > StoreClock())
-)
-_IS_TICKET_OPEN = select(exists().where(_OPEN_TICKET))
-_SPEND_TICKET = update(tpm_tickets).where(_OPEN_TICKET).values(spent_ms=StoreClock())
+_OF_TICKET = (tpm_tickets.c.tenant == bindparam("of_tenant")) & (tpm_tickets.c.ticket_hash == bindparam("of_hash"))
+_TICKET = select(tpm_tickets, StoreClock()).where(_OF_TICKET)
+_TICKET_LOCKED = _TICKET.with_for_update()
+_SPEND_TICKET = update(tpm_tickets).where(_OF_TICKET)
 _WRITE_AK = upsert(tpm_aks)
 _WRITE_AK = _WRITE_AK.on_conflict_do_update(
     index_elements=[tpm_aks.c.tenant, tpm_aks.c.ak_name],
@@ -48,30 +46,52 @@ def _hash(name: str, value: bytes) -> bytes:
     return value
 
 
-class TpmTables:
-    """The store's part for enrolled TPMs."""
-
-    @property
-    @abstractmethod
-    def _database(self) -> Database:
-        """This process's connections."""
+class TpmTables(Tables):
+    """The store's part for enrolled TPMs. Every row is sealed, and its seal is checked where it decides."""
 
     def find_ak(self, tenant: str, ak_name: bytes) -> EnrolledAk | None:
         """Return the enrolled attestation key of that Name."""
         with self._database.read() as connection:
             row = connection.execute(_FIND_AK, {"tenant": tenant, "ak_name": ak_name}).one_or_none()
-        return None if row is None else EnrolledAk(*row)
+        return None if row is None else self._checked_ak(row)
 
     def is_ek_listed(self, tenant: str, ek_digest: bytes) -> bool:
         """Tell whether the EK is on the tenant's list."""
         with self._database.read() as connection:
-            return bool(connection.execute(_IS_EK_LISTED, {"tenant": tenant, "ek_digest": ek_digest}).scalar_one())
+            return self._is_listed(connection, tenant, ek_digest)
 
     def ticket_is_open(self, tenant: str, ticket_hash: bytes) -> bool:
         """Tell whether a single-use ticket exists, is unspent, and not expired by the store's clock."""
         with self._database.read() as connection:
-            key = {"of_tenant": tenant, "of_hash": ticket_hash}
-            return bool(connection.execute(_IS_TICKET_OPEN, key).scalar_one())
+            return self._open_ticket(connection, tenant, ticket_hash) is not None
+
+    def _checked_ak(self, row: Any) -> EnrolledAk:
+        *values, seal = row
+        plain: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in values]
+        ak = EnrolledAk(*plain)
+        self._sealer.of("tpm_aks").check(seal, f"{ak.tenant} {ak.ak_name.hex()}", *values)
+        return ak
+
+    def _is_listed(self, connection: Connection, tenant: str, ek_digest: bytes, *, lock: bool = False) -> bool:
+        row = connection.execute(_EK_LOCKED if lock else _EK, {"tenant": tenant, "ek_digest": ek_digest}).one_or_none()
+        if row is None:
+            return False
+        *values, seal = row
+        self._sealer.of("tpm_eks").check(seal, f"{tenant} {ek_digest.hex()}", *values)
+        return True
+
+    def _open_ticket(
+        self, connection: Connection, tenant: str, ticket_hash: bytes, *, lock: bool = False
+    ) -> tuple[int, int] | None:
+        """Return when an open ticket ends, and the store's time; ``None`` for any other."""
+        key = {"of_tenant": tenant, "of_hash": ticket_hash}
+        row = connection.execute(_TICKET_LOCKED if lock else _TICKET, key).one_or_none()
+        if row is None:
+            return None
+        *values, seal, now_ms = row
+        self._sealer.of("tpm_tickets").check(seal, f"{tenant} {ticket_hash.hex()}", *values)
+        *_, expires_ms, spent_ms = values
+        return (expires_ms, now_ms) if spent_ms is None and expires_ms > now_ms else None
 
     def enrol_ak(self, ak: EnrolledAk, ticket_hash: bytes | None, *, must_be_listed: bool = False) -> None:
         """Write the AK, its ticket spent in the same transaction; ``EvidenceRejected('tpm2.enrolment.ticket')`` if it is spent.
@@ -81,41 +101,54 @@ class TpmTables:
         caller has its list elsewhere. A newer enrolment of the same Name takes the older one's place.
         """
         with self._database.write() as connection:
-            if must_be_listed:
-                listed = select(tpm_eks.c.ek_digest).where(
-                    tpm_eks.c.tenant == ak.tenant, tpm_eks.c.ek_digest == ak.ek_public_digest
+            if must_be_listed and not self._is_listed(connection, ak.tenant, ak.ek_public_digest, lock=True):
+                raise EvidenceRejected(
+                    EnrolmentId.ADMISSION, f"EK {ak.ek_public_digest.hex()}: not on the tenant's list any more"
                 )
-                if connection.execute(listed.with_for_update(read=True)).one_or_none() is None:
-                    raise EvidenceRejected(
-                        EnrolmentId.ADMISSION, f"EK {ak.ek_public_digest.hex()}: not on the tenant's list any more"
-                    )
             if ticket_hash is not None:
-                spent = connection.execute(_SPEND_TICKET, {"of_tenant": ak.tenant, "of_hash": ticket_hash})
-                if spent.rowcount != 1:
-                    raise EvidenceRejected(
-                        EnrolmentId.TICKET, "ticket: got one that is unknown, spent or expired, want an open one"
-                    )
-            connection.execute(_WRITE_AK, {column.name: getattr(ak, column.name) for column in tpm_aks.c})
+                self._spend_ticket(connection, ak.tenant, ticket_hash)
+            row = {column.name: getattr(ak, column.name) for column in tpm_aks.c if column.name != "seal"}
+            seal = self._sealer.of("tpm_aks").seal(*row.values())
+            connection.execute(_WRITE_AK, {**row, "seal": seal})
+            self._count_change(connection)
+
+    def _spend_ticket(self, connection: Connection, tenant: str, ticket_hash: bytes) -> None:
+        found = self._open_ticket(connection, tenant, ticket_hash, lock=True)
+        if found is None:
+            raise EvidenceRejected(
+                EnrolmentId.TICKET, "ticket: got one that is unknown, spent or expired, want an open one"
+            )
+        expires_ms, now_ms = found
+        seal = self._sealer.of("tpm_tickets").seal(tenant, ticket_hash, expires_ms, now_ms)
+        key = {"of_tenant": tenant, "of_hash": ticket_hash}
+        connection.execute(_SPEND_TICKET.values(spent_ms=now_ms, seal=seal), key)
 
     def add_eks(self, tenant: str, ek_digests: Iterable[bytes]) -> None:
         """Put EK digests on the tenant's list, those that are not on it yet."""
-        rows = [{"tenant": tenant, "ek_digest": _hash("ek_digest", digest)} for digest in dict.fromkeys(ek_digests)]
+        seals = self._sealer.of("tpm_eks")
+        rows = [
+            {"tenant": tenant, "ek_digest": _hash("ek_digest", digest), "seal": seals.seal(tenant, digest)}
+            for digest in dict.fromkeys(ek_digests)
+        ]
         with self._database.write() as connection:
             if rows:
                 connection.execute(_ADD_EKS, rows)
+                self._count_change(connection)
 
     def add_ticket(self, tenant: str, ticket_hash: bytes, expires_ms: int) -> None:
         """Open a single-use ticket (only its hash is kept). One that is known is left as it is: spent is spent."""
         row = {"tenant": tenant, "ticket_hash": _hash("ticket_hash", ticket_hash), "expires_ms": expires_ms}
+        seal = self._sealer.of("tpm_tickets").seal(tenant, ticket_hash, expires_ms, None)
         with self._database.write() as connection:
-            connection.execute(upsert(tpm_tickets).on_conflict_do_nothing(), row)
+            connection.execute(upsert(tpm_tickets).on_conflict_do_nothing(), {**row, "seal": seal})
+            self._count_change(connection)
 
     def enrolled_aks(self, tenant: str) -> Sequence[EnrolledAk]:
         """Return the tenant's enrolled AKs, the oldest enrolment first."""
         of_tenant = select(tpm_aks).where(tpm_aks.c.tenant == tenant)
         with self._database.read() as connection:
             rows = connection.execute(of_tenant.order_by(tpm_aks.c.enrolled_at_ms, tpm_aks.c.ak_name))
-            return [EnrolledAk(*row) for row in rows]
+            return [self._checked_ak(row) for row in rows]
 
     def listed_eks(self, tenant: str) -> Sequence[bytes]:
         """Return the EK digests on the tenant's list."""
@@ -127,7 +160,9 @@ class TpmTables:
         """Forget an enrolled AK; returns how many went. Its TPM may enrol again while its EK is listed."""
         its = (tpm_aks.c.tenant == tenant) & (tpm_aks.c.ak_name == ak_name)
         with self._database.write() as connection:
-            return connection.execute(delete(tpm_aks).where(its)).rowcount
+            gone = connection.execute(delete(tpm_aks).where(its)).rowcount
+            self._count_change(connection)
+            return gone
 
     def withdraw_ek(self, tenant: str, ek_digest: bytes) -> int:
         """Take an EK off the tenant's list and forget its AKs; returns how many rows went."""
@@ -136,4 +171,6 @@ class TpmTables:
             gone = connection.execute(
                 delete(tpm_eks).where(tpm_eks.c.tenant == tenant, tpm_eks.c.ek_digest == ek_digest)
             ).rowcount
-            return gone + connection.execute(delete(tpm_aks).where(its_aks)).rowcount
+            gone += connection.execute(delete(tpm_aks).where(its_aks)).rowcount
+            self._count_change(connection)  # last, as everywhere: who waits for it holds the rows already
+            return gone

@@ -22,10 +22,17 @@ _LOCK_WAIT_S = 60.0
 _ADVISORY_KEY = int.from_bytes(b"vab-ddl\x00", "big", signed=True)
 
 
-def upgrade(url: URL, migrations: Path) -> str:
-    """Bring a database (its file exists) to the newest migration of a folder; returns the revision. Errors as of ``migrate``."""
+def upgrade(url: URL, migrations: Path, to: str = "") -> str:
+    """Bring a database (its file exists) to a migration of a folder, the newest by default; returns the revision.
+
+    Errors as of ``migrate``; ``ConfigError`` for a revision that the folder does not have.
+    """
     config = _config(migrations)
-    head = _head(config)
+    head = to or _head(config)
+    if head not in _known(config):
+        raise ConfigError(
+            "backup", "schema revision", head, f"{_head(config)} or older: this program is older than the backup"
+        )
     database = Database(url, busy_s=_LOCK_WAIT_S, statement_s=0)
     try:
         with database.read() as connection:
@@ -36,7 +43,7 @@ def upgrade(url: URL, migrations: Path) -> str:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_KEY})")
             if _revision(connection, config, database.shown) != head:
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                command.upgrade(config, head)
     finally:
         database.close()
     return head
@@ -56,11 +63,14 @@ def _head(config: Config) -> str:
     return head
 
 
+def _known(config: Config) -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+
+
 def _revision(connection: Connection, config: Config, shown: str) -> str | None:
     """Return the database's revision, ``None`` for an empty one; refuse one that this program does not know."""
     seen = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if seen is not None and seen not in known:
+    if seen is not None and seen not in _known(config):
         raise ConfigError(
             shown, "schema revision", seen, f"{_head(config)} or older: this program is older than its store"
         )

@@ -15,20 +15,27 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from cachetools import LRUCache
 from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
 
 from verifier.adapters.sql.engine import Database, cannot_decide
 from verifier.adapters.sql.models import CLOCK_SQL
-from verifier.adapters.sql.records import COLUMNS, Prepared, link
+from verifier.adapters.sql.packing import PACKED
+from verifier.adapters.sql.records import WRITTEN, Prepared, link
+from verifier.adapters.sql.seals import Sealer
 from verifier.core.ids import ServiceId
 from verifier.core.ports import CommittedRecord
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
 
+HEAD = "chain_head"
 GROUP_MAX = 64
 WAIT_S = 10.0  # a record that is older than the skew would be refused for its time anyway
+_SHARED_MAX = 4096
 _JOIN_S = 10.0
+# A part that many records share is marked as seen once in this time, not by each record; purging leaves it that much longer.
+PART_SLACK_MS = 24 * 3600 * 1000
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +61,8 @@ class _Statements:
     spend: str
     insert: str
     keep: str
+    share: str
+    findings: str
     advance: str
     spent: dict[int, str] = field(default_factory=dict)
 
@@ -63,17 +72,21 @@ class _Statements:
         clock = CLOCK_SQL["sqlite" if is_sqlite else "postgresql"]
         # On PostgreSQL the row lock makes appenders queue, and the clock is read by a second statement, after the wait.
         # SQLite holds the whole database by BEGIN IMMEDIATE: one statement reads both.
-        head = "SELECT seq, digest, latest_ms FROM chain_head WHERE id = 1 FOR UPDATE"
+        head = "SELECT seq, last_digest, latest_ms, floor_ms, seal FROM chain_head WHERE id = 1 FOR UPDATE"
         if is_sqlite:
-            head = f"SELECT seq, digest, latest_ms, {clock} FROM chain_head WHERE id = 1"  # noqa: S608 - constants
+            head = f"SELECT seq, last_digest, latest_ms, floor_ms, seal, {clock} FROM chain_head WHERE id = 1"  # noqa: S608 - constants
         statements = cls(
             head=head,
             clock=f"SELECT {clock}",
             spend=f"INSERT INTO spent_nonces (nonce_hash, dead_ms) VALUES ({mark}, {mark})",  # noqa: S608 - constants
-            insert=f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join([mark] * len(COLUMNS))})",  # noqa: S608 - constants
-            keep=f"INSERT INTO evidence (digest, body, kept_ms) VALUES ({mark}, {mark}, {mark})"  # noqa: S608 - constants
+            insert=f"INSERT INTO records ({', '.join(WRITTEN)}) VALUES ({', '.join([mark] * len(WRITTEN))})",  # noqa: S608 - constants
+            keep=f"INSERT INTO evidence (digest, body, kept_ms, packed) VALUES ({mark}, {mark}, {mark}, {PACKED})"  # noqa: S608 - constants
             " ON CONFLICT (digest) DO UPDATE SET kept_ms = excluded.kept_ms WHERE evidence.kept_ms < excluded.kept_ms",
-            advance=f"UPDATE chain_head SET seq = {mark}, digest = {mark}, latest_ms = {mark} WHERE id = 1",  # noqa: S608 - constants
+            share=f"INSERT INTO evidence_parts (digest, body, kept_ms) VALUES ({mark}, {mark}, {mark})"  # noqa: S608 - constants
+            " ON CONFLICT (digest) DO UPDATE SET kept_ms = excluded.kept_ms"
+            f" WHERE evidence_parts.kept_ms < excluded.kept_ms - {PART_SLACK_MS // 2}",
+            findings=f"INSERT INTO findings (digest, body) VALUES ({mark}, {mark}) ON CONFLICT (digest) DO NOTHING",  # noqa: S608 - constants
+            advance=f"UPDATE chain_head SET seq = {mark}, last_digest = {mark}, latest_ms = {mark}, seal = {mark} WHERE id = 1",  # noqa: S608 - constants
         )
         size = 1
         while size <= GROUP_MAX:
@@ -88,13 +101,42 @@ def too_slow() -> CannotDecide:
     return CannotDecide(ServiceId.STORE, f"the store did not answer within {WAIT_S:.0f} s")
 
 
+class Shared:
+    """Which rows that many records share this process has committed, and when: they need not be written again with each record.
+
+    A part is written again after a quarter of the time that purging spares it (``PART_SLACK_MS``), and the database takes that for
+    new after a half of it: together less than the whole, so that a part outlives what names it.
+    """
+
+    def __init__(self) -> None:
+        self._kept: LRUCache[bytes, int] = LRUCache(_SHARED_MAX)
+        self._new: dict[bytes, int] = {}
+
+    def is_kept(self, digest: bytes, now_ms: int, *, for_good: bool = False) -> bool:
+        """Tell whether a row is there; if not, it is noted as one that this transaction writes."""
+        kept_ms = self._kept.get(digest)
+        if kept_ms is not None and (for_good or 0 <= now_ms - kept_ms < PART_SLACK_MS // 4):
+            return True
+        self._new[digest] = now_ms
+        return False
+
+    def committed(self) -> None:
+        """Believe in what was written."""
+        self._kept.update(self._new)
+        self._new.clear()
+
+    def rolled_back(self) -> None:
+        """Forget what was not written."""
+        self._new.clear()
+
+
 class Writer:
     """The thread that commits. It starts with the first verdict (after a fork, that is) and again should it ever die."""
 
-    def __init__(self, database: Database, *, skew_ms: int, keep_evidence: bool) -> None:
+    def __init__(self, database: Database, sealer: Sealer, *, skew_ms: int) -> None:
         self._database = database
+        self._sealer = sealer
         self._skew_ms = skew_ms
-        self._keep_evidence = keep_evidence
         self._statements = _Statements.make(is_sqlite=database.is_sqlite)
         self._queue: SimpleQueue[Sequence[_Waiter] | None] = SimpleQueue()
         self._staged: list[_Waiter] = []  # of `commit_soon`, until `flush`
@@ -103,6 +145,12 @@ class Writer:
         self._closed = False
         self._writing = threading.Lock()
         self._connection: PoolProxiedConnection | None = None
+        self._shared = Shared()
+
+    def forget_shared(self) -> None:
+        """Believe no more that shared rows are there: some were deleted."""
+        with self._writing:
+            self._shared = Shared()
 
     def commit(self, prepared: Prepared) -> CommittedRecord:
         """Hand a record to the writer and wait until it is durable, or until why it is not is known."""
@@ -223,8 +271,10 @@ class Writer:
                 cursor.execute("BEGIN IMMEDIATE")
             outcomes = self._append(cursor, group)
             connection.commit()
+            self._shared.committed()
             cursor.close()
         except BaseException:
+            self._shared.rolled_back()
             self._connection = None
             # Closing is not enough: SQLite keeps the transaction, and its lock, while a cursor lives in a traceback.
             with suppress(self._database.driver.Error):
@@ -245,7 +295,13 @@ class Writer:
         """Write a group inside the open transaction; what is returned becomes true with COMMIT."""
         statements = self._statements
         cursor.execute(statements.head)
-        seq, digest, latest_ms, *clock = cursor.fetchall()[0]
+        seq, digest, latest_ms, floor_ms, seal, *clock = cursor.fetchall()[0]
+        try:
+            seals = self._sealer.of(HEAD)
+        except CannotDecide as error:  # the key file has gone: nobody can sign either
+            return [CannotDecide(error.check_id, error.detail) for _ in group]
+        if not seals.fits(seal, 1, seq, digest, latest_ms, floor_ms):
+            return [seals.broken("1", is_sealed=seal is not None) for _ in group]
         last = CommittedRecord(seq, bytes(digest))
         if not clock:
             cursor.execute(statements.clock)
@@ -256,8 +312,10 @@ class Writer:
         rows: list[tuple[Any, ...]] = []
         nonces: list[tuple[bytes, int]] = []
         bodies: dict[bytes, tuple[bytes, bytes, int]] = {}
+        parts: dict[bytes, tuple[bytes, bytes, int]] = {}
+        findings: dict[bytes, bytes] = {}
         for prepared in group:
-            failure = self._refusal(prepared, store_ms, latest_ms, spent)
+            failure = self._refusal(prepared, store_ms, latest_ms, spent) or self._below(prepared, floor_ms)
             if failure is not None:
                 outcomes.append(failure)
                 continue
@@ -265,18 +323,34 @@ class Writer:
             rows.append((committed.seq, last.digest, committed.digest, *prepared.row))
             nonces.append((prepared.nonce_hash, prepared.nonce_expires_ms + 2 * self._skew_ms))
             spent.add(prepared.nonce_hash)
-            if self._keep_evidence and prepared.is_kept:
-                bodies[prepared.evidence_digest] = (prepared.evidence_digest, prepared.evidence, store_ms)
+            if not self._shared.is_kept(prepared.findings.digest, store_ms, for_good=True):
+                findings[prepared.findings.digest] = prepared.findings.body
+            if prepared.packed is not None:
+                bodies[prepared.evidence_digest] = (prepared.evidence_digest, prepared.packed.body, store_ms)
+                for part in prepared.packed.parts:
+                    if not self._shared.is_kept(part.digest, store_ms):
+                        parts[part.digest] = (part.digest, part.body, store_ms)
             latest_ms = max(latest_ms, prepared.now_ms)
             last = committed
             outcomes.append(committed)
         if rows:
             cursor.executemany(statements.spend, nonces)
             cursor.executemany(statements.insert, rows)
+            if findings:
+                cursor.executemany(statements.findings, sorted(findings.items()))
             if bodies:
                 cursor.executemany(statements.keep, list(bodies.values()))
-            cursor.execute(statements.advance, (last.seq, last.digest, latest_ms))
+            if parts:
+                cursor.executemany(statements.share, [parts[digest] for digest in sorted(parts)])
+            seal = seals.seal(1, last.seq, last.digest, latest_ms, floor_ms)
+            cursor.execute(statements.advance, (last.seq, last.digest, latest_ms, seal))
         return outcomes
+
+    def _below(self, prepared: Prepared, floor_ms: int) -> BridgeError | None:
+        """Refuse a nonce whose spent row was purged under another clock than today's."""
+        if prepared.nonce_expires_ms + 2 * self._skew_ms < floor_ms:
+            return EvidenceRejected(ServiceId.NONCE_EXPIRED, "nonce: spent nonces of its time are purged")
+        return None
 
     def _find_spent(self, cursor: DBAPICursor, group: Sequence[Prepared]) -> set[bytes]:
         hashes = [prepared.nonce_hash for prepared in group]

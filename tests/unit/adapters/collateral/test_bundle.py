@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from forge.intel import ForgedIntel
 from forge.sev_snp import ForgedAmd
+from tests.support.keyfiles import make_key_folder
+from tests.support.signing import BASE_URL
 from tests.support.vendor_servers import vendor_server
 from verifier.adapters.collateral.bundle import (
     TYPE,
@@ -185,14 +187,14 @@ class Place:
         path.mkdir(exist_ok=True)
         self.path = path
         self.cache = Cache(path / "collateral")
-        passphrase = path / "passphrase"
-        passphrase.write_text("a passphrase of the test")
+        keys = make_key_folder(path / "keys", simulated=True).keys
         values = {
-            "base_url": "https://verifier.example",
+            "base_url": BASE_URL,
             "behind_tls_proxy": True,
             "simulated": True,
             "database_url": f"sqlite:///{path / 'verifier.db'}",
-            "key_passphrase_file": str(passphrase),
+            "key_file": str(keys.file),
+            "key_passphrase_file": str(keys.passphrase_file),
             "collateral_dir": str(path / "collateral"),
             **settings,
         }

@@ -13,6 +13,7 @@ import pytest
 from forge.intel import ForgedIntel
 from forge.sev_snp import ForgedAmd, _ca_certificate
 from tests.support.service import MovedClock
+from tests.support.stores import SEALER
 from tests.support.vendor_servers import Page, VendorServer, put_forged_intel, vendor_server
 from tests.support.waiting import wait_for
 from tests.support.watcher import Watcher
@@ -88,7 +89,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     with vendor_server(tmp_path / "vendor", AMD) as vendor:
         put_forged_intel(vendor, INTEL)
         client, cache, watcher, clock = Client(str(vendor.ca_file)), Cache(tmp_path / "cache"), Watcher(), MovedClock()
-        store = open_store(f"sqlite:///{tmp_path}/verifier.db")
+        store = open_store(f"sqlite:///{tmp_path}/verifier.db", SEALER)
         pcs = Pcs(vendor.url, f"{vendor.url}{ROOT_CRL_PATH}")
         fetcher = Fetcher(
             cache=cache,

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.postgresql import PostgresServer, postgres_server
 from tests.support.processes import StartChild, child_processes
+from tests.support.stores import SEALER
 from verifier.adapters.sql.store import SqlStore, open_store
 
 
@@ -29,7 +30,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(url: str) -> Iterator[SqlStore]:
-    opened = open_store(url)
+    opened = open_store(url, SEALER)
     yield opened
     opened.close()
 
@@ -37,7 +38,7 @@ def store(url: str) -> Iterator[SqlStore]:
 @pytest.fixture
 def sqlite_store(tmp_path: Path) -> Iterator[SqlStore]:
     """Return a store for what only SQLite has."""
-    opened = open_store(f"sqlite:///{tmp_path}/var/verifier.db")
+    opened = open_store(f"sqlite:///{tmp_path}/var/verifier.db", SEALER)
     yield opened
     opened.close()
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import text
 
-from tests.support.stores import SKEW_MS, clock_ms, last_record_ms
+from tests.support.stores import SEALER, SKEW_MS, clock_ms, last_record_ms
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql.records import MAX_REFUSED_EVIDENCE
 from verifier.adapters.sql.store import SqlStore, open_store
@@ -229,7 +229,7 @@ def test_of_large_refused_evidence_only_the_digest_is_kept(
 
 
 def test_without_keeping_evidence_only_its_digest_is_kept(url: str) -> None:
-    store = open_store(url, keep_evidence=False)
+    store = open_store(url, SEALER, keep_evidence=False)
     verdict = make_verdict()
     record = store.record(store.commit_verdict(verdict).seq)
     assert record is not None

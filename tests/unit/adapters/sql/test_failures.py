@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+import secrets
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -14,12 +16,12 @@ import pytest
 from sqlalchemy import event
 
 from tests.support.postgresql import PostgresServer, postgres_server
-from tests.support.stores import last_record_ms
+from tests.support.stores import SEALER, last_record_ms
 from tests.support.verdicts import make_verdict
 from tests.unit.adapters.sql.test_tables import AK, TICKET
 from verifier.adapters.sql import engine
 from verifier.adapters.sql.store import SqlStore, open_store
-from verifier.core.ports import TrustRow
+from verifier.core.ports import CommittedRecord, TrustRow
 from verifier.formats.errors import CannotDecide, ConfigError
 
 CALLS: dict[str, Callable[[SqlStore], object]] = {
@@ -51,6 +53,15 @@ CALLS: dict[str, Callable[[SqlStore], object]] = {
     "reserve": lambda store: store.reserve(simulated=True),
     "purge": lambda store: store.purge(evidence_before_ms=0),
     "ping": lambda store: store.ping(),
+    "mend_trust": lambda store: store.mend_trust(),
+    "seal_once": lambda store: store.seal_once(),
+    "broken_seals": lambda store: store.broken_seals(),
+    "mend_seals": lambda store: store.mend_seals("why", keep=True),
+    "events": lambda store: store.events(),
+    "backup": lambda store: store.backup(Path(tempfile.mkdtemp()) / "backup"),
+    "expect_record": lambda store: store.expect_record(CommittedRecord(1, bytes(32))),
+    "mark": lambda store: store.mark(),
+    "check_mark": lambda store: store.check_mark(None),
 }
 
 
@@ -84,9 +95,9 @@ def test_a_file_that_has_gone_is_cannot_decide_and_not_made_anew(sqlite_store: S
 
 def test_a_server_that_dies_is_cannot_decide_and_used_again_when_it_is_back() -> None:
     with postgres_server() as server:
-        store = open_store(server.new_database())
+        store = open_store(server.new_database(), SEALER)
         for call in CALLS.values():
-            if call is not CALLS["enrol_ak"]:
+            if call not in (CALLS["enrol_ak"], CALLS["expect_record"]):
                 call(store)
         server.stop("immediate")
         for call in CALLS.values():
@@ -117,7 +128,7 @@ def test_a_full_disk_refuses_the_whole_group_and_writes_nothing(sqlite_store: Sq
 
     event.listen(database.engine, "connect", on_connect)
     sqlite_store._owned.here().release_idle()
-    verdicts = [make_verdict(evidence=b"e" * 100_000) for _ in range(4)]
+    verdicts = [make_verdict(evidence=secrets.token_bytes(100_000)) for _ in range(4)]
     failures: list[str] = []
 
     def commit(index: int) -> None:
@@ -142,7 +153,7 @@ def test_a_full_disk_refuses_the_whole_group_and_writes_nothing(sqlite_store: Sq
 
 def test_a_lock_that_is_never_given_is_cannot_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(engine.Database.__init__.__kwdefaults__, "busy_s", 0.1)
-    store = open_store(f"sqlite:///{tmp_path}/x.db")
+    store = open_store(f"sqlite:///{tmp_path}/x.db", SEALER)
     other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     verdict = make_verdict()
@@ -184,5 +195,5 @@ def test_a_server_that_answers_before_it_has_written_is_refused(postgres: Postgr
         careless.stop()
         careless.start()
         with pytest.raises(ConfigError, match="fsync"):
-            open_store(careless.new_database())
-    open_store(url).close()
+            open_store(careless.new_database(), SEALER)
+    open_store(url, SEALER).close()

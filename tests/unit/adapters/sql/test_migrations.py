@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from tests.support.processes import StartChild
-from tests.support.stores import last_record_ms
+from tests.support.stores import SEALER, last_record_ms
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql.engine import Database, read_url
 from verifier.adapters.sql.models import metadata
@@ -91,8 +91,8 @@ def test_a_migration_that_dies_half_way_leaves_nothing_and_can_be_repeated(
 
 def test_four_processes_migrate_at_once(url: str, start_child: StartChild) -> None:
     outputs = [child.finish() for child in [start_child(lambda: print(migrate(url))) for _ in range(4)]]  # noqa: T201
-    assert outputs == [(0, "r0001\n")] * 4
-    store = open_store(url)
+    assert outputs == [(0, f"{REVISION}\n")] * 4
+    store = open_store(url, SEALER)
     assert store.commit_verdict(make_verdict()).seq == 1
     store.close()
 
@@ -100,7 +100,7 @@ def test_four_processes_migrate_at_once(url: str, start_child: StartChild) -> No
 def test_migrating_again_keeps_what_is_there(store: SqlStore, url: str) -> None:
     store.commit_verdict(make_verdict())
     epoch = store.epoch()
-    assert migrate(url) == "r0001"
+    assert migrate(url) == REVISION
     assert (last_record_ms(store) > 0, store.epoch()) == (True, epoch)
 
 
@@ -115,7 +115,7 @@ def test_a_store_of_a_newer_program_is_refused(store: SqlStore, url: str) -> Non
 def test_the_file_is_its_users_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        store = open_store(f"sqlite:///{tmp_path}/a/b/verifier.db")
+        store = open_store(f"sqlite:///{tmp_path}/a/b/verifier.db", SEALER)
         store.commit_verdict(make_verdict())
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a").rglob("*")}
         store.close()
@@ -151,25 +151,25 @@ def test_sqlite_is_opened_to_survive_a_power_loss(sqlite_store: SqlStore) -> Non
 )
 def test_other_databases_are_refused_by_name(url: str) -> None:
     with pytest.raises(ConfigError, match="database_url") as refusal:
-        open_store(url)
+        open_store(url, SEALER)
     assert "hidden" not in str(refusal.value)
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(b"not a database" * 100)
     with pytest.raises(ConfigError, match="a SQLite database"):
-        open_store(f"sqlite:///{tmp_path}/x.db")
+        open_store(f"sqlite:///{tmp_path}/x.db", SEALER)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="a file that can be written"):
-        open_store(f"sqlite:///{tmp_path}/file/x.db")
+        open_store(f"sqlite:///{tmp_path}/file/x.db", SEALER)
 
 
 def test_a_database_that_others_made_in_rollback_mode_is_switched(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "x.db").close()
-    store = open_store(f"sqlite:///{tmp_path}/x.db")
+    store = open_store(f"sqlite:///{tmp_path}/x.db", SEALER)
     assert store.commit_verdict(make_verdict()).seq == 1
     store.close()
 

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.processes import StartChild
+from tests.support.stores import SEALER
 from tests.support.threads import in_threads
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql.engine import Turn
@@ -29,7 +30,7 @@ def _in_threads(work: Callable[[], None]) -> None:
 
 def _commit_for_ever(url: str) -> None:
     """Commit from four threads; say what, each after its commit has returned."""
-    store = open_store(url)
+    store = open_store(url, SEALER)
 
     def loop() -> None:
         while True:
@@ -43,7 +44,7 @@ def _commit_for_ever(url: str) -> None:
 
 def test_what_was_answered_survives_kill_9(url: str, start_child: StartChild) -> None:
     """Five pairs of processes commit into one store; each is killed in the middle of it."""
-    open_store(url).close()
+    open_store(url, SEALER).close()
     answered: list[list[str]] = []
     for _ in range(KILLS // 2):
         pair = [start_child(lambda: _commit_for_ever(url)) for _ in range(2)]
@@ -57,7 +58,7 @@ def test_what_was_answered_survives_kill_9(url: str, start_child: StartChild) ->
             whole = "".join(lines) + rest[: rest.rfind("\n") + 1]
             answered += [line.split() for line in whole.splitlines()]
     assert len(answered) >= 20 * KILLS
-    store = open_store(url)
+    store = open_store(url, SEALER)
     store.verify_chain()
     records = {record.seq: record for record in store.records_after(0, 1_000_000)}
     for seq, digest, _nonce in answered:
@@ -82,10 +83,10 @@ def test_of_all_that_spend_a_nonce_exactly_one_wins(url: str, start_child: Start
     """Four processes of four threads each try sixty nonces, each in an order of its own."""
     nonces = [secrets.token_hex(64) for _ in range(60)]
     go = tmp_path / "go"
-    open_store(url).close()
+    open_store(url, SEALER).close()
 
     def redeem() -> None:
-        store = open_store(url)
+        store = open_store(url, SEALER)
         won: list[str] = []
         lost: set[str] = set()
 
@@ -109,17 +110,17 @@ def test_of_all_that_spend_a_nonce_exactly_one_wins(url: str, start_child: Start
     said = [output.split("\n") for _, output in outputs]
     assert Counter(nonce for lines in said for nonce in lines[0].split()) == Counter(nonces)
     assert {line for lines in said for line in lines[1:] if line} == {"service.nonce.spent"}
-    store = open_store(url)
+    store = open_store(url, SEALER)
     assert store.verify_chain().seq == len(nonces)
     store.close()
 
 
 def test_marks_never_fall_and_a_lease_has_one_holder(url: str, start_child: StartChild) -> None:
     """Four processes raise one mark to many numbers in mixed orders: none sees it below what it knows of."""
-    open_store(url).close()
+    open_store(url, SEALER).close()
 
     def work(holder: str) -> None:
-        store = open_store(url)
+        store = open_store(url, SEALER)
         highest = 0
         for number in random.sample(range(1, 41), 40):
             taken = store.raise_high_water("issuer", number)
@@ -132,7 +133,7 @@ def test_marks_never_fall_and_a_lease_has_one_holder(url: str, start_child: Star
     children = [start_child(lambda holder=f"holder-{index}": work(holder)) for index in range(4)]  # type: ignore[misc]
     outputs = [child.finish() for child in children]
     assert sorted(outputs) == [(0, "False\n")] * 3 + [(0, "True\n")]
-    store = open_store(url)
+    store = open_store(url, SEALER)
     assert store.raise_high_water("issuer", 40)
     assert not store.raise_high_water("issuer", 39)
     store.close()
@@ -145,15 +146,15 @@ def test_writers_of_several_processes_keep_one_line(
     """Without turns too: they are for fairness, the database's own locks for safety."""
     if not has_turns:
         monkeypatch.setattr(Turn, "__enter__", lambda _turn: None)
-    open_store(url).close()
+    open_store(url, SEALER).close()
 
     def work() -> None:
-        store = open_store(url)
+        store = open_store(url, SEALER)
         _in_threads(lambda: [store.commit_verdict(make_verdict()) for _ in range(10)] and None)
         store.close()
 
     outputs = [child.finish() for child in [start_child(work) for _ in range(4)]]
     assert outputs == [(0, "")] * 4
-    store = open_store(url)
+    store = open_store(url, SEALER)
     assert store.verify_chain().seq == 4 * THREADS * 10
     store.close()

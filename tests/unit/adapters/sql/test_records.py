@@ -43,7 +43,9 @@ def _chain(length: int) -> list[StoredRecord]:
     for _ in range(length):
         prepared = prepare(make_verdict())
         committed = link(prepared, last)
-        records.append(stored((committed.seq, last.digest, committed.digest, *prepared.row)))
+        records.append(
+            stored((committed.seq, last.digest, committed.digest, *prepared.row[:-1], prepared.findings.body))
+        )
         last = committed
     return records
 

@@ -6,13 +6,16 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from tests.support.stores import SKEW_MS, clock_ms, last_record_ms
+from tests.support.stores import SEALER, SKEW_MS, clock_ms, last_record_ms
 from tests.support.verdicts import make_verdict
-from verifier.adapters.sql.store import EPOCH_STEP_MS, EPOCHS, SqlStore, next_epoch, open_store
+from verifier.adapters.sql.engine import Database
+from verifier.adapters.sql.standing import EPOCH_STEP_MS, EPOCHS, next_epoch
+from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.core.ports import EnrolledAk, TrustRow
 from verifier.formats.errors import ConfigError, EvidenceRejected
 
@@ -44,10 +47,10 @@ def test_an_empty_store_stands_at_nothing(store: SqlStore) -> None:
 def test_a_store_is_of_one_kind_for_good(url: str) -> None:
     """Forged TEEs have a store of their own, and production another."""
     for _ in range(2):
-        store = open_store(url)
+        store = open_store(url, SEALER)
         store.reserve(simulated=True)
         store.close()
-    other = open_store(url)
+    other = open_store(url, SEALER)
     with pytest.raises(ConfigError, match="a simulated process"):
         other.reserve(simulated=False)
 
@@ -76,17 +79,18 @@ def test_a_restored_backup_does_not_come_back_to_an_epoch_used_since(store: SqlS
     """Counting on by one would: the backup's next epoch is the one that followed the backup."""
     store.raise_epoch()
     with store._database.read() as connection:
-        backup = connection.execute(text("SELECT number FROM state WHERE name = 'epoch'")).scalar_one()
+        number, seal = connection.execute(text("SELECT number, seal FROM standing WHERE name = 'epoch'")).one()
     since = {store.raise_epoch() for _ in range(3)}
     time.sleep(0.1)  # a restore takes longer than what the epochs are ahead of the clock by
     with store._database.write() as connection:
-        connection.execute(text("UPDATE state SET number = :number WHERE name = 'epoch'"), {"number": backup})
+        back = text("UPDATE standing SET number = :number, seal = :seal WHERE name = 'epoch'")
+        connection.execute(back, {"number": number, "seal": seal})
     assert store.raise_epoch() not in since
 
 
 def test_two_new_stores_do_not_begin_at_one_fixed_epoch(store: SqlStore) -> None:
     with store._database.read() as connection:
-        number = connection.execute(text("SELECT number FROM state WHERE name = 'epoch'")).scalar_one()
+        number = connection.execute(text("SELECT number FROM standing WHERE name = 'epoch'")).scalar_one()
     assert abs(number / 50 - time.time()) < 60
 
 
@@ -286,3 +290,21 @@ def test_tampering_with_the_tables_is_found(store: SqlStore) -> None:
         connection.execute(text("UPDATE records SET outcome = 'refused' WHERE seq = 2"))
     with pytest.raises(EvidenceRejected, match=r"^service\.record\.chain: record 2: digest"):
         store.verify_chain()
+
+
+def test_a_purge_lets_logins_in_between_its_portions(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("verifier.adapters.sql.store._PURGE_CHUNK", 3)
+    portions: list[int] = []
+    write = Database.write
+
+    @contextmanager
+    def counted(database: Database) -> Iterator[Connection]:
+        portions.append(1)
+        with write(database) as connection:
+            yield connection
+
+    for _ in range(10):
+        store.commit_verdict(make_verdict())
+    monkeypatch.setattr(Database, "write", counted)
+    assert store.purge(evidence_before_ms=1 << 60) >= 10
+    assert len(portions) >= 6

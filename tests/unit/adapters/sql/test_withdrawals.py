@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from tests.support.stores import SEALER
 from tests.support.verdicts import make_verdict
 from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.core.ports import EnrolledAk
@@ -64,7 +65,7 @@ def test_an_ak_whose_ek_must_be_listed_is_not_written_otherwise(store: SqlStore)
 
 def test_no_ak_outlives_the_withdrawal_of_its_ek(store: SqlStore, url: str) -> None:
     """Enrolments and a withdrawal at once, again and again: when all are done, no AK of that EK is left."""
-    other = open_store(url)
+    other = open_store(url, SEALER)
     for round_ in range(20):
         store.add_eks("default", [EK])
         start = threading.Barrier(2)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support import trust
+from tests.support.stores import SEALER
 from tests.support.threads import in_threads
 from verifier.adapters.sql.store import open_store
 from verifier.adapters.trust.documents import (
@@ -39,7 +40,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TrustStore
     if request.param == "memory":
         yield trust.MemoryTrust()
         return
-    opened = open_store(f"sqlite:///{tmp_path}/store.sqlite3", skew_ms=5_000)
+    opened = open_store(f"sqlite:///{tmp_path}/store.sqlite3", SEALER, skew_ms=5_000)
     yield opened
     opened.close()
 

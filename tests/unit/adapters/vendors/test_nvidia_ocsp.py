@@ -15,6 +15,7 @@ from forge.nvidia_gpu import ForgedNvidia
 from forge.nvidia_ocsp import ForgedAnswer, ocsp_documents
 from tests.support.ocsp_responder import OcspResponder, ocsp_responder
 from tests.support.service import MovedClock
+from tests.support.stores import SEALER
 from tests.support.waiting import wait_for
 from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral.cache import Cache, Entry
@@ -167,7 +168,7 @@ def test_what_nobody_has_is_asked_for_and_stops_nobody_and_what_grows_old_is_ren
         Asker(),
         MovedClock(),
     )
-    opened = open_store(f"sqlite:///{tmp_path}/verifier.db")
+    opened = open_store(f"sqlite:///{tmp_path}/verifier.db", SEALER)
     collateral = Collateral(opened, {"nvidia-gpu": (GPU.anchor(),)}, clock, cache=cache, asker=asker)
 
     def look() -> Verified[Any, Any]:
