@@ -238,31 +238,32 @@ class SqlStore(TpmTables, StandingTables):
 
         Rows of the tenant "", which has no documents, are history: once written they stay and are never written over.
         """
-        listed = list(rows)
-        newest: dict[tuple[str, str, str], int] = {}
-        for row in listed:
-            key = (row.kind, row.tenant, row.name)
-            newest[key] = max(row.version, newest.get(key, row.version))
-        seals = self._sealer.of(trust_documents.name)
-
-        def sealed(row: TrustRow) -> dict[str, Any]:
-            values: dict[str, Any] = {
-                name: getattr(row, name) for name in ("kind", "tenant", "name", "version", "body")
-            }
-            is_newest = newest[row.kind, row.tenant, row.name] == row.version
-            return {**values, "seal": seals.seal(*trust_form(**values, digest=digest, is_newest=is_newest))}
-
+        sealed = self._sealed_trust(list(rows), digest)
         with self._database.write() as connection:
             connection.execute(delete(trust_documents).where(trust_documents.c.tenant != ""))
-            for chunk in _chunks(listed, _TRUST_CHUNK):
+            for chunk in _chunks(sealed, _TRUST_CHUNK):
                 for statement, part in (
-                    (insert(trust_documents), [sealed(row) for row in chunk if row.tenant]),
-                    (_KEEP_HISTORY, [sealed(row) for row in chunk if not row.tenant]),
+                    (insert(trust_documents), [row for row in chunk if row["tenant"]]),
+                    (_KEEP_HISTORY, [row for row in chunk if not row["tenant"]]),
                 ):
                     if part:
                         connection.execute(statement, part)
             self._write_state(connection, "trust", 0, digest)
             self._count_change(connection)
+
+    def _sealed_trust(self, rows: Sequence[TrustRow], digest: str) -> Iterator[dict[str, Any]]:
+        """Return rows as they are written, each with its seal in the set of that digest."""
+        newest: dict[tuple[str, str, str], int] = {}
+        for row in rows:
+            key = (row.kind, row.tenant, row.name)
+            newest[key] = max(row.version, newest.get(key, row.version))
+        seals = self._sealer.of(trust_documents.name)
+        for row in rows:
+            values: dict[str, Any] = {
+                name: getattr(row, name) for name in ("kind", "tenant", "name", "version", "body")
+            }
+            is_newest = newest[row.kind, row.tenant, row.name] == row.version
+            yield {**values, "seal": seals.seal(*trust_form(**values, digest=digest, is_newest=is_newest))}
 
     def trust_document(self, kind: str, tenant: str, name: str, version: int | None = None) -> str | None:
         """Return a document's JSON; the newest version where none is named."""
@@ -385,7 +386,7 @@ class SqlStore(TpmTables, StandingTables):
             after = found[-1].seq
 
 
-def _chunks(rows: Iterable[TrustRow], size: int) -> Iterator[list[TrustRow]]:
+def _chunks(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
     iterator = iter(rows)
     while chunk := list(islice(iterator, size)):
         yield chunk

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.dialects.postgresql import insert as upsert  # ON CONFLICT: SQLite's compiler writes it alike
 
 from verifier.adapters.sql.engine import Database
 from verifier.adapters.sql.models import state
@@ -15,7 +16,11 @@ from verifier.formats.errors import CannotDecide
 STATE = state.name
 _STATE = select(state.c.number, state.c.word, state.c.seal).where(state.c.name == bindparam("of_name"))
 _STATE_LOCKED = _STATE.with_for_update()
-_SET_STATE = update(state).where(state.c.name == bindparam("of_name"))
+_SET_STATE = upsert(state)
+_SET_STATE = _SET_STATE.on_conflict_do_update(
+    index_elements=[state.c.name],
+    set_={name: _SET_STATE.excluded[name] for name in ("number", "word", "seal")},
+)
 
 
 class Tables:
@@ -51,8 +56,9 @@ class Tables:
         return True
 
     def _write_state(self, connection: Connection, name: str, number: int, word: str = "") -> None:
+        """Write number and word of a row of ``standing``, made where it is missing."""
         seal = self._sealer.of(STATE).seal(name, number, word)
-        connection.execute(_SET_STATE, {"of_name": name, "number": number, "word": word, "seal": seal})
+        connection.execute(_SET_STATE, {"name": name, "number": number, "word": word, "seal": seal})
 
     def _count_change(self, connection: Connection) -> None:
         """Count a change of rows that decide: a backup from before it is known by the lower count."""
