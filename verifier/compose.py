@@ -19,15 +19,19 @@ from verifier.adapters.collateral.listed import ListedChips
 from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.keys.mark_file import MarkFile
 from verifier.adapters.keys.signer_file import KeyFile
+from verifier.adapters.sql.engine import SERVER_POOL
 from verifier.adapters.sql.seals import Sealer
 from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.trust.anchors import load_anchors
-from verifier.adapters.trust.documents import TrustCatalogue, compile_into, load_demands
+from verifier.adapters.trust.compiling import TrustFolder
+from verifier.adapters.trust.documents import TrustCatalogue, load_demands
+from verifier.adapters.trust.told import tell_change, tell_refused
 from verifier.adapters.vendors.kind import Vendor
 from verifier.adapters.vendors.registry import VENDORS
 from verifier.core.ids import ServiceId
-from verifier.core.ports import Clock, CollateralStore
+from verifier.core.ports import Clock, CollateralStore, TrustStore
 from verifier.core.settings import SKEW_MS, Settings
+from verifier.formats.errors import ConfigError
 from verifier.formats.x509chain import Anchor, ChainCache
 from verifier.service.parts import Parts
 from verifier.tee.registry import SCHEMES
@@ -43,11 +47,12 @@ def _tell_nobody(_event: str, _fields: Mapping[str, Any]) -> None:
     """Stand for a log."""
 
 
-def prepare(settings: Settings, tell: Tell = _tell_nobody) -> None:
+def prepare(settings: Settings, tell: Tell = _tell_nobody, log: Any = None) -> None:
     """Bring the store to this program's schema, look that it is the one that was served, compile the trust documents.
 
     Done once, before workers are forked. ``tell`` hears what an operator has to know. Raises ``ConfigError`` for a restored store
-    (docs/backup.md).
+    (docs/backup.md), and for a trust folder that is broken or does not follow what is in force. With a ``log`` the folder's trouble is
+    told there instead, where the store has a set to go on with.
     """
     keys = open_keys(settings)
     store, file = compose_store(settings, keys), mark_file(settings, keys)
@@ -59,12 +64,48 @@ def prepare(settings: Settings, tell: Tell = _tell_nobody) -> None:
         for row in store.mend_trust() if settings.trust_dir else ():
             tell("store-row-removed", {"table": row.table, "row": row.key, "check_id": ServiceId.SEAL})
         if settings.trust_dir:
-            compile_into(store, settings.trust_dir, demands=load_demands(settings.trust_keys_file))
+            _take_trust(settings, store, log)
         if mark is None:
             tell("store-mark-made", {"file": str(file.path)})
         keep_mark(file, store, tell)
     finally:
         store.close()
+
+
+def _take_trust(settings: Settings, store: SqlStore, log: Any) -> None:
+    try:
+        standing = open_trust_folder(settings, store).take(
+            None
+        )  # what is kept for a while leaves by the worker's clock
+    except ConfigError as error:
+        in_force = store.trust_digest()
+        if log is None or not in_force:
+            raise
+        tell_refused(log, error, in_force)
+    else:
+        if log is not None:
+            tell_change(log, standing)
+
+
+def open_trust_folder(settings: Settings, store: TrustStore) -> TrustFolder:
+    """Return the folder of trust documents with the keys that it is judged by; ``ConfigError`` for keys that cannot be read."""
+    return TrustFolder(
+        store,
+        settings.trust_dir,
+        demands=load_demands(settings.trust_keys_file),
+        grace_ms=settings.trust_removal_grace_s * 1000,
+    )
+
+
+def connection_budget(settings: Settings) -> dict[str, int]:
+    """Return how many connections to a database server these processes open at most; a reload doubles those of gunicorn."""
+    workers = settings.workers or os.cpu_count() or 1
+    return {
+        "workers": workers,
+        "each": SERVER_POOL,
+        "at_most": (workers + int(settings.run_worker)) * SERVER_POOL,
+        "while_reloading": (2 * workers + 1 + 2 * int(settings.run_worker)) * SERVER_POOL,
+    }
 
 
 def open_keys(settings: Settings) -> KeyFile:

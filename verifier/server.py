@@ -11,7 +11,7 @@ import os
 import resource
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from uvicorn.config import Config
 from uvicorn.server import Server as LoopServer
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # it has no annotations
 
+from verifier.adapters.child import end_with_parent
 from verifier.adapters.logs import configure_logging
 from verifier.core.settings import Settings
 from verifier.web.gateway import Asgi, Gateway
@@ -52,8 +53,9 @@ def build_apps(settings: Settings) -> Apps:
 class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotations
     """gunicorn without a configuration file: everything comes from the settings."""
 
-    def __init__(self, settings: Settings, on_ready: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, on_ready: Callable[[], None], binds: Sequence[str] = ()) -> None:
         self._settings = settings
+        self._binds = list(binds)
         self._on_ready = on_ready
         super().__init__()
 
@@ -61,7 +63,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotatio
         """Hand the settings to gunicorn."""
         settings = self._settings
         values: dict[str, Any] = {
-            "bind": [settings.bind, settings.admin_bind],
+            "bind": self._binds or [settings.bind, settings.admin_bind],
             "workers": settings.workers or os.cpu_count() or 1,
             "worker_class": LoopWorker,
             "preload_app": True,
@@ -82,7 +84,9 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotatio
             self.cfg.set(name, value)
         self.cfg.verifier = settings  # LoopWorker reads it
 
-    def _say_ready(self, _arbiter: Any) -> None:
+    def _say_ready(self, arbiter: Any) -> None:
+        # Sockets that were lent are not this process's: gunicorn leaves the files of systemd's sockets alone, and theirs.
+        arbiter.systemd = bool(self._binds)
         self._on_ready()
 
     def load(self) -> Apps:
@@ -140,6 +144,7 @@ class LoopWorker(UvicornWorker):  # type: ignore[misc] # it has no annotations
         admin: Asgi = WSGIMiddleware(apps.admin, workers=2)  # type: ignore[assignment]
         server = _Listeners(self.config, Config(admin, log_config=None, **self.CONFIG_KWARGS), tls_context(settings))
         self._install_sigquit_handler()
+        end_with_parent()
         _spare_the_collector()
         _allow_files()
         await server.serve(sockets=self.sockets)
@@ -179,7 +184,10 @@ def _forget_worker(_server: Any, worker: Any) -> None:
         mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # prometheus_client leaves it bare
 
 
-def run(settings: Settings, on_ready: Callable[[], None]) -> None:
-    """Run gunicorn in this process until it is told to stop; ``on_ready`` is called once it listens."""
+def run(settings: Settings, on_ready: Callable[[], None], *, binds: Sequence[str] = ()) -> None:
+    """Run gunicorn in this process until it is told to stop; ``on_ready`` is called once it listens.
+
+    ``binds``: where, if not at the settings' addresses: the public and the operator's socket, bound by ``verifier serve`` (``fd://7``).
+    """
     configure_logging(settings.log_level)
-    Server(settings, on_ready).run()
+    Server(settings, on_ready, binds).run()

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import FrameType
@@ -27,21 +28,23 @@ from verifier.adapters.collateral.fetcher import Fetcher, Observer
 from verifier.adapters.keys.mark_file import MarkFile
 from verifier.adapters.logs import configure_logging
 from verifier.adapters.sql.store import SqlStore
-from verifier.adapters.trust.documents import compile_into, load_demands
+from verifier.adapters.trust.compiling import TrustFolder
+from verifier.adapters.trust.told import refusal_id, tell_change, tell_refused, tell_removal
 from verifier.adapters.vendors.registry import KINDS
-from verifier.compose import compose_fetcher, compose_store, keep_mark, mark_file, open_keys
+from verifier.compose import compose_fetcher, compose_store, keep_mark, mark_file, open_keys, open_trust_folder
 from verifier.core.ids import ServiceId
-from verifier.core.ports import Clock, WorkerStore
+from verifier.core.ports import Clock, TrustStore, WorkerStore
 from verifier.core.settings import Settings
 from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.service.parts import RotatingKeys
 from verifier.web import metrics
 
 LEASE = "worker"
-LEASE_MS = 30_000
+LEASE_MS = 15_000  # three rounds: a leader that was killed is missed for as long
 PERIOD_S = 5.0
 PURGE_EVERY_MS = 10 * 60 * 1000
 _DAY_MS = 24 * 3600 * 1000
+_SAID_AGAIN_S = 60.0
 _log = structlog.get_logger("verifier.worker")
 
 
@@ -53,39 +56,93 @@ class Worker:
         self._store = store
         self._keys = keys
         self._clock = clock
-        # Read once, as the serving processes do: documents signed by a key that they do not know yet would stop every login.
-        self._demands = load_demands(settings.trust_keys_file)
+        # The keys are read once, as the serving processes do: documents signed by one that they do not know would stop every login.
+        self._trust = TrustWatch(open_trust_folder(settings, store), store) if settings.trust_dir else None
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._purged_ms = 0
 
     def round(self) -> bool:
         """Do what is due now; returns whether this process leads. A store that is away is waited for."""
+        leads = False
         try:
-            if not self._store.acquire_lease(LEASE, self._holder, LEASE_MS):
-                return False
             now_ms = self._clock.now_ms()
-            for change in self._keys.rotate_due(now_ms // 1000):
-                _log.info("keys", change=change)
-            self._reload_trust()
-            if now_ms - self._purged_ms >= PURGE_EVERY_MS:
-                gone = self._store.purge(evidence_before_ms=now_ms - self._settings.evidence_retention_days * _DAY_MS)
-                self._purged_ms = now_ms
-                _log.info("purged", rows=gone)
-                for row in self._store.broken_seals():
-                    _log.error("store-row-changed", check_id=ServiceId.SEAL, table=row.table, row=row.key)
+            # Not the leader's alone: the folder that was changed may be another replica's.
+            if self._trust is not None:
+                self._trust.look(now_ms)
+            leads = self._store.acquire_lease(LEASE, self._holder, LEASE_MS)
+            if leads:
+                self._lead(now_ms)
         except CannotDecide as error:
             _log.warning("worker-waits", check_id=error.check_id, detail=error.detail)
-            return False
-        return True
+            leads = False
+        metrics.LEADS.set(leads)
+        return leads
 
-    def _reload_trust(self) -> None:
-        if not self._settings.trust_dir:
-            return
+    def _lead(self, now_ms: int) -> None:
+        for change in self._keys.rotate_due(now_ms // 1000):
+            _log.info("keys", change=change)
+        if now_ms - self._purged_ms >= PURGE_EVERY_MS:
+            gone = self._store.purge(evidence_before_ms=now_ms - self._settings.evidence_retention_days * _DAY_MS)
+            self._purged_ms = now_ms
+            _log.info("purged", rows=gone)
+            for row in self._store.broken_seals():
+                _log.error("store-row-changed", check_id=ServiceId.SEAL, table=row.table, row=row.key)
+
+    def close(self) -> None:
+        """Give the lease back, so that another replica leads at once."""
         try:
-            compile_into(self._store, self._settings.trust_dir, demands=self._demands)
+            if self._store.release_lease(LEASE, self._holder):
+                _log.info("lease-given-back")
+        except CannotDecide as error:
+            _log.warning("lease-left", check_id=error.check_id, detail=error.detail)  # it runs out
+
+
+class TrustWatch:
+    """Looks at this replica's folder of trust documents, round by round, and tells what comes of it."""
+
+    def __init__(self, folder: TrustFolder, store: TrustStore) -> None:
+        self._folder = folder
+        self._store = store
+        self._said: tuple[object, float] = (None, 0.0)
+
+    def look(self, now_ms: int | None) -> None:
+        """Take the folder where it follows; else what was compiled last stays in force, and log and metrics say so."""
+        try:
+            standing = self._folder.take(now_ms)
+        except CannotDecide as error:
+            _log.warning("trust-waits", check_id=error.check_id, detail=error.detail)
+            return
         except ConfigError as error:
-            # A broken document leaves what was compiled last in force; the operator must hear of it.
-            _log.error("trust-refused", where=error.where, key=error.key, want=error.want)
+            metrics.TRUST_REFUSED.labels(refusal_id(error)).inc()
+            metrics.TRUST_FOLLOWS.set(0)
+            if self._is_news(str(error)):
+                tell_refused(_log, error, self._in_force())
+            return
+        tell_change(_log, standing)
+        if standing.change is not None:
+            metrics.TRUST_CHANGES.inc()
+        metrics.TRUST_FOLLOWS.set(1)
+        metrics.TRUST_NUMBER.set(standing.number)
+        metrics.TRUST_WAITING.set(len(standing.kept))
+        for kind, count in standing.counts.items():
+            metrics.TRUST_DOCUMENTS.labels(kind).set(count)
+        if standing.kept and self._is_news(tuple(standing.kept)):
+            tell_removal(_log, standing)
+
+    def _in_force(self) -> str:
+        try:
+            return self._store.trust_digest()
+        except CannotDecide:
+            return ""
+
+    def _is_news(self, what: object) -> bool:
+        """Say it when it begins, and again once a minute while it lasts."""
+        before, at = self._said
+        now = time.monotonic()
+        if what == before and now - at < _SAID_AGAIN_S:
+            return False
+        self._said = (what, now)
+        return True
 
 
 class CollateralMetrics(Observer):
@@ -171,6 +228,7 @@ def run(settings: Settings) -> None:
         worker.round()
         _keep_mark(mark, store)
         stop.wait(PERIOD_S)
+    worker.close()  # first: the next leader need not wait for what is being fetched
     _keep_mark(mark, store)
     if fetcher is not None:
         fetcher.close()

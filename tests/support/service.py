@@ -28,7 +28,8 @@ from tools.demo.trust import VaultPlace, write_documents
 from verifier.adapters.challenges import ChallengeKeys
 from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.sql.store import SqlStore, open_store
-from verifier.adapters.trust.documents import TrustCatalogue, compile_into
+from verifier.adapters.trust.compiling import compile_into
+from verifier.adapters.trust.documents import TrustCatalogue
 from verifier.core.envelope import Envelope
 from verifier.core.ports import CommittedRecord, SigningKey, StoredRecord, VerdictRecord
 from verifier.core.settings import Settings

@@ -264,6 +264,7 @@ class MemoryTrust:
 
     def __init__(self) -> None:
         self.digest = ""
+        self.number = 0
         self.rows: dict[tuple[str, str, str], dict[int, str]] = {}
         self.marks: dict[str, int] = {}
         self.reads = 0
@@ -273,17 +274,46 @@ class MemoryTrust:
         self.reads += 1
         return self.digest
 
-    def replace_trust(self, digest: str, rows: Any) -> None:
+    def trust_number(self) -> int:
+        """Return how often the rows were replaced."""
+        return self.number
+
+    def trust_rows(self) -> list[TrustRow]:
+        """Return every document."""
+        return [
+            TrustRow(kind, tenant, name, version, body)  # type: ignore[arg-type] # only rows were put in
+            for (kind, tenant, name), versions in self.rows.items()
+            for version, body in versions.items()
+            if tenant
+        ]
+
+    def trust_history(self, kind: str) -> dict[str, str]:
+        """Return the history rows of a kind."""
+        return {
+            name: versions[max(versions)]
+            for (of_kind, tenant, name), versions in self.rows.items()
+            if of_kind == kind and not tenant
+        }
+
+    def keep_trust_history(self, rows: Any) -> None:
+        """Add history rows."""
+        for row in rows:
+            self.rows.setdefault((row.kind, "", row.name), {}).setdefault(row.version, row.body)
+
+    def replace_trust(self, digest: str, rows: Any, *, after: int | None = None) -> bool:
         """Replace all rows but history (tenant ""); a key given twice fails, as in the database."""
+        if after not in (None, self.number):
+            return False
         table: dict[tuple[str, str, str], dict[int, str]] = {k: v for k, v in self.rows.items() if not k[1]}
         for row in rows:
             assert isinstance(row, TrustRow)
             versions = table.setdefault((row.kind, row.tenant, row.name), {})
-            if not row.tenant and versions:
+            if not row.tenant and row.version in versions:
                 continue
             assert row.version not in versions
             versions[row.version] = row.body
-        self.digest, self.rows = digest, table
+        self.digest, self.rows, self.number = digest, table, self.number + 1
+        return True
 
     def trust_document(self, kind: str, tenant: str, name: str, version: int | None = None) -> str | None:
         """Return a document, the newest version where none is named."""

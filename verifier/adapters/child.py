@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def fork_child(name: str, work: Callable[[], None]) -> BaseProcess:
@@ -35,11 +35,17 @@ def fork_child(name: str, work: Callable[[], None]) -> BaseProcess:
 def _run(name: str, parent: int, work: Callable[[], None]) -> None:
     for number in _STOPPING:
         signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent's to obey; a terminal that closes sends it to all
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     if sys.platform.startswith("linux"):  # elsewhere there is no such request
-        libc = ctypes.CDLL(None)
-        libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+        end_with_parent()
         if os.getppid() != parent:
             sys.exit(0)  # it ended before the kernel was asked
     work()
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process (SIGTERM) when its parent ends, however that ends."""
+    if sys.platform.startswith("linux"):  # elsewhere there is no such request
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -9,17 +9,28 @@ from typing import Any
 
 import click
 
+from verifier.adapters.settings_source import load_settings
+from verifier.adapters.trust.compiling import (
+    HISTORY,
+    TAKEN,
+    compile_into,
+    documents_as_rows,
+    folder_manifest,
+    folder_rows,
+)
 from verifier.adapters.trust.documents import load_demands, load_documents, read_file
 from verifier.appraise.bundle import compile_all
 from verifier.appraise.compiled import CompiledPolicy
 from verifier.appraise.documents import instant, parse_document
+from verifier.appraise.lineage import MANIFEST, check_manifest, manifest_of
 from verifier.appraise.lint import lint
 from verifier.appraise.schema import schema_text, schemas
 from verifier.appraise.signatures import sign_document
 from verifier.appraise.text import read_documents
-from verifier.cli.opened import read_private_key
+from verifier.cli.opened import CONFIG_OPTION, opened_store, read_private_key
 from verifier.core.console import Answer, answers, prints
 from verifier.core.exits import Exit
+from verifier.formats.encoding import utc_time
 from verifier.formats.errors import ConfigError
 from verifier.tee.registry import SCHEMES
 
@@ -48,10 +59,13 @@ def command() -> None:
 def check(folder: str, keys: str | None, at: str | None, strict: bool) -> Answer:
     """Check the documents of FOLDER.
 
-    Validate every document, compile every policy, and print the linter's warnings.
+    Validate every document, compile every policy, compare the manifest where there is one, and print the linter's warnings.
     """
     now = int(time.time()) if at is None else _moment(at)
     documents = load_documents(folder, demands=load_demands(keys or ""))
+    written = folder_manifest(folder)
+    if written is not None:
+        check_manifest(MANIFEST, written, documents_as_rows(documents))
     warned = lint(documents, compile_all(documents, SCHEMES), now)
     counts = {
         "identities": sum(map(len, documents.identities.values())),
@@ -70,6 +84,80 @@ def _moment(text: str) -> int:
         return instant(text)
     except ValueError:
         raise ConfigError("command line", "--at", text, "a moment such as 2026-01-31T00:00:00Z") from None
+
+
+@command.command("manifest")
+@FOLDER
+@KEYS_OPTION
+@click.option(
+    "--version", type=click.IntRange(1), help="Version of the set. Without it: one more than the manifest has now."
+)
+@click.option("--write", is_flag=True, help="Write the manifest into FOLDER.")
+@answers
+def manifest(folder: str, keys: str | None, version: int | None, write: bool) -> Answer:
+    """Make the manifest of FOLDER.
+
+    A manifest says which version of the trust documents the folder is, how many documents it has, and their digest. Verifiers that
+    share a store take the highest version, and refuse a folder that is not whole. Removals are meant where the version rises.
+    """
+    rows = folder_rows(folder, demands=load_demands(keys or ""))
+    before = folder_manifest(folder) if version is None else None
+    made = manifest_of(rows, version if version is not None else (before.version if before is not None else 0) + 1)
+    text = json.dumps(made.model_dump(), indent=2)
+    if write:
+        try:
+            Path(folder, MANIFEST).write_text(f"{text}\n", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                str(Path(folder, MANIFEST)), "file", error.strerror, "a file that can be written"
+            ) from None
+    return Answer({"outcome": "written" if write else "made", "manifest": made.model_dump()}, text)
+
+
+@command.command("accept")
+@FOLDER
+@CONFIG_OPTION
+@answers
+def accept(folder: str, config: str | None) -> Answer:
+    """Bring FOLDER into force, whatever it takes back or removes.
+
+    Use it to go back to documents that were replaced before, and to confirm that documents were removed on purpose. Give every
+    verifier that shares the store the same folder: another one is refused from then on. A manifest in FOLDER needs a higher version
+    than the one in force.
+    """
+    settings = load_settings(config)
+    with opened_store(config) as store:
+        standing = compile_into(store, folder, demands=load_demands(settings.trust_keys_file), accepted=True)
+    change = standing.change or {"added": [], "removed": [], "changed": []}
+    lines = [f"{kind} {name}" for kind in ("added", "removed", "changed") for name in change[kind]]
+    lines.append(f"set {standing.number} is in force: {standing.digest}")
+    data = {"outcome": "accepted", "number": standing.number, "digest": standing.digest}
+    return Answer({**data, **{kind: change[kind] for kind in ("added", "removed", "changed")}}, "\n".join(lines))
+
+
+@command.command("sets")
+@CONFIG_OPTION
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000), help="List at most this many.")
+@answers
+def sets(config: str | None, limit: int) -> Answer:
+    """List the sets that were in force.
+
+    They are sets of trust documents, the newest last. A line has number, time, who took it, the manifest's version (0: none), how
+    many documents were added, removed and changed, and the digest. With --format json, the names are there too.
+    """
+    with opened_store(config) as store:
+        last = store.trust_number()
+        found = [
+            json.loads(body)
+            for number in range(max(1, last - limit + 1), last + 1)
+            if (body := store.trust_document("set", HISTORY, TAKEN, number)) is not None
+        ]
+    lines = [
+        f"{one['number']} {utc_time(one['at_ms'] // 1000)} {one['by']} manifest {one['manifest']} +{one['count']['added']}"
+        f" -{one['count']['removed']} ~{one['count']['changed']} {one['digest']}"
+        for one in found
+    ]
+    return Answer({"outcome": "listed", "sets": found}, "\n".join(lines) or "no set was in force")
 
 
 @command.command("schema")

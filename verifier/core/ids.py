@@ -79,6 +79,16 @@ class PolicyId(StrEnum):
     NAME = "policy.name"
 
 
+class TrustId(StrEnum):
+    """Why the trust documents of a folder are not taken, or not all of their changes. What was in force stays in force."""
+
+    OLDER = "trust.set.older"
+    DIVERGING = "trust.set.diverging"
+    MANIFEST = "trust.set.manifest"
+    BROKEN = "trust.set.broken"
+    REMOVAL = "trust.set.removal"
+
+
 class LintId(StrEnum):
     """A warning about trust documents."""
 

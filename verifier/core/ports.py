@@ -118,9 +118,14 @@ class EnrolledAk:
 
 @dataclass(frozen=True, slots=True)
 class TrustRow:
-    """A trust document as compiled into the store: ``body`` is canonical JSON."""
+    """A trust document as compiled into the store: ``body`` is canonical JSON.
 
-    kind: Literal["identity", "policy", "workload"]
+    Of the tenant "", which has no documents, rows are history. Of the kind ``workload``: whose a uuid is. ``set``: a set that was
+    in force. ``folder``: the digest of a folder's documents that were. ``replaced``: a document that is not in force any more.
+    ``inputs``: what files, keys and program were compiled to.
+    """
+
+    kind: Literal["identity", "policy", "workload", "set", "folder", "replaced", "inputs"]
     tenant: str
     name: str
     version: int
@@ -210,8 +215,27 @@ class TrustStore(MarkStore, Protocol):
         """Return the digest of the trust documents compiled last, "" for none."""
         ...
 
-    def replace_trust(self, digest: str, rows: Iterable[TrustRow]) -> None:
-        """Replace all trust documents in one transaction; rows of the tenant "" are history and stay as first written."""
+    def trust_number(self) -> int:
+        """Return how often a set of trust documents was taken: the number of the one in force."""
+        ...
+
+    def replace_trust(self, digest: str, rows: Iterable[TrustRow], *, after: int | None = None) -> bool:
+        """Replace all trust documents in one transaction; rows of the tenant "" are history and stay as first written.
+
+        False, and nothing is written, where the set in force does not have the number ``after`` any more.
+        """
+        ...
+
+    def keep_trust_history(self, rows: Iterable[TrustRow]) -> None:
+        """Add rows of the tenant "" alone; the documents stay."""
+        ...
+
+    def trust_rows(self) -> Sequence[TrustRow]:
+        """Return every document of every tenant (not the history rows of the tenant "")."""
+        ...
+
+    def trust_history(self, kind: str) -> Mapping[str, str]:
+        """Return the history rows of a kind: body by name, of the newest version."""
         ...
 
     def trust_document(self, kind: str, tenant: str, name: str, version: int | None = None) -> str | None:
@@ -244,6 +268,10 @@ class WorkerStore(TrustStore, Protocol):
 
     def acquire_lease(self, name: str, holder: str, life_ms: int) -> bool:
         """Take or renew a named lease (the worker's leadership)."""
+        ...
+
+    def release_lease(self, name: str, holder: str) -> bool:
+        """Give a lease back, so that another may take it at once; false where it is another's."""
         ...
 
     def purge(self, *, evidence_before_ms: int) -> int:

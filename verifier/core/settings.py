@@ -29,6 +29,7 @@ JWKS_MAX_AGE_MAX_S = 300
 SKEW_MS = 5_000
 UNIX_PEER = "unix"
 MAX_INTERVAL_S = 60
+MAX_GRACE_S = 30 * 24 * 3600
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 MAX_LOG_BYTES = 1024 * 1024
 
@@ -85,6 +86,11 @@ class Settings(BaseModel):
     )
     trust_keys_file: str = Field(
         default="", description="JSON: tenants whose trust documents must be signed, and their keys"
+    )
+    trust_removal_grace_s: int = Field(
+        default=24 * 3600,
+        description="seconds for which a document that is gone from `trust_dir` stays in force, with an alarm, unless a manifest or"
+        " `verifier policy accept` says that this is meant; 0: it goes at once",
     )
     endorsement_dir: str = Field(
         default="",
@@ -224,6 +230,8 @@ def check_settings(settings: Settings) -> Settings:
         raise _refuse("workers", settings.workers, "0 (one per core) or more, and at least one thread")
     if settings.evidence_retention_days < 0:
         raise _refuse("evidence_retention_days", settings.evidence_retention_days, "0 (keep none) or more days")
+    if not 0 <= settings.trust_removal_grace_s <= MAX_GRACE_S:
+        raise _refuse("trust_removal_grace_s", settings.trust_removal_grace_s, f"0 (none) to {MAX_GRACE_S}")
     if settings.rate_per_minute < 1:
         raise _refuse("rate_per_minute", settings.rate_per_minute, "at least 1")
     _check_collateral(settings)

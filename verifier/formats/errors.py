@@ -90,6 +90,16 @@ class ConfigError(Exception):
         self.want = want
 
 
+class TrustRefused(ConfigError):
+    """A set of trust documents that is not taken: ``digest`` is its own, ``in_force`` that of the set which stays."""
+
+    def __init__(self, check_id: str, where: str, digest: str, in_force: str, want: str) -> None:
+        super().__init__(where, "documents", f"the set {digest} while {in_force or 'none'} is in force", want)
+        self.check_id = str(check_id)
+        self.digest = digest
+        self.in_force = in_force
+
+
 def mismatch(field: str, got: object, want: object) -> str:
     """Word a difference the same way everywhere: field, got, want."""
     return f"{field}: got {got}, want {want}"

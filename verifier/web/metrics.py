@@ -39,6 +39,27 @@ EXPIRES = Gauge(
     "vab_collateral_expires_timestamp_seconds", "When it expires", ["kind", "key"], multiprocess_mode="mostrecent"
 )
 
+# Written by each replica's worker process, after each look at its folder of trust documents.
+TRUST_NUMBER = Gauge(
+    "vab_trust_set_number", "Number of the set of trust documents in force", multiprocess_mode="mostrecent"
+)
+TRUST_DOCUMENTS = Gauge("vab_trust_documents", "Documents in force, by kind", ["kind"], multiprocess_mode="mostrecent")
+TRUST_WAITING = Gauge(
+    "vab_trust_removals_waiting",
+    "Documents that are gone from this replica's folder and stay in force for a while",
+    multiprocess_mode="mostrecent",
+)
+TRUST_FOLLOWS = Gauge(
+    "vab_trust_folder_follows",
+    "1 where this replica's folder of trust documents is the set in force, 0 where it is refused",
+    multiprocess_mode="mostrecent",
+)
+TRUST_REFUSED = Counter(
+    "vab_trust_refused_total", "Looks at a folder of trust documents that was refused", ["check_id"]
+)
+TRUST_CHANGES = Counter("vab_trust_changes_total", "Sets of trust documents that this replica brought into force")
+LEADS = Gauge("vab_worker_leads", "1 where this replica's worker leads", multiprocess_mode="mostrecent")
+
 
 def count_refusal(outcome: str, check_id: str, endpoint: str) -> None:
     """Count a no under its check id. Ids are a closed set of ours, so the label cannot grow by what callers send."""

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tests.support import trust
+from tests.support.commands import command_place
 from verifier.cli import identity, policy, workload
 from verifier.formats.encoding import b64url
 from verifier.tee.registry import SCHEMES
@@ -126,3 +127,22 @@ def test_new_workload_is_a_document_with_a_fresh_uuid(tmp_path: Path) -> None:
 
 def test_registry_has_the_schemes_of_the_examples() -> None:
     assert {"sev-snp", "tpm2"} <= SCHEMES.keys()
+
+
+def test_a_manifest_is_written_compared_and_accepted(tmp_path: Path) -> None:
+    folder = tmp_path / "trust"
+    folder.mkdir()
+    (folder / "all.yaml").write_text((EXAMPLES / "sev-snp-dstack.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    with command_place(tmp_path, policy.command) as place:
+        for version in (1, 2):
+            answer = json.loads(_run(policy.command, "manifest", folder, "--write", "--format", "json").stdout)
+            assert answer["manifest"]["version"] == version
+            assert json.loads((folder / "trust-manifest.json").read_text()) == answer["manifest"]
+        assert _run(policy.command, "check", folder).exit_code == 0
+        assert place.done("accept", str(folder))["number"] == 1
+        (one,) = place.done("sets")["sets"]
+        assert (one["manifest"], one["count"]["removed"]) == (2, 0)
+        assert place.done("accept", str(folder))["number"] == 1  # it is in force
+    (folder / "more.yaml").write_text(json.dumps(trust.workload(policy="dstack", tenant="example")))
+    result = _run(policy.command, "check", folder, "--format", "json")
+    assert result.exit_code == 64

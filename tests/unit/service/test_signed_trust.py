@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from structlog.testing import capture_logs
 
 from attester.keys import public_jwk
 from tests.support.keyfiles import KeyFolder, make_key_folder
@@ -183,6 +185,31 @@ def test_the_worker_leaves_in_force_what_was_compiled_last(place: Place, store: 
     place.write(signed(version=2))
     assert worker.round()
     assert store.trust_digest() != before
+
+
+def test_a_worker_that_ends_gives_its_lease_back(place: Place, store: SqlStore, keys: KeyFolder) -> None:
+    place.write(signed())
+    prepare(place.settings)
+    worker = Worker(place.settings, store, keys.open(simulated=True), SystemClock())
+    assert worker.round()
+    assert not store.acquire_lease("worker", "another", 1_000)
+    assert not store.release_lease("worker", "another")
+    worker.close()
+    assert store.acquire_lease("worker", "another", 1_000)
+
+
+def test_a_start_goes_on_with_what_the_store_has(place: Place, store: SqlStore) -> None:
+    place.write(signed())
+    prepare(place.settings)
+    place.write(DOCUMENTS)
+    before = store.trust_digest()
+    with pytest.raises(ConfigError):
+        prepare(place.settings)
+    with capture_logs() as said:
+        prepare(place.settings, log=structlog.get_logger("test"))
+    (line,) = said
+    assert (line["event"], line["check_id"], line["in_force"]) == ("trust-refused", "trust.set.broken", before)
+    assert store.trust_digest() == before
 
 
 def test_a_changed_keys_file_takes_effect_at_the_next_start(place: Place, store: SqlStore, keys: KeyFolder) -> None:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, PoolProxiedConnection, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from verifier.core.ids import ServiceId
 from verifier.formats.errors import CannotDecide, ConfigError
@@ -30,6 +31,15 @@ BUSY_S = 4.5
 STATEMENT_S = 30.0
 _WAL_TRIES_S = 15.0
 _POOL = {"pool_size": 8, "max_overflow": 24, "pool_timeout": BUSY_S, "hide_parameters": True}
+# Of a database server each process has at most so many connections: they are scarce there (max_connections), threads wait for one.
+SERVER_POOL = 8
+_SERVER_POOL = {**_POOL, "pool_size": SERVER_POOL, "max_overflow": 0, "pool_recycle": 1800}
+# A connection that was unused for so long is asked whether it lives, before its use. Under load none is: that is a round trip, of
+# about 60 µs to a server on the same machine and of a millisecond to one elsewhere.
+_IDLE_S = 1.0
+# SQLSTATE of a session that can write nothing (a failover made its server a standby, or the database was made read-only), and of a
+# server that ends sessions: this session, and all like it, are of no use any more.
+_USELESS = frozenset(("25006", "57P01", "57P02", "57P03"))
 _READ_ONLY = "vab_read"  # execution option: this connection takes no write lock
 
 
@@ -168,17 +178,27 @@ class Database:
         with self.gate, answering(), self.engine.begin() as connection:
             yield connection
 
-    def lend_driver(self) -> PoolProxiedConnection:
+    def lend_driver(self, kept: PoolProxiedConnection | None = None) -> PoolProxiedConnection:
         """Lend a driver's own connection, for fixed statements below SQLAlchemy; errors are those of ``driver``.
 
-        Who keeps it must pass the gate to use it, and close it before a fork.
+        Who keeps it must pass the gate to use it, close it before a fork, and hand it in as ``kept`` before each use: one that its
+        server has closed meanwhile is replaced.
         """
+        if kept is not None and (self.is_sqlite or _lives(self.engine, kept.dbapi_connection, kept.info)):
+            return kept
+        if kept is not None:
+            kept.invalidate()
         return self.engine.raw_connection()
 
     @property
     def driver(self) -> Any:
         """The driver's module (PEP 249), for its exceptions."""
         return self.engine.dialect.loaded_dbapi
+
+    def note_failure(self, error: BaseException) -> None:
+        """Forget every connection when a statement below SQLAlchemy failed because its session is of no use any more."""
+        if getattr(error, "sqlstate", None) in _USELESS:
+            self.engine.dispose()
 
     def close(self) -> None:
         """Close every connection that is not lent out."""
@@ -286,14 +306,17 @@ def _open_postgresql(url: URL, busy_s: float, statement_s: float) -> Engine:
         isolation_level="READ COMMITTED",
         connect_args={
             "application_name": "vault-attestation-bridge",
+            # Of several hosts the one that writes; a standby is refused at once, and never enters the pool.
+            **({} if "target_session_attrs" in url.query else {"target_session_attrs": "read-write"}),
             "connect_timeout": 5,
             "tcp_user_timeout": 10_000,
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,
         },
-        **_POOL,
+        **_SERVER_POOL,
     )
+    _forsake_useless(engine)
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: object) -> None:
@@ -310,3 +333,29 @@ def _open_postgresql(url: URL, busy_s: float, statement_s: float) -> Engine:
         connection.commit()
 
     return engine
+
+
+def _forsake_useless(engine: Engine) -> None:
+    """Have the pool drop sessions that can do nothing for us any more, all at the first sign, and ask idle ones before their use."""
+
+    @event.listens_for(engine, "handle_error")
+    def on_error(context: ExceptionContext) -> None:
+        if getattr(context.original_exception, "sqlstate", None) in _USELESS:
+            context.is_disconnect = True  # the pool then replaces every connection that is older than this error
+
+    @event.listens_for(engine, "checkout")
+    def on_checkout(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if not _lives(engine, connection, record.info):
+            raise DisconnectionError  # the pool opens another in its place
+
+
+def _lives(engine: Engine, connection: Any, info: dict[Any, Any]) -> bool:
+    """Tell whether a connection can be used, asking it where it was unused for a while."""
+    now = time.monotonic()
+    before, info["used"] = info.get("used", now), now
+    if now - before <= _IDLE_S:
+        return True
+    try:
+        return bool(engine.dialect.do_ping(connection))
+    except engine.dialect.loaded_dbapi.Error:
+        return False

@@ -172,7 +172,9 @@ class StandingTables(Tables):
                     connection.execute(delete(trust_documents).where(table.where(key)))
             rows = [row for *_, row in found]
             if rows:
-                self._write_state(connection, "trust", 0, "")
+                # The number stays: history is by it.
+                number = int(connection.execute(select(state.c.number).where(state.c.name == "trust")).scalar_one())
+                self._write_state(connection, "trust", number, "")
                 self._note(connection, "trust-forgotten", {"rows": [f"{row.table} {row.key}" for row in rows]})
         return rows
 

@@ -71,6 +71,12 @@ _DOCUMENT = select(trust_documents, _SET).where(
 _DOCUMENTS = select(trust_documents, _SET).where(
     trust_documents.c.kind == bindparam("of_kind"), trust_documents.c.tenant != ""
 )
+_ROWS = select(trust_documents, _SET).where(trust_documents.c.tenant != "")
+_HISTORY = (
+    select(trust_documents, _SET)
+    .where(trust_documents.c.kind == bindparam("of_kind"), trust_documents.c.tenant == "")
+    .order_by(trust_documents.c.version)
+)
 _NEWEST_DOCUMENT = _DOCUMENT.order_by(trust_documents.c.version.desc()).limit(1)
 _DOCUMENT_VERSION = _DOCUMENT.where(trust_documents.c.version == bindparam("of_version"))
 _KEEP_HISTORY = upsert(trust_documents).on_conflict_do_nothing()
@@ -233,23 +239,47 @@ class SqlStore(TpmTables, StandingTables):
         with self._database.read() as connection:
             return self._read_state(connection, "trust")[1]
 
-    def replace_trust(self, digest: str, rows: Iterable[TrustRow]) -> None:
+    def trust_number(self) -> int:
+        """Return how often a set of trust documents was taken: the number of the one in force."""
+        with self._database.read() as connection:
+            return self._read_state(connection, "trust")[0]
+
+    def replace_trust(self, digest: str, rows: Iterable[TrustRow], *, after: int | None = None) -> bool:
         """Replace all trust documents and their digest in one transaction; readers see the old or the new ones, whole.
 
-        Rows of the tenant "", which has no documents, are history: once written they stay and are never written over.
+        Rows of the tenant "", which has no documents, are history: once written they stay and are never written over. False, and
+        nothing is written, where another process has replaced the set of the number ``after``.
         """
         sealed = self._sealed_trust(list(rows), digest)
         with self._database.write() as connection:
+            number, _ = self._read_state(connection, "trust", lock=True)  # replacing processes queue
+            if after not in (None, number):
+                return False
             connection.execute(delete(trust_documents).where(trust_documents.c.tenant != ""))
-            for chunk in _chunks(sealed, _TRUST_CHUNK):
-                for statement, part in (
-                    (insert(trust_documents), [row for row in chunk if row["tenant"]]),
-                    (_KEEP_HISTORY, [row for row in chunk if not row["tenant"]]),
-                ):
-                    if part:
-                        connection.execute(statement, part)
-            self._write_state(connection, "trust", 0, digest)
+            _insert_trust(connection, sealed)
+            self._write_state(connection, "trust", number + 1, digest)
             self._count_change(connection)
+        return True
+
+    def keep_trust_history(self, rows: Iterable[TrustRow]) -> None:
+        """Add rows of the tenant "" alone; the documents stay."""
+        with self._database.write() as connection:
+            _insert_trust(connection, self._sealed_trust([row for row in rows if not row.tenant], ""))
+
+    def trust_rows(self) -> Sequence[TrustRow]:
+        """Return every document of every tenant whose seal fits (not the history rows of the tenant "")."""
+        with self._database.read() as connection:
+            rows = connection.execute(_ROWS).all()
+        return [TrustRow(*tuple(row)[:5]) for row in rows if self._fits_set(row, _ANY_STANDING)]
+
+    def trust_history(self, kind: str) -> Mapping[str, str]:
+        """Return the history rows of a kind: body by name, of the newest version. ``CannotDecide`` for one whose seal does not fit."""
+        with self._database.read() as connection:
+            rows = connection.execute(_HISTORY, {"of_kind": kind}).all()
+        for row in rows:
+            if not self._fits_set(row, _ANY_STANDING):
+                raise self._sealer.of(trust_documents.name).broken(f"{kind} {row.name}", is_sealed=row.seal is not None)
+        return {row.name: str(row.body) for row in rows}
 
     def _sealed_trust(self, rows: Sequence[TrustRow], digest: str) -> Iterator[dict[str, Any]]:
         """Return rows as they are written, each with its seal in the set of that digest."""
@@ -328,6 +358,12 @@ class SqlStore(TpmTables, StandingTables):
             taken = connection.execute(_TAKE_LEASE, {"name": name, "holder": holder, "life_ms": life_ms})
             return taken.rowcount == 1
 
+    def release_lease(self, name: str, holder: str) -> bool:
+        """Give a lease back, so that another may take it at once; false where it is another's."""
+        mine = delete(leases).where(leases.c.name == name, leases.c.holder == holder)
+        with self._database.write() as connection:
+            return connection.execute(mine).rowcount == 1
+
     def purge(self, *, evidence_before_ms: int) -> int:
         """Delete, by the store's clock, spent nonces past expiry and twice the skew, dead tickets, and old evidence.
 
@@ -384,6 +420,16 @@ class SqlStore(TpmTables, StandingTables):
                 return
             yield from found
             after = found[-1].seq
+
+
+def _insert_trust(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
+    for chunk in _chunks(rows, _TRUST_CHUNK):
+        for statement, part in (
+            (insert(trust_documents), [row for row in chunk if row["tenant"]]),
+            (_KEEP_HISTORY, [row for row in chunk if not row["tenant"]]),
+        ):
+            if part:
+                connection.execute(statement, part)
 
 
 def _chunks(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:

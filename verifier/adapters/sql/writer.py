@@ -262,9 +262,7 @@ class Writer:
 
     def _commit(self, group: Sequence[Prepared]) -> Sequence[CommittedRecord | BridgeError]:
         """Run one transaction. After any failure the connection is thrown away, and its transaction with it."""
-        if self._connection is None:
-            self._connection = self._database.lend_driver()
-        connection = self._connection
+        connection = self._connection = self._database.lend_driver(self._connection)
         try:
             cursor = connection.cursor()
             if self._database.is_sqlite:
@@ -273,9 +271,10 @@ class Writer:
             connection.commit()
             self._shared.committed()
             cursor.close()
-        except BaseException:
+        except BaseException as error:
             self._shared.rolled_back()
             self._connection = None
+            self._database.note_failure(error)
             # Closing is not enough: SQLite keeps the transaction, and its lock, while a cursor lives in a traceback.
             with suppress(self._database.driver.Error):
                 connection.rollback()

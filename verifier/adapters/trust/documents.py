@@ -1,7 +1,6 @@
-"""Trust documents: from files into the store once, by digest, and from the store to the service on demand.
+"""Trust documents: read from files, and from the store to the service on demand (``compiling`` is the way from one to the other).
 
-``compile_into`` runs at start, before workers are forked: nothing is parsed when the files, the models and the keys are those
-compiled last. ``TrustCatalogue`` finds a workload and its compiled policy; what it costs does not depend on how many there are.
+``TrustCatalogue`` finds a workload and its compiled policy; what it costs does not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -21,9 +20,10 @@ from typing import Any
 from cachetools import LRUCache
 
 import verifier
-from verifier.appraise.bundle import Documents, Key, compile_all, gather, workload_of
+from verifier.appraise.bundle import Documents, Key, gather, workload_of
 from verifier.appraise.compiled import CompiledPolicy
-from verifier.appraise.documents import Parsed, Schemes, WorkloadDocument, parse_document
+from verifier.appraise.documents import Parsed, Schemes, parse_document
+from verifier.appraise.lineage import MANIFEST
 from verifier.appraise.plain import PlainDocument
 from verifier.appraise.policy import compile_policy
 from verifier.appraise.result import Workload
@@ -31,16 +31,14 @@ from verifier.appraise.schema import schemas
 from verifier.appraise.signatures import Demands, check_signature, read_demands
 from verifier.appraise.text import read_documents
 from verifier.core.ids import ServiceId
-from verifier.core.ports import TrustRow, TrustStore
-from verifier.formats.encoding import canonical, sha256
+from verifier.core.ports import TrustStore
+from verifier.formats.encoding import sha256
 from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.tee.registry import SCHEMES
 
 NO_DEMANDS: Demands = MappingProxyType({})
 _SUFFIXES = {".yaml": False, ".json": True}
 _NOT_DOCUMENTS = frozenset((".md", ".txt"))
-# Documents of this tenant do not exist ("" is no name): its rows say to whom a uuid belongs, or belonged; the store keeps them.
-_UUIDS = ""
 _TRIES = 3
 
 
@@ -67,9 +65,9 @@ def read_folder(folder: str | Path) -> tuple[TrustFile, ...]:
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in names:
             path = Path(directory, name)
-            if name.startswith(".") or path.suffix in _NOT_DOCUMENTS:
-                continue
             below = path.relative_to(root).as_posix()
+            if name.startswith(".") or path.suffix in _NOT_DOCUMENTS or below == MANIFEST:
+                continue
             if path.suffix not in _SUFFIXES:
                 raise ConfigError(below, "file", path.suffix or name, "the extension .yaml or .json")
             files.append(read_file(path, below))
@@ -121,9 +119,6 @@ def load_single_policy(path: Path, scheme: str, *, schemes: Schemes = SCHEMES) -
     return compile_policy(policies[0], documents.resolver(policies[0].model.tenant), schemes)
 
 
-# --- into the store ---------------------------------------------------------------------------------------------------
-
-
 def files_digest(files: Iterable[TrustFile], schemes: Schemes, demands: Demands) -> str:
     """Return the digest of everything that decides what these files compile to: bytes, keys, this program, its schemes."""
     listed = [[file.path, sha256(file.data).hex()] for file in files]
@@ -150,82 +145,6 @@ def _key_form(key: Any) -> str:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     return str(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo).hex())
-
-
-def compile_into(
-    store: TrustStore, folder: str | Path, *, schemes: Schemes = SCHEMES, demands: Demands = NO_DEMANDS
-) -> bool:
-    """Compile a folder's documents into the store, all or none; false when they are the ones compiled last.
-
-    Raises ``ConfigError`` for anything wrong with them, and then leaves the store as it was.
-    """
-    files = read_folder(folder)
-    digest = files_digest(files, schemes, demands)
-    if store.trust_digest() == digest:
-        return False
-    documents = gather(parse_files(files, schemes), demands)
-    compile_all(documents, schemes)
-    newest = _check_history(store, documents, demands)
-    # Only now: a mark that rose for documents which are then refused would forbid what is in force.
-    for issuer, parsed in newest.items():
-        if not store.raise_high_water(issuer, parsed.model.version):
-            raise _rollback(parsed)  # another process has compiled a newer one in between
-    store.replace_trust(digest, _rows(documents))
-    return True
-
-
-def _rows(documents: Documents) -> Iterator[TrustRow]:
-    for parsed in documents.all():
-        model = parsed.model
-        yield TrustRow(parsed.kind, model.tenant, model.name, model.version, parsed.body)
-        if isinstance(model, WorkloadDocument):
-            owner = canonical({"tenant": model.tenant, "name": model.name}).decode()
-            yield TrustRow("workload", _UUIDS, model.uuid, 1, owner)
-
-
-def _check_history(store: TrustStore, documents: Documents, demands: Demands) -> dict[str, Parsed]:
-    """Refuse a uuid that had another tenant or name, and rollback where the tenant demands signatures.
-
-    Reads only. Returns, by issuer, the documents to whose versions the marks are to be raised.
-    """
-    for parsed in documents.workloads.values():
-        model = parsed.model
-        if isinstance(model, WorkloadDocument):
-            owner = store.trust_document("workload", _UUIDS, model.uuid)
-            if owner is not None and json.loads(owner) != {"tenant": model.tenant, "name": model.name}:
-                raise ConfigError(parsed.where, "uuid", model.uuid, f"a new uuid: this one belongs to {owner} for good")
-    newest: dict[str, Parsed] = {}
-    for parsed in documents.all():
-        model = parsed.model
-        if model.tenant in demands:
-            _refuse_second_content(store, parsed)
-            issuer = f"trust:{parsed.kind}:{model.tenant}:{model.name}"
-            if issuer not in newest or newest[issuer].model.version < model.version:
-                newest[issuer] = parsed
-    for issuer, parsed in newest.items():
-        mark = store.high_water(issuer)
-        if mark is not None and parsed.model.version < mark:
-            raise _rollback(parsed)
-    return newest
-
-
-def _rollback(parsed: Parsed) -> ConfigError:
-    want = "at least the highest version ever compiled (rollback)"
-    return ConfigError(parsed.where, "version", parsed.model.version, want)
-
-
-def _refuse_second_content(store: TrustStore, parsed: Parsed) -> None:
-    model = parsed.model
-    same = store.trust_document(parsed.kind, model.tenant, model.name, model.version)
-    if same is not None and _unsigned(same) != _unsigned(parsed.body):
-        want = "a higher version: this one is compiled with other content"
-        raise ConfigError(parsed.where, "version", model.version, want)
-
-
-def _unsigned(body: str) -> Any:
-    form = json.loads(body)
-    form.pop("signature", None)
-    return form
 
 
 # --- from the store ---------------------------------------------------------------------------------------------------

@@ -44,6 +44,11 @@ CALLS: dict[str, Callable[[SqlStore], object]] = {
     "withdraw_ak": lambda store: store.withdraw_ak("default", b"n"),
     "withdraw_ek": lambda store: store.withdraw_ek("default", bytes(32)),
     "trust_digest": lambda store: store.trust_digest(),
+    "trust_number": lambda store: store.trust_number(),
+    "trust_rows": lambda store: store.trust_rows(),
+    "trust_history": lambda store: store.trust_history("set"),
+    "keep_trust_history": lambda store: store.keep_trust_history([TrustRow("set", "", "n", 1, "{}")]),
+    "release_lease": lambda store: store.release_lease("n", "h"),
     "replace_trust": lambda store: store.replace_trust("d", [TrustRow("policy", "t", "n", 1, "{}")]),
     "trust_document": lambda store: store.trust_document("policy", "default", "n"),
     "trust_documents": lambda store: store.trust_documents("identity"),
@@ -197,3 +202,51 @@ def test_a_server_that_answers_before_it_has_written_is_refused(postgres: Postgr
         with pytest.raises(ConfigError, match="fsync"):
             open_store(careless.new_database(), SEALER)
     open_store(url, SEALER).close()
+
+
+def test_sessions_that_can_write_nothing_are_forgotten_at_the_first_sign(postgres: PostgresServer) -> None:
+    """As after a failover: every session of the pool, and the writer's own, is one of a server that is a standby now."""
+    store = open_store(postgres.new_database(), SEALER)
+    store.commit_verdict(make_verdict())
+    database = store._database
+    store._owned.here().writer.release_idle()
+    read_only = [database.engine.raw_connection() for _ in range(4)]
+    for connection in read_only:
+        connection.cursor().execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        connection.commit()
+    for connection in read_only:
+        connection.close()
+    _must_not_decide(CALLS["ping"], store)
+    store.ping()
+    store.commit_verdict(make_verdict())
+    # The writer's own, below SQLAlchemy.
+    kept = store._owned.here().writer._connection
+    assert kept is not None
+    kept.cursor().execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+    kept.commit()
+    _must_not_decide(CALLS["commit_verdict"], store)
+    assert store.commit_verdict(make_verdict()).seq == 3
+    store.close()
+
+
+def test_a_server_that_can_only_be_read_is_refused_when_it_is_connected_to(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    open_store(url, SEALER).close()
+    with pytest.raises(CannotDecide) as refusal:
+        open_store(f"{url}&options=-c%20default_transaction_read_only%3Don", SEALER)
+    assert refusal.value.check_id == "service.store"
+
+
+def test_a_connection_that_its_server_closed_while_it_was_idle_costs_nothing(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verifier.adapters.sql.engine._IDLE_S", 0.0)
+    store = open_store(postgres.new_database(), SEALER)
+    store.commit_verdict(make_verdict())
+    store.epoch()
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with store._database.read() as connection:
+        connection.exec_driver_sql(others)
+    assert store.commit_verdict(make_verdict()).seq == 2
+    assert store.epoch() >= 0
+    store.close()
