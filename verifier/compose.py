@@ -223,8 +223,10 @@ def endpoints_of(settings: Settings) -> list[Endpoint]:
     ]
 
 
-def compose_fetcher(settings: Settings, store: CollateralStore, observer: Observer) -> Fetcher | None:
-    """Build the fetcher, not started; ``None`` without a cache or an endpoint."""
+def compose_fetcher(
+    settings: Settings, store: CollateralStore, observer: Observer, believes: Callable[[], bool] = lambda: False
+) -> Fetcher | None:
+    """Build the fetcher, not started; ``None`` without a cache or an endpoint. ``believes``: whether to drop by the clock now."""
     from verifier.adapters.collateral.fetcher import Fetcher
 
     cache, endpoints = open_cache(settings), endpoints_of(settings)
@@ -243,4 +245,5 @@ def compose_fetcher(settings: Settings, store: CollateralStore, observer: Observ
         observer=observer,
         anchors=tuple(dict.fromkeys(anchor for name in anchors for anchor in anchors[name])),
         listed=ListedChips(store),
+        believes=believes,
     )

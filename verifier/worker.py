@@ -33,8 +33,9 @@ from verifier.adapters.trust.told import refusal_id, tell_change, tell_refused, 
 from verifier.adapters.vendors.registry import KINDS
 from verifier.compose import compose_fetcher, compose_store, keep_mark, mark_file, open_keys, open_trust_folder
 from verifier.core.ids import ServiceId
-from verifier.core.ports import Clock, TrustStore, WorkerStore
-from verifier.core.settings import Settings
+from verifier.core.ports import SteadyClock, TrustStore, WorkerStore
+from verifier.core.settings import SKEW_MS, Settings
+from verifier.core.timekeeping import Belief, Times, judge, remembered, time_to_keep
 from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.service.parts import RotatingKeys
 from verifier.web import metrics
@@ -51,7 +52,7 @@ _log = structlog.get_logger("verifier.worker")
 class Worker:
     """One round after another; each does what is due and nothing twice."""
 
-    def __init__(self, settings: Settings, store: WorkerStore, keys: RotatingKeys, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: WorkerStore, keys: RotatingKeys, clock: SteadyClock) -> None:
         self._settings = settings
         self._store = store
         self._keys = keys
@@ -59,31 +60,61 @@ class Worker:
         # The keys are read once, as the serving processes do: documents signed by one that they do not know would stop every login.
         self._trust = TrustWatch(open_trust_folder(settings, store), store) if settings.trust_dir else None
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
-        self._purged_ms = 0
+        self._purged_ms: int | None = None  # by the steady clock
+        self._belief: Belief | None = None
 
     def round(self) -> bool:
         """Do what is due now; returns whether this process leads. A store that is away is waited for."""
         leads = False
         try:
-            now_ms = self._clock.now_ms()
-            # Not the leader's alone: the folder that was changed may be another replica's.
+            belief = self._judge_clock()
+            # Not the leader's alone: the folder that was changed may be another replica's. What waits there waits by a believed time.
             if self._trust is not None:
-                self._trust.look(now_ms)
+                self._trust.look(None if belief.doubt else belief.time_ms)
             leads = self._store.acquire_lease(LEASE, self._holder, LEASE_MS)
             if leads:
-                self._lead(now_ms)
+                self._keep_time(belief)
+            if leads and not belief.doubt:
+                self._do_what_is_due(belief.time_ms)
         except CannotDecide as error:
             _log.warning("worker-waits", check_id=error.check_id, detail=error.detail)
             leads = False
         metrics.LEADS.set(leads)
         return leads
 
-    def _lead(self, now_ms: int) -> None:
+    def believes(self) -> bool:
+        """Tell whether the clock was believed in the last round and has not jumped since. For what other threads drop."""
+        belief, now_ms = self._belief, self._clock.now_ms()
+        if belief is None or belief.doubt:
+            return False
+        return abs(now_ms - belief.expected(self._clock.steady_ms())) <= SKEW_MS
+
+    def _judge_clock(self) -> Belief:
+        """Judge the clock for this round, and say when that changes."""
+        times = Times(self._clock.now_ms(), self._clock.steady_ms(), self._store.times())
+        before = self._belief or remembered(times)
+        belief = self._belief = judge(times, before)
+        if belief.doubt and not before.doubt:
+            _log.warning("clock-doubted", detail=belief.doubt, kept="nothing is purged, rotated or dropped meanwhile")
+        elif before.doubt and not belief.doubt:
+            _log.info("clock-believed")
+        return belief
+
+    def _keep_time(self, belief: Belief) -> None:
+        """Have the store remember the time: one process does."""
+        store = self._store.times()
+        times = Times(self._clock.now_ms(), self._clock.steady_ms(), store)
+        self._store.keep_time(store.kept_ms, time_to_keep(times, belief))
+
+    def _do_what_is_due(self, now_ms: int) -> None:
+        """Do what cannot be undone, at a time that is believed."""
         for change in self._keys.rotate_due(now_ms // 1000):
             _log.info("keys", change=change)
-        if now_ms - self._purged_ms >= PURGE_EVERY_MS:
-            gone = self._store.purge(evidence_before_ms=now_ms - self._settings.evidence_retention_days * _DAY_MS)
-            self._purged_ms = now_ms
+        steady_ms = self._clock.steady_ms()
+        if self._purged_ms is None or steady_ms - self._purged_ms >= PURGE_EVERY_MS:
+            before_ms = now_ms - self._settings.evidence_retention_days * _DAY_MS
+            gone = self._store.purge(now_ms=now_ms, evidence_before_ms=before_ms)
+            self._purged_ms = steady_ms
             _log.info("purged", rows=gone)
             for row in self._store.broken_seals():
                 _log.error("store-row-changed", check_id=ServiceId.SEAL, table=row.table, row=row.key)
@@ -221,7 +252,7 @@ def run(settings: Settings) -> None:
     store = compose_store(settings, keys)
     mark = mark_file(settings, keys)
     worker = Worker(settings, store, keys, SystemClock())
-    fetcher = compose_fetcher(settings, store, CollateralMetrics())
+    fetcher = compose_fetcher(settings, store, CollateralMetrics(), worker.believes)
     fetches = True
     while fetches and not stop.is_set():
         fetches = _keep_fetching(fetcher)

@@ -26,6 +26,7 @@ from tests.support.stores import SEALER
 from tools.demo.forged import FORGED_WORKLOAD, forged_chip, forged_documents
 from tools.demo.trust import VaultPlace, write_documents
 from verifier.adapters.challenges import ChallengeKeys
+from verifier.adapters.clock import SystemClock
 from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.sql.store import SqlStore, open_store
 from verifier.adapters.trust.compiling import compile_into
@@ -46,14 +47,14 @@ PLACE = VaultPlace(
 
 
 @dataclass
-class MovedClock:
+class MovedClock(SystemClock):
     """The machine's clock, moved by so many milliseconds."""
 
     offset_ms: int = 0
 
     def now_ms(self) -> int:
         """Return the moved time."""
-        return time.time_ns() // 1_000_000 + self.offset_ms
+        return super().now_ms() + self.offset_ms
 
 
 class WatchedStore:
@@ -208,10 +209,11 @@ def house(
         key_passphrase_file=str(folder.keys.passphrase_file),
     )
     seen: list[str] = []
-    store = open_store(f"sqlite:///{path}/verifier.db", SEALER)
+    clock = MovedClock()
+    store = open_store(f"sqlite:///{path}/verifier.db", SEALER, clock=clock)
     write_documents(path / "trust" / "forged.yaml", [dict(one) for one in documents] or forged_documents(PLACE))
     compile_into(store, path / "trust")
-    keys, clock = WatchedKeys(folder.open(simulated=simulated), seen), MovedClock()
+    keys = WatchedKeys(folder.open(simulated=simulated), seen)
     watched: Any = WatchedStore(store, seen)
     chip = forged_chip()
     anchors = {"sev-snp": (Anchor("forged", chip.ark(), root),)}

@@ -209,19 +209,31 @@ def list_keys(place: _KeyPlace) -> Answer:
     type=click.IntRange(60),
     help="Seconds until the new key signs. Without it: those of the settings, or 600.",
 )
+@click.option(
+    "--now",
+    "at_once",
+    is_flag=True,
+    help="Let the new key sign at once, also while a rotation is under way. A cache of the JWKS may not know it for its max-age.",
+)
 @answers
-def rotate(place: _KeyPlace, tenant: str | None, algorithm: str | None, lead_s: int | None) -> Answer:
+def rotate(place: _KeyPlace, tenant: str | None, algorithm: str | None, lead_s: int | None, *, at_once: bool) -> Answer:
     """Publish a new token key now.
 
-    It signs when the lead is over. A rotation under way is not changed.
+    It signs when the lead is over. A rotation under way is not changed, except with --now: for when no key can sign, or the key that
+    signs is not to sign any more. Keys that are to sign later stay.
     """
+    if at_once and lead_s is not None:
+        raise ConfigError("--now", "lead", lead_s, "no --lead beside it")
     keys = place.open(algorithm=algorithm or "", lead_s=place.lead_s() if lead_s is None else lead_s)
     if tenant is not None and tenant not in keys.tenants():
         raise ConfigError("--tenant", "tenant", tenant, f"one of {', '.join(keys.tenants())}")
-    before = {key.kid for key in keys.describe(now_s())}
-    keys.rotate_now(now_s(), tenant)
-    published = [key for key in keys.describe(now_s()) if key.kid not in before]
-    lines = [_line(key) for key in published] or ["no change: a new key is published already"]
+    now = now_s()
+    before = {key.kid for key in keys.describe(now)}
+    keys.rotate_now(now, tenant, at_once=at_once)
+    published = [key for key in keys.describe(now) if key.kid not in before]
+    lines = [_line(key) for key in published] or [
+        "no change: a new key is published already (--now: one that signs at once)"
+    ]
     return Answer({"outcome": "rotated", "published": [asdict(key) for key in published]}, "\n".join(lines))
 
 

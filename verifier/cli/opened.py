@@ -12,10 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from verifier.adapters.clock import SystemClock
+from verifier.adapters.keys.mark_file import MarkFile
 from verifier.adapters.settings_source import load_settings
 from verifier.adapters.sql.store import SqlStore
 from verifier.compose import compose_store, open_keys
 from verifier.core.dumps import forbid_core_dumps
+from verifier.core.ports import StoreMark
 from verifier.formats.encoding import is_name
 from verifier.formats.errors import ConfigError
 from verifier.formats.jws import PrivateKey
@@ -49,6 +51,16 @@ def opened_records(config: str | None) -> Iterator[SqlStore]:
         yield store
     finally:
         store.close()
+
+
+def set_mark(file: MarkFile, mark: StoreMark) -> None:
+    """Write where the store stands beside the key file, whatever was there."""
+    try:
+        file.set(mark)
+    except OSError as error:
+        raise ConfigError(
+            str(file.path), "mark", error.strerror, "a folder of the key file that can be written"
+        ) from error
 
 
 def tenant_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""``verifier store``: read the records of verdicts, check their chain, void all challenges."""
+"""``verifier store``: read the records of verdicts, check their chain, void all challenges, accept a clock."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 import click
 
-from verifier.adapters.keys.mark_file import MarkFile
 from verifier.adapters.settings_source import load_settings
-from verifier.cli.opened import CONFIG_OPTION, opened_records, opened_store
+from verifier.cli.opened import CONFIG_OPTION, opened_records, opened_store, set_mark
 from verifier.cli.store_care import COMMANDS
+from verifier.cli.store_clock import accept_clock
 from verifier.compose import mark_file, open_keys
 from verifier.core.console import Answer, answers
 from verifier.core.exits import Exit
-from verifier.core.ports import CommittedRecord, StoredRecord, StoreMark
+from verifier.core.ports import CommittedRecord, StoredRecord
 from verifier.formats.encoding import utc_time
 from verifier.formats.errors import ConfigError
 
@@ -30,7 +30,7 @@ def command() -> None:
     """Read records, back up and restore, void challenges."""
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, accept_clock):
     command.add_command(_command)
 
 
@@ -54,18 +54,9 @@ def raise_epoch(config: str | None, reason: str) -> Answer:
         if not reason:
             store.check_mark(file.read())
         epoch = store.raise_epoch(reason)
-        _set_mark(file, store.mark())
+        set_mark(file, store.mark())
     text = f"epoch {epoch}: within a second every challenge issued before is void; attesters ask again by themselves"
     return Answer({"outcome": "raised", "epoch": epoch}, text)
-
-
-def _set_mark(file: MarkFile, mark: StoreMark) -> None:
-    try:
-        file.set(mark)
-    except OSError as error:
-        raise ConfigError(
-            str(file.path), "mark", error.strerror, "a folder of the key file that can be written"
-        ) from error
 
 
 @command.command("verify")
@@ -123,7 +114,16 @@ def _listed(config: str | None, after: int | None, limit: int) -> Answer:
         start = max(0, store.head().seq - limit) if after is None else after
         found = store.records_after(start, limit)
     lines = [
-        f"{one.seq} {utc_time(one.now_ms // 1000)} {one.tenant} {one.workload} {one.outcome} {one.check_id}".rstrip()
+        " ".join(
+            [
+                str(one.seq),
+                utc_time(one.now_ms // 1000),
+                one.tenant or "-",
+                one.workload or "-",
+                one.outcome,
+                one.check_id,
+            ]
+        ).rstrip()
         for one in found
     ]
     listed = [
@@ -152,7 +152,9 @@ def _shown(config: str | None, seq: int) -> Answer:
 def _worded(record: StoredRecord, findings: list[dict[str, Any]], *, kept: bool) -> list[str]:
     verdict = record.outcome if not record.check_id else f"{record.outcome} by {record.check_id}"
     facts = {
-        "workload": f"{record.tenant}/{record.workload} ({record.workload_uuid or 'not registered'})",
+        "workload": f"{record.tenant}/{record.workload} ({record.workload_uuid or 'not registered'})"
+        if record.tenant
+        else "",
         "scheme": record.scheme,
         "policy": f"{record.policy or 'none'} {record.policy_digest.hex()}".rstrip(),
         "instance": record.instance,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from verifier.core.timekeeping import StoreTimes
 from verifier.formats.errors import BridgeError
 
 
@@ -21,6 +22,14 @@ class Clock(Protocol):
         ...
 
 
+class SteadyClock(Clock, Protocol):
+    """The machine's clock, and one that nobody sets beside it, which tells whether the first has jumped."""
+
+    def steady_ms(self) -> int:
+        """Return milliseconds since an unknown start that is the same for all processes of the machine."""
+        ...
+
+
 RandomSource = Callable[[int], bytes]
 
 
@@ -28,6 +37,7 @@ RandomSource = Callable[[int], bytes]
 class Verdict:
     """What a record says of a verdict, before it is committed and after. Times are Unix milliseconds.
 
+    ``clock-accepted`` is no verdict: an operator said that the clock is right (`verifier store accept-clock`).
     ``claims_digest`` is the SHA-256 of the RFC 8785 form of the token's claims (accepted only).
     """
 
@@ -35,7 +45,7 @@ class Verdict:
     workload_uuid: str
     workload: str
     scheme: str
-    outcome: Literal["accepted", "refused"]
+    outcome: Literal["accepted", "refused", "clock-accepted"]
     check_id: str
     nonce_expires_ms: int
     now_ms: int
@@ -146,8 +156,8 @@ class VerdictStore(Protocol):
     def commit_verdict(self, record: VerdictRecord) -> CommittedRecord:
         """Spend the nonce and write the record in one durable transaction.
 
-        Raises ``EvidenceRejected('service.nonce.spent')``, or ``CannotDecide('service.clock')`` when the record's time is
-        off the store's clock by more than the allowed skew.
+        Raises ``EvidenceRejected('service.nonce.spent')``, ``CannotDecide('service.clock')`` when the clock is not to be believed,
+        ``CannotDecide('service.store')`` when the record waited so long that its time is past.
         """
         ...
 
@@ -274,8 +284,16 @@ class WorkerStore(TrustStore, Protocol):
         """Give a lease back, so that another may take it at once; false where it is another's."""
         ...
 
-    def purge(self, *, evidence_before_ms: int) -> int:
-        """Delete spent nonces past their life and evidence past its retention; returns how many rows went."""
+    def times(self) -> StoreTimes:
+        """Return the store's clock, and the times that it remembers."""
+        ...
+
+    def keep_time(self, seen_ms: int, time_ms: int) -> None:
+        """Remember the time that is believed, unless another has changed what is remembered since ``seen_ms`` was read."""
+        ...
+
+    def purge(self, *, now_ms: int, evidence_before_ms: int) -> int:
+        """Delete spent nonces past their life and evidence past its retention, by a believed time; returns how many rows went."""
         ...
 
     def broken_seals(self) -> Sequence[BrokenRow]:

@@ -95,30 +95,45 @@ def bury(ring: Keyring, now: int) -> Keyring:
 
 
 def rotate(ring: Keyring, now: int, rules: RotationRules, new_kid: NewKid) -> Keyring:
-    """Rotate on demand: publish a new key now, let it sign ``lead_s`` later.
+    """Rotate on demand: publish a new key now, let it sign ``lead_s`` later. Nothing is let go: for that, a clock has to be believed.
 
     While a rotation is under way the ring is returned as it is; ``new_kid`` makes a key and is called only if one is wanted.
     """
-    ring = bury(ring, now)
     if not ring.keys:
         return first_key(ring, now, rules, new_kid)
-    if ring.keys[-1].signs_from > now:
+    newest = _newest(ring, now)
+    if newest is not None and newest.signs_from > now:
         return ring
     alg = _algorithm(ring, rules)
     return _append(ring, KeyTimes(new_kid(alg), alg, now, now + rules.lead_s))
 
 
+def rotate_at_once(ring: Keyring, now: int, rules: RotationRules, new_kid: NewKid) -> Keyring:
+    """Publish a key that signs from now on. Keys that are to sign later stay: which of them a wrong clock made cannot be told here."""
+    alg = _algorithm(ring, rules)
+    return _append(ring, KeyTimes(new_kid(alg), alg, now, now))
+
+
 def plan(ring: Keyring, now: int, rules: RotationRules, new_kid: NewKid) -> Keyring:
     """Do what is due by the clock: bury dead keys, and publish a successor ``lead_s`` before the newest key's life ends.
 
-    A newest key of another algorithm than the rules' is due at once. Returns an equal ring where nothing is due.
+    A newest key of another algorithm than the rules' is due at once. Returns an equal ring where nothing is due. ``now`` has to be
+    believed: what is buried is gone.
     """
     ring = bury(ring, now)
-    newest = ring.keys[-1] if ring.keys else None
+    newest = _newest(ring, now)
     is_due = newest is None or now >= newest.signs_from + rules.life_s - rules.lead_s
     if is_due or (newest is not None and newest.alg != _algorithm(ring, rules)):
         return rotate(ring, now, rules, new_kid)
     return ring
+
+
+def _newest(ring: Keyring, now: int) -> KeyTimes | None:
+    """Return the key that signs last of those that are published. One of a time to come was made by a clock that was ahead.
+
+    It is no reason to make no other key until then.
+    """
+    return next((key for key in reversed(ring.keys) if key.published_at <= now + SKEW_MS // 1000), None)
 
 
 def _algorithm(ring: Keyring, rules: RotationRules) -> str:
@@ -132,4 +147,6 @@ def _algorithm(ring: Keyring, rules: RotationRules) -> str:
 def _append(ring: Keyring, key: KeyTimes) -> Keyring:
     if key.kid in ring.used_kids:
         raise ValueError(f"kid: got {key.kid}, want one that was never used")
-    return Keyring((*ring.keys, key), ring.used_kids | {key.kid})
+    # In the order in which they sign; of two that begin at once, the newer one signs.
+    later = next((i for i, other in enumerate(ring.keys) if other.signs_from > key.signs_from), len(ring.keys))
+    return Keyring((*ring.keys[:later], key, *ring.keys[later:]), ring.used_kids | {key.kid})

@@ -98,7 +98,7 @@ class Sampler:
         """Return how many lines were held back since the last one, or ``None`` to hold this one back too."""
         with self._lock:
             last, held = self._seen.get(key, (-self._period_ms, 0))
-            if now_ms - last < self._period_ms:
+            if 0 <= now_ms - last < self._period_ms:  # a clock that was put back silences nobody
                 self._seen[key] = (last, held + 1)
                 return None
             self._seen[key] = (now_ms, 0)

@@ -92,7 +92,7 @@ def test_one_record_as_json_has_every_column_and_says_whether_the_evidence_is_ke
     assert [finding["rule"] for finding in record["findings"]] == [f["rule"] for f in REFUSED["findings"]]
     assert record["policy_digest"] == verdict.policy_digest.hex()
     assert record["evidence_kept"] is True
-    place.store.purge(evidence_before_ms=1 << 60)
+    place.store.purge(now_ms=0, evidence_before_ms=1 << 60)
     assert place.done("records", "--seq", "1")["record"]["evidence_kept"] is False
 
 

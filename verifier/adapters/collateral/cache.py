@@ -172,18 +172,20 @@ class Cache:
                 if entry is not None:
                     yield entry
 
-    def trim(self, now: int, spared: frozenset[str] = frozenset()) -> int:
+    def trim(self, now: int | None, spared: frozenset[str] = frozenset()) -> int:
         """Remove what is broken or left by a writer that died, expired chips, and, over the limit, what the fewest need.
 
         Order over the limit: certificates of chips that are on no list, the oldest fetch first, then of listed ones (``spared``).
-        What many chips need (``Kind.required``) stays, expired too: it is not used, and ``show`` says so. Returns how many went.
+        What many chips need (``Kind.required``) stays, expired too: it is not used, and ``show`` says so. Without a ``now`` that is
+        believed, nothing goes because it has expired. Returns how many went.
         """
         gone, sizes = 0, []
         with self._writing():
             for path in self.folder.glob("*/*"):
                 of = item(path.parent.name, path.name.removesuffix(".json")) if path.suffix == ".json" else None
                 entry = None if of is None else self.read(of)
-                if entry is None or (now > entry.facts.expires and not entry.item.row.required):
+                is_over = now is not None and entry is not None and now > entry.facts.expires
+                if entry is None or (is_over and not entry.item.row.required):
                     gone += _unlink(path)
                 else:
                     stamp = stamp_of(path)

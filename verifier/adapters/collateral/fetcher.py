@@ -77,7 +77,10 @@ class _Lane:
 
 @dataclass(slots=True, kw_only=True)
 class Fetcher:
-    """See the module. ``listed`` returns the hwIDs of listed chips; ``anchors``: whose word what anchors sign has to be."""
+    """See the module. ``listed`` returns the hwIDs of listed chips; ``anchors``: whose word what anchors sign has to be.
+
+    ``believes`` tells whether the clock is believed now: without that nothing is dropped because it has expired.
+    """
 
     cache: Cache
     endpoints: Sequence[Endpoint]
@@ -86,6 +89,7 @@ class Fetcher:
     observer: Observer
     anchors: tuple[Anchor, ...]
     listed: Callable[[], frozenset[str]] = field(default=frozenset)
+    believes: Callable[[], bool] = field(default=lambda: False)
     stop: threading.Event = field(default_factory=threading.Event)
     _queue: FetchQueue = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -290,7 +294,7 @@ class Fetcher:
 
     def _round(self, listed: frozenset[str]) -> None:
         now = self._now()
-        self.cache.trim(now, listed)
+        self.cache.trim(now if self.believes() else None, listed)
         entries = list(self.cache.entries())
         for entry in entries:
             if is_due(entry, now) and (entry.item.row.required or entry.item.chip in listed):

@@ -36,7 +36,7 @@ from verifier.core.settings import Settings
 from verifier.formats.encoding import unb64url
 from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.token.jwks import Document, PublicKey, discovery_document, jwks_document
-from verifier.token.keyring import Keyring, RotationRules, plan, rotate
+from verifier.token.keyring import Keyring, RotationRules, plan, rotate, rotate_at_once
 
 _LOOK_EVERY_S: Final = 1.0
 _LIFE_S: Final = 30 * 86_400
@@ -214,7 +214,7 @@ class KeyFile:
     # -- what the worker and the command line ask -----------------------------------------------------------------------
 
     def rotate_due(self, now: int) -> tuple[str, ...]:
-        """Do what is due by the clock for every tenant; returns the tenants whose keys changed. For the worker.
+        """Do what is due at ``now``, which is believed, for every tenant; returns the tenants whose keys changed. For the worker.
 
         Takes the lock only when something is due. A file that cannot be read or written now is ``CannotDecide``: the keys
         go on as they are, and the next round tries again.
@@ -236,15 +236,19 @@ class KeyFile:
                 return True
         return False
 
-    def rotate_now(self, now: int, tenant: str | None = None) -> tuple[str, ...]:
-        """Publish a successor now for one tenant or all; one that has a successor already is left as it is."""
+    def rotate_now(self, now: int, tenant: str | None = None, *, at_once: bool = False) -> tuple[str, ...]:
+        """Publish a successor now for one tenant or all; one that has a successor already is left as it is.
+
+        ``at_once``: it signs from now on, whatever else is published. Nothing is dropped by a clock that nobody has judged.
+        """
+        turn = rotate_at_once if at_once else rotate
         if tenant is not None:
             self._tenant(tenant)
 
         def step(name: str, ring: Keyring, pantry: Pantry) -> Keyring:
-            return rotate(ring, now, self._rules, pantry.new_kid) if tenant in (None, name) else ring
+            return turn(ring, now, self._rules, pantry.new_kid) if tenant in (None, name) else ring
 
-        return self._rotate(step, now)
+        return self._rotate(step, None)
 
     def update(self, change: Callable[[KeyStore], KeyStore]) -> bool:
         """Change the stored keys under the file's lock, from their newest state; tells whether anything was written."""
@@ -257,7 +261,7 @@ class KeyFile:
         self._looked_at = float("-inf")
         return True
 
-    def _rotate(self, step: Callable[[str, Keyring, Pantry], Keyring], now: int) -> tuple[str, ...]:
+    def _rotate(self, step: Callable[[str, Keyring, Pantry], Keyring], now: int | None) -> tuple[str, ...]:
         changed: list[str] = []
 
         def change(store: KeyStore) -> KeyStore:

@@ -126,9 +126,12 @@ class Pantry:
 
 
 def restock(
-    old: tuple[StoredKey, ...], ring: Keyring, made: Mapping[str, PrivateKey], now: int
+    old: tuple[StoredKey, ...], ring: Keyring, made: Mapping[str, PrivateKey], now: int | None
 ) -> tuple[StoredKey, ...]:
-    """Return the stored keys of a planned ring: new ones with their keys, retired ones without."""
+    """Return the stored keys of a planned ring: new ones with their keys, retired ones without.
+
+    Without a ``now`` that is believed, none loses its private half.
+    """
     known = {key.kid: key for key in old}
     stored = []
     for times in ring.keys:
@@ -147,7 +150,7 @@ def restock(
             continue
         key = known[times.kid]
         retires_at = ring.retires_at(times)
-        is_spent = retires_at is not None and now > retires_at + SKEW_MS // 1000
+        is_spent = now is not None and retires_at is not None and now > retires_at + SKEW_MS // 1000
         stored.append(key.model_copy(update={"private": None}) if is_spent else key)
     return tuple(stored)
 

@@ -17,6 +17,7 @@ from verifier.adapters.sql.engine import Database
 from verifier.adapters.sql.seals import Sealer
 from verifier.adapters.sql.writer import Writer
 from verifier.core.ids import ServiceId
+from verifier.core.ports import SteadyClock
 from verifier.formats.errors import CannotDecide
 
 _FORK_WAIT_S = 5.0
@@ -43,10 +44,11 @@ class Process:
 class OwnedByProcess:
     """Gives each process its own ``Process``, made at the first use."""
 
-    def __init__(self, url: URL, sealer: Sealer, *, skew_ms: int) -> None:
+    def __init__(self, url: URL, sealer: Sealer, *, skew_ms: int, clock: SteadyClock) -> None:
         self._url = url
         self.is_local = url.get_backend_name() == "sqlite"
         self._sealer = sealer
+        self._clock = clock
         self._skew_ms = skew_ms
         self._lock = threading.Lock()
         self._process: Process | None = None
@@ -66,7 +68,7 @@ class OwnedByProcess:
         with self._lock:
             if self._process is None:
                 database = Database(self._url)
-                writer = Writer(database, self._sealer, skew_ms=self._skew_ms)
+                writer = Writer(database, self._sealer, skew_ms=self._skew_ms, clock=self._clock)
                 self._process = Process(database, writer)
             return self._process
 

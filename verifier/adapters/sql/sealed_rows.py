@@ -21,8 +21,9 @@ from verifier.adapters.sql.models import (
 from verifier.adapters.sql.seals import Sealer, Value
 
 _CHUNK: Final = 1_000
-# Rows of ``standing`` that decide nothing: the time of the last try to write, and what `verifier store restore` leaves for the start.
-UNSEALED_STATE: Final = ("ping", "restored")
+# Rows of ``standing`` that grant nothing: the time of the last try to write, the time that was believed last, and what
+# `verifier store restore` leaves for the start.
+UNSEALED_STATE: Final = ("ping", "time", "restored")
 _PLAIN: Final = (tpm_eks, tpm_tickets, tpm_aks, high_water, store_events)
 
 Key = tuple[Any, ...]

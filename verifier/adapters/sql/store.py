@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, inse
 from sqlalchemy.dialects.postgresql import insert as upsert  # ON CONFLICT: SQLite's compiler writes it alike
 from sqlalchemy.engine import URL
 
+from verifier.adapters.clock import SystemClock
 from verifier.adapters.sql.backup import Backup, write_backup
 from verifier.adapters.sql.engine import Database, read_url
 from verifier.adapters.sql.forking import OwnedByProcess
@@ -37,14 +38,15 @@ from verifier.adapters.sql.records import COLUMNS, GENESIS, prepare, stored, ver
 from verifier.adapters.sql.schema import check_server, migrate
 from verifier.adapters.sql.sealed_rows import trust_form
 from verifier.adapters.sql.seals import Sealer, no_key
-from verifier.adapters.sql.standing import StandingTables
+from verifier.adapters.sql.timekeeping import TimeTables
 from verifier.adapters.sql.tpm import TpmTables, purge_tickets
 from verifier.adapters.sql.writer import PART_SLACK_MS
 from verifier.core.ids import ServiceId
-from verifier.core.ports import CommittedRecord, Settled, StoredRecord, TrustRow, VerdictRecord
+from verifier.core.ports import CommittedRecord, Settled, SteadyClock, StoredRecord, TrustRow, VerdictRecord
 from verifier.core.settings import SKEW_MS
 from verifier.formats.errors import EvidenceRejected, mismatch
 
+LEASE_MAX_MS = 60_000
 _MARK_SIZE = 32
 _TRUST_CHUNK = 5_000
 # Whether a trust document is the newest version of its name, where it may be either, and where it has to be.
@@ -93,7 +95,10 @@ _NEW_LEASE = upsert(leases).values(
 _TAKE_LEASE = _NEW_LEASE.on_conflict_do_update(
     index_elements=[leases.c.name],
     set_={"holder": _NEW_LEASE.excluded.holder, "expires_ms": _NEW_LEASE.excluded.expires_ms},
-    where=(leases.c.holder == _NEW_LEASE.excluded.holder) | (leases.c.expires_ms <= StoreClock()),
+    # One that ends later than any may was taken by a clock that was ahead: nobody has to wait for its time.
+    where=(leases.c.holder == _NEW_LEASE.excluded.holder)
+    | (leases.c.expires_ms <= StoreClock())
+    | (leases.c.expires_ms > StoreClock() + LEASE_MAX_MS),
 ).execution_options(preserve_rowcount=True)
 
 
@@ -105,19 +110,21 @@ def open_store(
     keep_evidence: bool = True,
     was_sealed: bool = False,
     check_seals: bool = True,
+    clock: SteadyClock | None = None,
 ) -> SqlStore:
     """Open a store, migrating its database first where that is needed, and sealing it where it never was.
 
     Without a ``sealer`` records and evidence can be read, and nothing else: all that decides is a ``ConfigError``. ``was_sealed``:
     this store is known to be sealed, and one that says otherwise is refused. Without ``check_seals`` nothing is sealed and nothing
     refused: for who mends seals. ``skew_ms`` is the greatest clock difference that is
-    borne; without ``keep_evidence`` only digests of evidence are kept. Raises ``ConfigError`` for a URL, file or server that will
+    borne; without ``keep_evidence`` only digests of evidence are kept. ``clock`` is the machine's where a test does not
+    move it. Raises ``ConfigError`` for a URL, file or server that will
     not do, ``CannotDecide`` when it does not answer.
     """
     parsed = read_url(url)
     check_server(parsed)
     migrate(url)
-    store = SqlStore(parsed, sealer, skew_ms=skew_ms, keep_evidence=keep_evidence)
+    store = SqlStore(parsed, sealer, skew_ms=skew_ms, keep_evidence=keep_evidence, clock=clock or SystemClock())
     if sealer is not None and check_seals:
         try:
             store.first_sealed = store.seal_once(was_sealed=was_sealed)
@@ -127,7 +134,7 @@ def open_store(
     return store
 
 
-class SqlStore(TpmTables, StandingTables):
+class SqlStore(TpmTables, TimeTables):
     """A store in a migrated SQLite file or PostgreSQL database; made by ``open_store``.
 
     ``first_sealed``: how many rows of which table were sealed when it was opened, because the store never was before.
@@ -135,20 +142,23 @@ class SqlStore(TpmTables, StandingTables):
 
     first_sealed: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, url: URL, sealer: Sealer | None, *, skew_ms: int, keep_evidence: bool) -> None:
+    def __init__(
+        self, url: URL, sealer: Sealer | None, *, skew_ms: int, keep_evidence: bool, clock: SteadyClock
+    ) -> None:
         self.has_key = sealer is not None
         self._sealer = sealer or Sealer(no_key)
         self._skew_ms = skew_ms
         self._keep_evidence = keep_evidence
-        self._owned = OwnedByProcess(url, self._sealer, skew_ms=skew_ms)
+        self._owned = OwnedByProcess(url, self._sealer, skew_ms=skew_ms, clock=clock)
 
     def commit_verdict(self, record: VerdictRecord) -> CommittedRecord:
         """Spend the nonce and write the record in one durable transaction, shared with the verdicts that commit at the same time.
 
-        Raises ``CannotDecide('service.clock')`` for a time that is off the store's clock, or before the last record, by
-        more than the skew; ``EvidenceRejected`` under ``service.nonce.spent`` or ``service.nonce.expired``;
-        ``CannotDecide('service.store')``: then nothing was written, unless the connection broke within COMMIT itself or
-        the wait ended first (10 s), where a nonce may be spent without a token. ``ValueError`` for what no database holds.
+        Raises ``CannotDecide('service.clock')`` for a clock that is not to be believed (``core.timekeeping``), or a time that is
+        off the store's clock, or before the last record, by more than the skew; ``EvidenceRejected`` under
+        ``service.nonce.spent`` or ``service.nonce.expired``; ``CannotDecide('service.store')``, also for a record that waited
+        longer than the skew: then nothing was written, unless the connection broke within COMMIT itself or the wait ended
+        first (10 s), where a nonce may be spent without a token. ``ValueError`` for what no database holds.
         """
         self._sealer.of(chain_head.name)  # without a key file: a mistake of the caller's, not of the writer's thread
         return self._owned.here().writer.commit(prepare(record, keep_evidence=self._keep_evidence))
@@ -352,8 +362,8 @@ class SqlStore(TpmTables, StandingTables):
 
     def acquire_lease(self, name: str, holder: str, life_ms: int) -> bool:
         """Take or renew a lease for ``life_ms`` milliseconds by the store's clock; false while another holds it."""
-        if life_ms <= 0:
-            raise ValueError(f"life_ms: got {life_ms}, want more than 0")
+        if not 0 < life_ms <= LEASE_MAX_MS:
+            raise ValueError(f"life_ms: got {life_ms}, want 1 to {LEASE_MAX_MS}")
         with self._database.write() as connection:
             taken = connection.execute(_TAKE_LEASE, {"name": name, "holder": holder, "life_ms": life_ms})
             return taken.rowcount == 1
@@ -364,12 +374,13 @@ class SqlStore(TpmTables, StandingTables):
         with self._database.write() as connection:
             return connection.execute(mine).rowcount == 1
 
-    def purge(self, *, evidence_before_ms: int) -> int:
-        """Delete, by the store's clock, spent nonces past expiry and twice the skew, dead tickets, and old evidence.
+    def purge(self, *, now_ms: int, evidence_before_ms: int) -> int:
+        """Delete spent nonces past expiry and twice the skew, dead tickets, and old evidence; returns how many rows went.
 
-        Evidence goes when it was last seen before ``evidence_before_ms``. Records stay. Returns how many rows went.
+        Dead is what is dead by the store's clock *and* by ``now_ms``, which the caller believes. Evidence goes when it was last
+        seen before ``evidence_before_ms``. Records stay.
         """
-        now_ms = self._raise_floor()
+        now_ms = self._raise_floor(now_ms)
         gone = self._delete_some(spent_nonces, spent_nonces.c.dead_ms < now_ms)
         with self._database.write() as connection:
             gone += purge_tickets(connection, now_ms - 2 * self._skew_ms)
@@ -390,10 +401,13 @@ class SqlStore(TpmTables, StandingTables):
             if went < _PURGE_CHUNK:
                 return gone
 
-    def _raise_floor(self) -> int:
-        """Keep that spent nonces are gone up to now: whatever the clocks say later, none of that time is taken again. Returns now."""
+    def _raise_floor(self, now_ms: int) -> int:
+        """Keep that spent nonces are gone up to now: whatever the clocks say later, none of that time is taken again. Returns now.
+
+        Now is the earlier of the store's clock and ``now_ms``.
+        """
         with self._database.write() as connection:
-            now_ms = int(connection.execute(select(StoreClock())).scalar_one())
+            now_ms = min(now_ms, int(connection.execute(select(StoreClock())).scalar_one()))
             head = self._lock_head(connection)
             if now_ms > head.floor_ms:
                 self._write_head(connection, head, now_ms)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert  # ON CONFLICT: SQLite's compiler writes it alike
 
 from verifier.adapters.sql.models import StoreClock, tpm_aks, tpm_eks, tpm_tickets
 from verifier.adapters.sql.tables import Tables
+from verifier.adapters.sql.timekeeping import KEPT
 from verifier.core.ports import EnrolledAk
+from verifier.core.settings import SKEW_MS
 from verifier.formats.errors import EvidenceRejected
 from verifier.tee.tpm2.ids import EnrolmentId
 
@@ -25,8 +27,9 @@ _ADD_EKS = _ADD_EKS.on_conflict_do_update(
     index_elements=[tpm_eks.c.tenant, tpm_eks.c.ek_digest], set_={"seal": _ADD_EKS.excluded.seal}
 )
 _OF_TICKET = (tpm_tickets.c.tenant == bindparam("of_tenant")) & (tpm_tickets.c.ticket_hash == bindparam("of_hash"))
-_TICKET = select(tpm_tickets, StoreClock()).where(_OF_TICKET)
-_TICKET_LOCKED = _TICKET.with_for_update()
+# With the store's time, and the time that was believed last: a clock that was put back opens no ticket again.
+_TICKET = select(tpm_tickets, StoreClock(), func.coalesce(KEPT.scalar_subquery(), 0)).where(_OF_TICKET)
+_TICKET_LOCKED = _TICKET.with_for_update(of=tpm_tickets)
 _SPEND_TICKET = update(tpm_tickets).where(_OF_TICKET)
 _WRITE_AK = upsert(tpm_aks)
 _WRITE_AK = _WRITE_AK.on_conflict_do_update(
@@ -88,10 +91,11 @@ class TpmTables(Tables):
         row = connection.execute(_TICKET_LOCKED if lock else _TICKET, key).one_or_none()
         if row is None:
             return None
-        *values, seal, now_ms = row
+        *values, seal, now_ms, kept_ms = row
         self._sealer.of("tpm_tickets").check(seal, f"{tenant} {ticket_hash.hex()}", *values)
         *_, expires_ms, spent_ms = values
-        return (expires_ms, now_ms) if spent_ms is None and expires_ms > now_ms else None
+        is_open = spent_ms is None and expires_ms > max(now_ms, kept_ms - SKEW_MS)
+        return (expires_ms, now_ms) if is_open else None
 
     def enrol_ak(self, ak: EnrolledAk, ticket_hash: bytes | None, *, must_be_listed: bool = False) -> None:
         """Write the AK, its ticket spent in the same transaction; ``EvidenceRejected('tpm2.enrolment.ticket')`` if it is spent.

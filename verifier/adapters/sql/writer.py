@@ -25,8 +25,10 @@ from verifier.adapters.sql.models import CLOCK_SQL
 from verifier.adapters.sql.packing import PACKED
 from verifier.adapters.sql.records import WRITTEN, Prepared, link
 from verifier.adapters.sql.seals import Sealer
+from verifier.adapters.sql.timekeeping import KEPT_SQL
 from verifier.core.ids import ServiceId
-from verifier.core.ports import CommittedRecord
+from verifier.core.ports import CommittedRecord, SteadyClock
+from verifier.core.timekeeping import LOGIN_TRIAL_MAX_MS, Belief, StoreTimes, Times, head_time, judge
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
 
 HEAD = "chain_head"
@@ -74,10 +76,12 @@ class _Statements:
         # SQLite holds the whole database by BEGIN IMMEDIATE: one statement reads both.
         head = "SELECT seq, last_digest, latest_ms, floor_ms, seal FROM chain_head WHERE id = 1 FOR UPDATE"
         if is_sqlite:
-            head = f"SELECT seq, last_digest, latest_ms, floor_ms, seal, {clock} FROM chain_head WHERE id = 1"  # noqa: S608 - constants
+            head = (
+                f"SELECT seq, last_digest, latest_ms, floor_ms, seal, {clock}, {KEPT_SQL} FROM chain_head WHERE id = 1"  # noqa: S608 - constants
+            )
         statements = cls(
             head=head,
-            clock=f"SELECT {clock}",
+            clock=f"SELECT {clock}, {KEPT_SQL}",
             spend=f"INSERT INTO spent_nonces (nonce_hash, dead_ms) VALUES ({mark}, {mark})",  # noqa: S608 - constants
             insert=f"INSERT INTO records ({', '.join(WRITTEN)}) VALUES ({', '.join([mark] * len(WRITTEN))})",  # noqa: S608 - constants
             keep=f"INSERT INTO evidence (digest, body, kept_ms, packed) VALUES ({mark}, {mark}, {mark}, {PACKED})"  # noqa: S608 - constants
@@ -133,9 +137,12 @@ class Shared:
 class Writer:
     """The thread that commits. It starts with the first verdict (after a fork, that is) and again should it ever die."""
 
-    def __init__(self, database: Database, sealer: Sealer, *, skew_ms: int) -> None:
+    def __init__(self, database: Database, sealer: Sealer, *, skew_ms: int, clock: SteadyClock) -> None:
         self._database = database
         self._sealer = sealer
+        self._clock = clock
+        # A process believes the clock that it starts with; from then on it notices when the clock jumps.
+        self._belief = Belief(clock.now_ms(), clock.steady_ms())
         self._skew_ms = skew_ms
         self._statements = _Statements.make(is_sqlite=database.is_sqlite)
         self._queue: SimpleQueue[Sequence[_Waiter] | None] = SimpleQueue()
@@ -293,6 +300,7 @@ class Writer:
     def _append(self, cursor: DBAPICursor, group: Sequence[Prepared]) -> list[CommittedRecord | BridgeError]:
         """Write a group inside the open transaction; what is returned becomes true with COMMIT."""
         statements = self._statements
+        asked_ms = self._clock.now_ms()
         cursor.execute(statements.head)
         seq, digest, latest_ms, floor_ms, seal, *clock = cursor.fetchall()[0]
         try:
@@ -303,9 +311,10 @@ class Writer:
             return [seals.broken("1", is_sealed=seal is not None) for _ in group]
         last = CommittedRecord(seq, bytes(digest))
         if not clock:
+            asked_ms = self._clock.now_ms()
             cursor.execute(statements.clock)
             clock = cursor.fetchall()[0]
-        store_ms = clock[0]
+        store_ms, kept_ms = self._judge_clock(asked_ms, latest_ms, *clock)
         spent = self._find_spent(cursor, group)
         outcomes: list[CommittedRecord | BridgeError] = []
         rows: list[tuple[Any, ...]] = []
@@ -329,7 +338,7 @@ class Writer:
                 for part in prepared.packed.parts:
                     if not self._shared.is_kept(part.digest, store_ms):
                         parts[part.digest] = (part.digest, part.body, store_ms)
-            latest_ms = max(latest_ms, prepared.now_ms)
+            latest_ms = head_time(latest_ms, prepared.now_ms, kept_ms)
             last = committed
             outcomes.append(committed)
         if rows:
@@ -351,6 +360,16 @@ class Writer:
             return EvidenceRejected(ServiceId.NONCE_EXPIRED, "nonce: spent nonces of its time are purged")
         return None
 
+    def _judge_clock(self, asked_ms: int, latest_ms: int, store_ms: int, kept_ms: int | None) -> tuple[int, int]:
+        """Judge the clock for the records of a group; returns the store's time, and the one that was believed last.
+
+        How long the store took to tell its time is no difference of clocks.
+        """
+        machine_ms = min(max(store_ms, asked_ms), max(asked_ms, self._clock.now_ms()))
+        times = Times(machine_ms, self._clock.steady_ms(), StoreTimes(store_ms, latest_ms, kept_ms or 0))
+        self._belief = judge(times, self._belief, trial_max_ms=LOGIN_TRIAL_MAX_MS)
+        return store_ms, kept_ms or 0
+
     def _find_spent(self, cursor: DBAPICursor, group: Sequence[Prepared]) -> set[bytes]:
         hashes = [prepared.nonce_hash for prepared in group]
         size = 1 << (len(hashes) - 1).bit_length()
@@ -359,12 +378,18 @@ class Writer:
         return {bytes(row[0]) for row in cursor.fetchall()}
 
     def _refusal(self, prepared: Prepared, store_ms: int, latest_ms: int, spent: set[bytes]) -> BridgeError | None:
-        """Judge one record by the store's clock and the spent set (docs/adr/0002-records-and-group-commit.md)."""
+        """Judge one record by the clocks and the spent set (docs/adr/0002-records-and-group-commit.md)."""
         now_ms = prepared.now_ms
-        if abs(now_ms - store_ms) > self._skew_ms:
+        if self._belief.doubt:
+            return CannotDecide(ServiceId.CLOCK, f"time: {self._belief.doubt}")
+        if now_ms > store_ms + self._skew_ms:
             return CannotDecide(
                 ServiceId.CLOCK, f"time: got {now_ms - store_ms} ms off the store's clock, want {self._skew_ms}"
             )
+        if now_ms < store_ms - self._skew_ms:
+            # Machine and store agree on the time now, so the request is old: it waited, for the store or in this process.
+            waited = f"the request waited {store_ms - now_ms} ms for its commit, want at most {self._skew_ms}"
+            return CannotDecide(ServiceId.STORE, f"the store is slow, or this machine is: {waited}")
         if now_ms < latest_ms - self._skew_ms:
             return CannotDecide(
                 ServiceId.CLOCK, f"time: got {latest_ms - now_ms} ms before the last record, want {self._skew_ms}"

@@ -31,6 +31,7 @@ AK = EnrolledAk(
     enrolled_at_ms=1_700_000_000_000,
 )
 TICKET = b"\x0a" * 32
+FAR_MS = 1 << 60  # a time that stops no purge: then the store's clock decides
 
 
 def _rows(count: int) -> Iterator[TrustRow]:
@@ -256,11 +257,11 @@ def test_purge_takes_what_is_dead_by_the_stores_clock(store: SqlStore) -> None:
     store.commit_verdict(short)
     store.commit_verdict(long)
     store.add_ticket("default", TICKET, now_ms + 10_000)
-    assert store.purge(evidence_before_ms=0) == 0
+    assert store.purge(now_ms=FAR_MS, evidence_before_ms=0) == 0
     _grow_older(store, 10_000)  # they have expired, and not by twice the skew
-    assert store.purge(evidence_before_ms=0) == 0
+    assert store.purge(now_ms=FAR_MS, evidence_before_ms=0) == 0
     _grow_older(store, 2 * SKEW_MS)
-    assert store.purge(evidence_before_ms=0) == 2
+    assert store.purge(now_ms=FAR_MS, evidence_before_ms=0) == 2
     with pytest.raises(EvidenceRejected, match=r"^service\.nonce\.expired"):
         store.commit_verdict(make_verdict(nonce=short.nonce, nonce_expires_ms=now_ms - 2 * SKEW_MS))
     with pytest.raises(EvidenceRejected, match=r"^service\.nonce\.spent"):
@@ -272,9 +273,9 @@ def test_purge_takes_what_is_dead_by_the_stores_clock(store: SqlStore) -> None:
 def test_purge_takes_evidence_past_its_retention_and_the_chain_stands(store: SqlStore) -> None:
     record = store.record(store.commit_verdict(make_verdict()).seq)
     assert record is not None
-    assert store.purge(evidence_before_ms=clock_ms(store) - 60_000) == 0
+    assert store.purge(now_ms=FAR_MS, evidence_before_ms=clock_ms(store) - 60_000) == 0
     assert store.evidence(record.evidence_digest) is not None
-    assert store.purge(evidence_before_ms=clock_ms(store) + 60_000) == 1
+    assert store.purge(now_ms=FAR_MS, evidence_before_ms=clock_ms(store) + 60_000) == 1
     assert store.evidence(record.evidence_digest) is None
     assert store.verify_chain().seq == 1
 
