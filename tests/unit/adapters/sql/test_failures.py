@@ -120,8 +120,8 @@ def test_a_server_that_dies_is_cannot_decide_and_used_again_when_it_is_back() ->
                 break
             except CannotDecide:
                 time.sleep(0.05)
-        assert committed.seq == 2
-        assert store.verify_chain().seq == 2
+        assert committed.seq == 3
+        assert store.verify_chain().seq == 3
         store.close()
 
 
