@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import text
 
 from tests.support.commands import CommandPlace, command_place
 from tests.support.stores import clock_ms
 from tests.support.verdicts import make_verdict
+from verifier.adapters.clock import SystemClock
 from verifier.cli.store import command
+from verifier.formats.errors import CannotDecide
 
 
 @pytest.fixture
@@ -168,3 +172,34 @@ def test_settings_that_are_wrong_are_usage_errors(tmp_path: Path) -> None:
     config.write_text("colour = 1\n")
     for words in (["records"], ["verify"], ["raise-epoch"]):
         assert CliRunner().invoke(command, [*words, "--config", str(config)]).exit_code == 64
+
+
+def test_an_accepted_clock_is_all_that_the_store_remembers_and_a_record_says_who_accepted_it(
+    place: CommandPlace,
+) -> None:
+    place.store.commit_verdict(make_verdict())
+    far_ms, epoch = clock_ms(place.store) + 40 * 86_400_000, place.store.epoch()
+    with place.store._database.write() as connection:
+        connection.execute(text("UPDATE chain_head SET latest_ms = :far"), {"far": far_ms})
+    place.store.keep_time(0, far_ms)
+    with pytest.raises(CannotDecide, match=r"^service\.clock"):
+        place.store.commit_verdict(make_verdict())
+
+    answer = place.done("accept-clock", "--reason", "NTP was off")
+    assert place.store.commit_verdict(make_verdict()).seq == 3
+    assert place.store.epoch() != epoch
+    listed = place.typed("records").output.splitlines()[1]
+    assert listed.endswith("- - clock-accepted service.clock")
+    shown = place.typed("records", "--seq", str(answer["seq"])).output
+    assert "NTP was off" in shown
+    assert f"from: {answer['by']}" in shown
+    assert place.store.verify_chain().seq == 3
+
+
+def test_no_clock_is_accepted_that_the_database_contradicts(
+    place: CommandPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SystemClock, "now_ms", lambda _self: time.time_ns() // 1_000_000 + 60_000)
+    refused = place.typed("accept-clock", "--reason", "it is right")
+    assert refused.exit_code != 0
+    assert place.store.head().seq == 0

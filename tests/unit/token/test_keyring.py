@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.signing import NOW
 from verifier.formats.errors import CannotDecide
-from verifier.token.keyring import SERVED_AFTER_S, Keyring, RotationRules, bury, first_key, plan, rotate
+from verifier.token.keyring import SERVED_AFTER_S, Keyring, RotationRules, bury, first_key, plan, rotate, rotate_at_once
 
 RULES = RotationRules("ES256", lead_s=600, life_s=86_400)
 
@@ -136,3 +136,47 @@ def test_whatever_the_operator_and_the_clock_do_no_token_is_without_its_key(step
         assert all(kid in served for kid, last in signed.items() if now < last + 300 + 65)
         assert len({key.kid for key in ring.keys}) == len(ring.keys)
         assert [key.signs_from for key in ring.keys] == sorted(key.signs_from for key in ring.keys)
+
+
+def test_a_rotation_on_demand_lets_nothing_go_whatever_its_clock_says() -> None:
+    make = kids()
+    ring = rotate(first_key(Keyring(), NOW, RULES, make), NOW + 1, RULES, make)
+    far = NOW + 40 * 86_400
+    assert set(ring.keys) < set(rotate(ring, far, RULES, make).keys)
+    assert set(ring.keys) < set(rotate_at_once(ring, far, RULES, make).keys)
+
+
+def test_a_key_of_a_time_to_come_holds_no_rotation_up() -> None:
+    """A command was run while the clock was 40 days ahead."""
+    make = kids()
+    far = NOW + 40 * 86_400
+    ring = rotate(first_key(Keyring(), NOW, RULES, make), far, RULES, make)
+    first, late = ring.keys
+    due = NOW + RULES.life_s - RULES.lead_s
+    assert plan(ring, due - 1, RULES, make) == ring
+    planned = plan(ring, due, RULES, make)
+    assert [planned.keys[0], planned.keys[2]] == [first, late]
+    assert planned.signing(NOW + RULES.life_s) == planned.keys[1]
+    assert rotate(ring, NOW + 1, RULES, make).keys[1].signs_from == NOW + 1 + RULES.lead_s
+
+
+@pytest.mark.parametrize("under_way_s", [-1, 0, 300])
+def test_a_rotation_at_once_signs_at_once(under_way_s: int) -> None:
+    make = kids()
+    ring = first_key(Keyring(), NOW, RULES, make)
+    if under_way_s >= 0:
+        ring = rotate(ring, NOW + 1, RULES, make)
+    now = NOW + 2 + under_way_s
+    urgent = rotate_at_once(ring, now, RULES, make)
+    (new,) = set(urgent.keys) - set(ring.keys)
+    assert urgent.signing(now) == new
+    assert new in urgent.published(now)
+    assert [key.signs_from for key in urgent.keys] == sorted(key.signs_from for key in urgent.keys)
+
+
+def test_where_every_key_is_of_a_time_to_come_one_that_signs_at_once_is_the_way_out() -> None:
+    make = kids()
+    ring = first_key(Keyring(), NOW + 40 * 86_400, RULES, make)
+    with pytest.raises(CannotDecide):
+        ring.signing(NOW)
+    assert rotate_at_once(ring, NOW, RULES, make).signing(NOW).signs_from == NOW

@@ -153,6 +153,13 @@ def test_over_its_size_strangers_go_before_listed_chips_and_what_all_need_stays(
     assert sum(path.stat().st_size for path in cache.folder.rglob("*.json")) <= 8_000
 
 
+def test_without_a_time_that_is_believed_nothing_goes_because_it_has_expired(cache: Cache) -> None:
+    kept = vcek(ForgedAmd("Milan", now=NOW), fetched=NOW)
+    cache.put(kept, NOW)
+    assert cache.trim(None) == 0
+    assert cache.trim(kept.facts.expires + 1) == 1
+
+
 def test_a_writer_killed_at_any_moment_leaves_the_old_or_the_new_document(cache: Cache, start: StartChild) -> None:
     lists = [crl(number) for number in range(1, 40)]
     cache.put(lists[0], NOW)

@@ -270,6 +270,40 @@ def test_purge_takes_what_is_dead_by_the_stores_clock(store: SqlStore) -> None:
     store.close()
 
 
+def test_purge_goes_by_the_earlier_of_the_stores_clock_and_the_time_that_is_believed(store: SqlStore) -> None:
+    now_ms = clock_ms(store)
+    store.commit_verdict(make_verdict(nonce_expires_ms=now_ms + 10_000))
+    store.add_ticket("default", TICKET, now_ms + 10_000)
+    _grow_older(store, 30_000)
+    assert store.purge(now_ms=now_ms - 30_000, evidence_before_ms=0) == 0
+    assert store.purge(now_ms=now_ms + 60_000, evidence_before_ms=0) == 2
+
+
+def test_a_lease_of_a_clock_that_was_ahead_keeps_nobody_out(store: SqlStore) -> None:
+    assert store.acquire_lease("worker", "a", 30_000)
+    with store._database.write() as connection:
+        connection.execute(text("UPDATE leases SET expires_ms = expires_ms + 86400000"))
+    assert store.acquire_lease("worker", "b", 30_000)
+    assert not store.acquire_lease("worker", "a", 30_000)
+
+
+def test_a_clock_that_was_put_back_opens_no_ticket_again(store: SqlStore) -> None:
+    now_ms = clock_ms(store)
+    store.add_ticket("default", TICKET, now_ms + 60_000)
+    assert store.ticket_is_open("default", TICKET)
+    store.keep_time(0, now_ms + 60_000 + SKEW_MS)
+    assert not store.ticket_is_open("default", TICKET)
+
+
+def test_the_time_is_kept_unless_another_changed_it_meanwhile(store: SqlStore) -> None:
+    assert store.times().kept_ms == 0
+    store.keep_time(0, 1_000)
+    assert store.times().kept_ms == 1_000
+    store.keep_time(1_000, 2_000)
+    store.keep_time(1_000, 3_000)
+    assert store.times().kept_ms == 2_000
+
+
 def test_purge_takes_evidence_past_its_retention_and_the_chain_stands(store: SqlStore) -> None:
     record = store.record(store.commit_verdict(make_verdict()).seq)
     assert record is not None
