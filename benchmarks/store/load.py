@@ -146,7 +146,7 @@ def main() -> None:
         raise SystemExit("records are missing")
     took("verify", begin)
     begin = time.perf_counter(), _cpu_s()
-    store.purge(evidence_before_ms=1 << 60)
+    store.purge(now_ms=1 << 60, evidence_before_ms=1 << 60)
     took("purge", begin)
     store.close()
     print(json.dumps(figures))

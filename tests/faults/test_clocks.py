@@ -21,9 +21,10 @@ from tests.faults.conftest import Seen
 from tests.support.live import LiveVerifier, live_verifier
 from tests.support.moved_clock import MovedWallClock, moved_wall_clock
 from tests.support.postgresql import postgres_server
+from tests.support.stores import last_record_ms, set_last_record_ms
 from tests.support.waiting import wait_for
 from verifier.adapters.keys.signer_file import KeyFile
-from verifier.adapters.sql.store import SqlStore, open_store
+from verifier.adapters.sql.store import SqlStore
 from verifier.cli.store import command as store_command
 
 MINUTES, DAY = 60, 86_400
@@ -91,12 +92,8 @@ def clocked(path: Path, url: str = "") -> Iterator[Clocked]:
     """Lay out a verifier with a store at ``url`` or in a file."""
     with live_verifier(path, {**SHORT, **({"database_url": url} if url else {})}, start=False) as live:
         clock = moved_wall_clock(path)
-        store = open_store(url or f"sqlite:///{live.folder.path / 'verifier.db'}")
-        made = Clocked(live, clock, store)
-        try:
-            yield made
-        finally:
-            store.close()
+        with live.folder.store() as store:
+            yield Clocked(live, clock, store)
 
 
 def _move_and_come_back(one: Clocked, off_s: int, rounds: int) -> tuple[float, str]:
@@ -190,8 +187,7 @@ def test_a_head_that_is_too_new_has_a_way_out(tmp_path: Path, seen: Seen) -> Non
     with clocked(tmp_path) as one:
         one.start()
         one.login_again()
-        with one.store._database.write() as connection:
-            connection.execute(text("UPDATE chain_head SET latest_ms = latest_ms + 40 * 86400000"))
+        set_last_record_ms(one.store, last_record_ms(one.store) + 40 * DAY * 1000)
         refused = one.login()[1]
         assert json.loads(refused.body)["check_id"] == "service.clock"
         words = ["accept-clock", "--config", str(one.live.folder.settings_file), "--reason", "NTP was off"]

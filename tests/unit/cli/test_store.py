@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import text
 
 from tests.support.commands import CommandPlace, command_place
-from tests.support.stores import clock_ms
+from tests.support.stores import clock_ms, set_last_record_ms
 from tests.support.verdicts import make_verdict
 from verifier.adapters.clock import SystemClock
 from verifier.cli.store import command
@@ -179,8 +178,7 @@ def test_an_accepted_clock_is_all_that_the_store_remembers_and_a_record_says_who
 ) -> None:
     place.store.commit_verdict(make_verdict())
     far_ms, epoch = clock_ms(place.store) + 40 * 86_400_000, place.store.epoch()
-    with place.store._database.write() as connection:
-        connection.execute(text("UPDATE chain_head SET latest_ms = :far"), {"far": far_ms})
+    set_last_record_ms(place.store, far_ms)
     place.store.keep_time(0, far_ms)
     with pytest.raises(CannotDecide, match=r"^service\.clock"):
         place.store.commit_verdict(make_verdict())

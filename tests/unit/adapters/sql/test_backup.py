@@ -153,7 +153,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(sqlite_store: SqlStore, t
 def test_compacting_gives_the_space_of_purged_evidence_back(sqlite_store: SqlStore, tmp_path: Path) -> None:
     for number in range(60):
         sqlite_store.commit_verdict(make_verdict(evidence=bytes([number]) * 9 + bytes(range(256)) * 40))
-    sqlite_store.purge(evidence_before_ms=1 << 60)
+    sqlite_store.purge(now_ms=1 << 60, evidence_before_ms=1 << 60)
     sqlite_store.close()
     before, after = compact(f"sqlite:///{tmp_path}/var/verifier.db")
     assert after < before / 3

@@ -150,7 +150,8 @@ def test_every_sealed_table_is_searched_and_has_a_hand_in_it_here(store: SqlStor
     assert {name for name in sealed if any(name in statement for statement, _ in HANDS.values())} == sealed
 
 
-def test_every_row_of_state_is_sealed_but_two_that_decide_nothing(filled: SqlStore) -> None:
+def test_every_row_of_state_is_sealed_but_those_that_grant_nothing(filled: SqlStore) -> None:
+    filled.keep_time(0, 1)
     with filled._database.read() as connection:
         rows = connection.execute(text("SELECT name, seal IS NULL FROM standing")).all()
     assert {name for name, is_open in rows if is_open} == set(UNSEALED_STATE)
@@ -267,7 +268,7 @@ def test_a_key_file_that_goes_away_stops_the_writer_and_comes_back(url: str) -> 
 
 def test_nonces_below_the_floor_are_refused_whatever_the_clocks_say(filled: SqlStore) -> None:
     """Purged by a clock that ran ahead: the spent rows are gone, and the nonces must not count again."""
-    filled.purge(evidence_before_ms=0)
+    filled.purge(now_ms=1 << 60, evidence_before_ms=0)
     with filled._database.write() as connection:
         head = filled._lock_head(connection)
         assert head.floor_ms > 0
