@@ -19,6 +19,7 @@ from verifier.adapters.collateral.listed import ListedChips
 from verifier.adapters.collateral.sources import Collateral
 from verifier.adapters.keys.mark_file import MarkFile
 from verifier.adapters.keys.signer_file import KeyFile
+from verifier.adapters.overview import ProcessOverview
 from verifier.adapters.sql.engine import SERVER_POOL
 from verifier.adapters.sql.seals import Sealer
 from verifier.adapters.sql.store import SqlStore, open_store
@@ -155,6 +156,7 @@ def compose(settings: Settings) -> Parts:
     clock = SystemClock()
     anchors = load_anchors(settings.private_anchor_dir, SCHEMES, simulated=settings.simulated)
     trust = TrustCatalogue(store, demands=load_demands(settings.trust_keys_file))
+    collateral = compose_collateral(settings, store, clock, anchors)
     for name in trust.schemes():
         _loaded = (
             SCHEMES[name],
@@ -168,10 +170,13 @@ def compose(settings: Settings) -> Parts:
         trust=trust,
         keys=keys,
         challenge_keys=ChallengeKeys(keys.master),
-        collateral=compose_collateral(settings, store, clock, anchors),
+        collateral=collateral,
         schemes=SCHEMES,
         anchors=anchors,
         chains=ChainCache(),
+        overview=ProcessOverview(
+            settings, store=store, keys=keys, collateral=collateral, schemes=SCHEMES, anchors=anchors
+        ),
     )
 
 

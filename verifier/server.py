@@ -12,6 +12,7 @@ import resource
 import ssl
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # it ha
 
 from verifier.adapters.child import end_with_parent
 from verifier.adapters.logs import configure_logging
+from verifier.adapters.server_log import ServerLog
 from verifier.core.settings import Settings
 from verifier.web.gateway import Asgi, Gateway
 from verifier.web.problems import Problems
@@ -73,6 +75,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotatio
             "backlog": 2048,
             "accesslog": None,
             "errorlog": "-",
+            "logger_class": ServerLog,
             "loglevel": "warning",
             "proc_name": "vab-verifier",
             # A second way to manage this process is one more to guard; `verifier serve` is the only one.
@@ -176,12 +179,13 @@ def _spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def _forget_worker(_server: Any, worker: Any) -> None:
-    # Live gauges of a dead worker must not be summed; its counters must (prometheus_client's multiprocess mode).
-    from prometheus_client.multiprocess import mark_process_dead
+def _forget_worker(_server: Any, _worker: Any) -> None:
+    # What it counted stays, in one file for all that died.
+    from verifier.web.metrics_files import compact
 
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # prometheus_client leaves it bare
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        with suppress(OSError):  # a full disk; the next one that dies takes it along
+            compact(folder)
 
 
 def run(settings: Settings, on_ready: Callable[[], None], *, binds: Sequence[str] = ()) -> None:
@@ -189,5 +193,7 @@ def run(settings: Settings, on_ready: Callable[[], None], *, binds: Sequence[str
 
     ``binds``: where, if not at the settings' addresses: the public and the operator's socket, bound by ``verifier serve`` (``fd://7``).
     """
-    configure_logging(settings.log_level)
+    from verifier.web import metrics
+
+    configure_logging(settings.log_level, on_lost=metrics.LOG_LINES_LOST.inc)
     Server(settings, on_ready, binds).run()

@@ -38,10 +38,9 @@ from verifier.core.settings import SKEW_MS, Settings
 from verifier.core.timekeeping import Belief, Times, judge, remembered, time_to_keep
 from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.service.parts import RotatingKeys
+from verifier.service.readiness import LEASE, LEASE_MS
 from verifier.web import metrics
 
-LEASE = "worker"
-LEASE_MS = 15_000  # three rounds: a leader that was killed is missed for as long
 PERIOD_S = 5.0
 PURGE_EVERY_MS = 10 * 60 * 1000
 _DAY_MS = 24 * 3600 * 1000
@@ -240,7 +239,7 @@ def _log_once(event: str, check_id: str, detail: str) -> None:
 
 def run(settings: Settings) -> None:
     """Run the worker in this process until it is told to stop."""
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, on_lost=metrics.LOG_LINES_LOST.inc)
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -257,6 +256,7 @@ def run(settings: Settings) -> None:
     while fetches and not stop.is_set():
         fetches = _keep_fetching(fetcher)
         worker.round()
+        metrics.WORKER_ROUND.set_to_current_time()
         _keep_mark(mark, store)
         stop.wait(PERIOD_S)
     worker.close()  # first: the next leader need not wait for what is being fetched

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
+from verifier.adapters.log_writer import flush_all
+
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -42,7 +44,10 @@ def _run(name: str, parent: int, work: Callable[[], None]) -> None:
         end_with_parent()
         if os.getppid() != parent:
             sys.exit(0)  # it ended before the kernel was asked
-    work()
+    try:
+        work()
+    finally:
+        flush_all()  # a forked process ends without the handlers of atexit
 
 
 def end_with_parent() -> None:

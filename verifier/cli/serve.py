@@ -14,6 +14,7 @@ from typing import Any
 import click
 import structlog
 
+from verifier.adapters.log_writer import flush_all
 from verifier.adapters.logs import configure_logging
 from verifier.adapters.settings_source import load_settings
 from verifier.cli.supervise import Supervisor
@@ -74,7 +75,11 @@ def command(config: str | None, check: bool) -> Answer:
     with _metrics_folder(settings):
         status = Supervisor(settings, lambda: load_settings(config), lambda new: check_settings(new, _tell)).watch()
     code = Exit.DONE if status in (0, -signal.SIGTERM) else Exit.UNDECIDED
-    return Answer({"outcome": "stopped", "status": status}, f"stopped (status {status})", code)
+    # Standard output is the log's by now, whose reader may be stuck or gone: its last line leaves as every other.
+    configure_logging(settings.log_level)
+    _log.info("stopped", status=status, exit=int(code))
+    flush_all()
+    raise SystemExit(int(code))
 
 
 def _tell(event: str, fields: Mapping[str, Any]) -> None:

@@ -6,18 +6,21 @@ the check. Nothing here opens a file or reads the environment; streams are click
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from verifier.core.exits import Exit, exit_for
-from verifier.formats.errors import BridgeError, ConfigError
+from verifier.formats.errors import BridgeError, CannotDecide, ConfigError
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 FORMAT_OPTION = click.option(
@@ -46,13 +49,42 @@ def run(output_format: str, command: Callable[[], Answer]) -> None:
         answer = command()
     except (BridgeError, ConfigError) as error:
         answer = failure(error)
+    except OSError as error:
+        answer = failure(full_disk(error))
+    try:
+        _print(answer, output_format)
+    except OSError as error:
+        _leave_full_output(full_disk(error))
+    raise SystemExit(int(answer.exit))
+
+
+# What a disk or a limit says, and no fault of the program.
+_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS))
+
+
+def full_disk(error: OSError) -> CannotDecide:
+    """Return the sentence for a write that the disk refuses; any other failure of the system is raised as the bug that it is."""
+    if error.errno not in _FULL:
+        raise error
+    where = error.filename if isinstance(error.filename, str) else "the output"
+    return CannotDecide("service.disk", f"{where} cannot be written: {error.strerror}")
+
+
+def _leave_full_output(no: CannotDecide) -> None:
+    """Say on standard error that standard output is full, and let the interpreter's last flush find another place."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError):
+        click.echo(failure(no).text, err=True)
+    raise SystemExit(int(exit_for(no)))
+
+
+def _print(answer: Answer, output_format: str) -> None:
     if output_format == "json":
         click.echo(json.dumps(dict(answer.data), sort_keys=True))
     else:
         click.echo(answer.text, err=answer.exit not in (Exit.DONE, Exit.NO))
         for hint in answer.hints:
             click.echo(f"hint: {hint}", err=True)
-    raise SystemExit(int(answer.exit))
 
 
 def prints(command: Callable[..., Answer]) -> Callable[..., None]:

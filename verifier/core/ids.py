@@ -52,6 +52,9 @@ class ServiceId(StrEnum):
     FETCHER = "service.collateral.fetcher"
     CACHE = "service.collateral.cache"
     BUNDLE = "service.collateral.bundle"
+    WORKER = "service.worker"
+    LOG = "service.log"
+    DISK = "service.disk"
 
 
 class BindingId(StrEnum):

@@ -201,6 +201,10 @@ class ServiceStore(VerdictStore, EnrolmentStore, Protocol):
         """Raise ``CannotDecide`` unless the store can be written."""
         ...
 
+    def rehearse(self, record: VerdictRecord) -> None:
+        """Do what ``commit_verdict`` does, and take it back; raises what that would raise."""
+        ...
+
     def close(self) -> None:
         """Stop the writer and release connections."""
         ...
@@ -299,6 +303,35 @@ class WorkerStore(TrustStore, Protocol):
     def broken_seals(self) -> Sequence[BrokenRow]:
         """Return the rows that decide and that were changed by hand."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class SharedDocument:
+    """A document at hand that more than one machine needs: until when it is good, and whether nothing else can stand in for it."""
+
+    kind: str
+    key: str
+    vendor: str
+    expires: int  # Unix seconds
+    is_numbered: bool  # a list of what is revoked or out of date: it never comes with the evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A metric that is a fact at the moment it is read, and no count: its name, its labels, its value."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A named lease as the store has it, and the store's clock when it was read. Unix milliseconds."""
+
+    holder: str
+    expires_ms: int
+    read_ms: int
 
 
 class CollateralSource(Protocol):

@@ -33,6 +33,7 @@ from verifier.core.settings import SKEW_MS
 from verifier.formats.encoding import canonical, p256_spki
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.service.parts import Parts
+from verifier.service.refused import Refused
 from verifier.tee.scheme import Scheme, Subject, Verified
 from verifier.tee.verified import Bound, check_user_data, gather, require_parts, run_checks
 from verifier.token.answer import VaultHint, build_answer
@@ -192,14 +193,17 @@ class Service:
 
     def answer(self, judged: Judged, committed: CommittedRecord) -> Outcome:
         """Do step 8 for a record that is durable: the nonce is spent, whichever way it went. A refusal is raised."""
-        grant = judged.grant
+        grant, record = judged.grant, judged.record
         if grant is None:
-            raise EvidenceRejected(
-                PolicyId.REFUSED, "the evidence is genuine and not wanted; the verifier's record says why"
+            raise Refused(
+                seq=committed.seq,
+                tenant=record.tenant,
+                workload=record.workload,
+                scheme=record.scheme,
+                reason=record.check_id,
             )
         token = mint(grant.ready, grant.signing)
         answer = self._answer(grant.request, grant.workload, token, grant.answering)
-        record = judged.record
         return Outcome(answer, record.tenant, record.workload_uuid, record.scheme, record.jti, committed.seq)
 
     def _receive(self, request: wire.AttestationRequest, now_ms: int) -> int:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from verifier.appraise.compiled import CompiledPolicy
 from verifier.appraise.result import Workload
-from verifier.core.ports import Clock, CollateralSource, RandomSource, ServiceStore, SigningKey
+from verifier.core.ports import (
+    Clock,
+    CollateralSource,
+    Fact,
+    Lease,
+    RandomSource,
+    ServiceStore,
+    SharedDocument,
+    SigningKey,
+)
 from verifier.core.settings import Settings
 from verifier.formats.x509chain import Anchor, ChainCache
 from verifier.tee.scheme import Scheme
@@ -66,6 +75,38 @@ class ChallengeKeySource(Protocol):
         ...
 
 
+class Overview(Protocol):
+    """What is at hand, for readiness and for the metrics. Every method may raise ``CannotDecide`` as the store and the keys do."""
+
+    def workloads(self) -> Mapping[str, Sequence[str]]:
+        """Return the enabled workloads that are compiled, by tenant."""
+        ...
+
+    def schemes(self) -> Sequence[str]:
+        """Return the schemes that compiled policies name."""
+        ...
+
+    def documents(self, scheme: str, now: int) -> Sequence[tuple[str, SharedDocument]]:
+        """Return what a scheme needs of many machines' documents, each with the id that a login would fail with."""
+        ...
+
+    def missing(self, scheme: str, now: int) -> Sequence[tuple[str, str]]:
+        """Return id and kind of documents that a scheme cannot do without, of which there is none and none is fetched."""
+        ...
+
+    def lease(self, name: str) -> Lease | None:
+        """Return a lease as the store has it."""
+        ...
+
+    def log_trouble(self) -> str:
+        """Tell why log lines do not leave; "" while they do."""
+        ...
+
+    def facts(self, now: int) -> Iterable[Fact]:
+        """Return what the metrics show beside counts."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The object graph of one verifier process."""
@@ -81,3 +122,4 @@ class Parts:
     schemes: Mapping[str, Scheme[Any, Any]]
     anchors: Mapping[str, tuple[Anchor, ...]]
     chains: ChainCache
+    overview: Overview | None = None  # a part of tests may do without

@@ -136,6 +136,14 @@ def _newest(ring: Keyring, now: int) -> KeyTimes | None:
     return next((key for key in reversed(ring.keys) if key.published_at <= now + SKEW_MS // 1000), None)
 
 
+def next_rotation(ring: Keyring, now: int, rules: RotationRules) -> int:
+    """Return when the newest key begins to sign, or, where it does, when its successor is to be published."""
+    if not ring.keys:
+        return now
+    newest = ring.keys[-1]
+    return newest.signs_from if newest.signs_from > now else newest.signs_from + rules.life_s - rules.lead_s
+
+
 def _algorithm(ring: Keyring, rules: RotationRules) -> str:
     if rules.algorithm:
         return rules.algorithm

@@ -15,14 +15,14 @@ from werkzeug.exceptions import HTTPException
 
 from verifier.core.wire import EnrolmentProof, EnrolmentRequest, parse_model
 from verifier.formats.encoding import b64url
-from verifier.formats.errors import CannotDecide, MalformedEvidence
+from verifier.formats.errors import MalformedEvidence
 from verifier.service.enrol import Enrolments
 from verifier.service.parts import Parts
 from verifier.tee.tpm2.ids import EnrolmentId
 from verifier.web import metrics
-from verifier.web.limits import Readiness
+from verifier.web.health import Health
 from verifier.web.openapi import document_bytes
-from verifier.web.problems import Problems, http_refusal, unsupported_media
+from verifier.web.problems import Problems, http_refusal, readiness, unsupported_media
 from verifier.web.replies import JSON_TYPE, Reply
 
 _HEX = re.compile(r"(?:[0-9a-f]{2})+", re.ASCII)
@@ -133,26 +133,13 @@ def _add_health(app: Flask, parts: Parts) -> None:
     def livez() -> Response:
         return _json('{"status":"alive"}')
 
-    def probe() -> None:
-        now = parts.clock.now_ms() // 1000
-        parts.store.ping()
-        for tenant in parts.settings.tenants:
-            parts.keys.signing_key(tenant, now)
-            parts.keys.answer_key(tenant, now)
-
-    readiness = Readiness(probe)
+    health = Health(parts)
 
     def readyz() -> Response:
-        try:
-            readiness.require(parts.clock.now_ms())
-        except CannotDecide:
-            metrics.READY.set(0)
-            raise
-        metrics.READY.set(1)
-        return _json('{"status":"ready"}')
+        return _response(readiness(health.report()))
 
     def exposition() -> Response:
-        body, content_type = metrics.render()
+        body, content_type = health.exposition.render()
         return Response(body, content_type=content_type)
 
     _route(app, "/livez", "livez", "GET", livez)

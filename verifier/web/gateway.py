@@ -12,9 +12,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-import structlog
 from a2wsgi import WSGIMiddleware
 
 from verifier.core.settings import MAX_REQUEST_BYTES
@@ -36,6 +36,7 @@ from verifier.web.bodies import (
     read_body,
 )
 from verifier.web.commits import GroupCommits
+from verifier.web.handover import left
 from verifier.web.limits import RateLimit
 from verifier.web.problems import Problems, rate_limited, unsupported_media, wrong_method
 from verifier.web.replies import JSON_TYPE, Reply, json_reply
@@ -46,8 +47,6 @@ CHALLENGE_BYTES: Final = 1024
 COLD_BYTES: Final = 64 * 1024  # enrolments: an EK chain of six certificates is below 20 KiB
 PENDING_MAX: Final = 1024  # requests in progress in one process; beyond it a client is told to come again
 _HARDENED: Final = ((b"x-content-type-options", b"nosniff"),)
-_log = structlog.get_logger("verifier.web")
-
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Scope = Mapping[str, Any]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -128,6 +127,8 @@ class Gateway:
             self._pending -= 1
             self._observe(name, time.perf_counter() - started)
         await send_reply(send, reply, is_head=call.method == "HEAD")
+        if reply.after is not None and not call.has_left():
+            reply.after()
 
     def _observe(self, name: str, seconds: float) -> None:
         kept = self._seconds.get(name)
@@ -185,9 +186,7 @@ class Gateway:
             judged = await self._judge(body, call)
         committed = await self._commits.commit(judged.record)
         outcome = self._service.answer(judged, committed)
-        metrics.ATTESTATIONS.labels(outcome.tenant, outcome.scheme).inc()
-        _log.info("attested", seq=outcome.seq, workload=outcome.workload_uuid, scheme=outcome.scheme, jti=outcome.jti)
-        return json_reply(f'{{"answer":"{outcome.answer}"}}')
+        return Reply(200, f'{{"answer":"{outcome.answer}"}}'.encode(), after=partial(left, outcome))
 
     async def _judge(self, body: bytes, call: Call) -> Judged:
         """Judge in turn: one a turn of the loop, so that it looks at its sockets between two.

@@ -12,7 +12,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MovingWindowSupport, Storage
 from limits.strategies import MovingWindowRateLimiter
 
-from verifier.formats.errors import CannotDecide
+from verifier.service.readiness import Report
 
 _MAX_SOURCES: Final = 50_000
 
@@ -108,24 +108,18 @@ class Sampler:
 class Readiness:
     """Asks a probe that writes at most once a second, however many callers ask: a probe needs no account."""
 
-    def __init__(self, probe: Callable[[], None], period_ms: int = 1000) -> None:
+    def __init__(self, probe: Callable[[], Report], period_ms: int = 1000) -> None:
         self._probe = probe
         self._period_ms = period_ms
         self._asked_ms: int | None = None
-        self._failure: CannotDecide | None = None
+        self._report: Report | None = None
         self._lock = threading.Lock()
 
-    def require(self, now_ms: int) -> None:
-        """Return where the last probe held; raise its ``CannotDecide`` anew where it did not."""
+    def report(self, now_ms: int) -> Report:
+        """Return what the last probe found."""
         with self._lock:
             # A clock that went back asks again, too.
-            if self._asked_ms is None or not 0 <= now_ms - self._asked_ms < self._period_ms:
-                self._failure = None
-                try:
-                    self._probe()
-                except CannotDecide as error:
-                    self._failure = error
+            if self._report is None or self._asked_ms is None or not 0 <= now_ms - self._asked_ms < self._period_ms:
+                self._report = self._probe()
                 self._asked_ms = now_ms
-            failure = self._failure
-        if failure is not None:
-            raise CannotDecide(failure.check_id, failure.detail, retry_after=failure.retry_after)
+            return self._report

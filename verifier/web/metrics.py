@@ -7,9 +7,18 @@ Values live in files of ``PROMETHEUS_MULTIPROC_DIR``, which ``serve`` sets and e
 from __future__ import annotations
 
 import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from verifier.core.ports import Fact
+from verifier.web import metrics_files
 
 _BUCKETS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 5.0)
 
@@ -19,9 +28,21 @@ ENROLMENTS = Counter("vab_tpm2_enrolments_total", "Attestation keys enrolled", [
 REFUSALS = Counter("vab_refusals_total", "Every no, by its check", ["outcome", "check_id", "endpoint"])
 LEFT = Counter("vab_clients_left_total", "Requests whose client closed the connection before they were judged")
 SECONDS = Histogram("vab_request_seconds", "Time in the application", ["endpoint"], buckets=_BUCKETS)
-READY = Gauge("vab_ready", "1 where the last readiness probe held", multiprocess_mode="livemin")
+VERDICTS = Counter(
+    "vab_verdicts_refused_total",
+    "Genuine evidence that was not wanted, by the record's check",
+    ["tenant", "scheme", "reason"],
+)
+LOG_LINES_LOST = Counter("vab_log_lines_lost_total", "Log lines that nobody took")
 
-# Written by the worker process, which fetches; "mostrecent" because a worker that died leaves its numbers behind.
+# Written by the worker process; "mostrecent" because a worker that died leaves its numbers behind.
+WORKER_ROUND = Gauge(
+    "vab_worker_last_round_timestamp_seconds",
+    "When this machine's worker ended a round",
+    multiprocess_mode="mostrecent",
+)
+
+# Written by it too: it fetches.
 FETCHES = Counter("vab_collateral_fetches_total", "Documents asked of vendors", ["vendor", "kind", "outcome"])
 WANTS_REFUSED = Counter("vab_collateral_refused_total", "Misses that were not queued, by why", ["check_id"])
 WANTS = Gauge("vab_collateral_waiting", "Fetches that wait", ["vendor", "lane"], multiprocess_mode="mostrecent")
@@ -59,6 +80,19 @@ TRUST_REFUSED = Counter(
 )
 TRUST_CHANGES = Counter("vab_trust_changes_total", "Sets of trust documents that this replica brought into force")
 LEADS = Gauge("vab_worker_leads", "1 where this replica's worker leads", multiprocess_mode="mostrecent")
+# What is no count: it is looked up when it is asked for, by the process that is asked.
+FACTS: Mapping[str, str] = MappingProxyType(
+    {
+        "vab_ready": "1 where somebody can log in now (/readyz)",
+        "vab_degraded": "1 for each trouble that /readyz names; stops: whether it stops all of its tenant or scheme",
+        "vab_next_key_rotation_timestamp_seconds": "When the next token key is published, or begins to sign where it is",
+        "vab_answer_keys_expire_timestamp_seconds": "When the set of answer keys ends",
+        "vab_tls_certificate_expires_timestamp_seconds": "When the first certificate of tls_certificate ends",
+        "vab_document_expires_timestamp_seconds": "When a document ends that many machines need; the folder's too, and EK CRLs",
+        "vab_trust_window_ends_timestamp_seconds": "When the next window of a tenant's identities ends",
+        "vab_trust_info": "1 for the digest of the trust documents that are in force",
+    }
+)
 
 
 def count_refusal(outcome: str, check_id: str, endpoint: str) -> None:
@@ -66,10 +100,54 @@ def count_refusal(outcome: str, check_id: str, endpoint: str) -> None:
     REFUSALS.labels(outcome, check_id, endpoint).inc()
 
 
-def render() -> tuple[bytes, str]:
-    """Return the exposition of all workers, dead ones included: counters must not fall when a worker is replaced."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+def count_verdict(tenant: str, scheme: str, reason: str) -> None:
+    """Count a refusal under the reason that its record has: a check id of ours, of a tenant and a scheme that are served."""
+    VERDICTS.labels(tenant, scheme, reason).inc()
+
+
+class Exposition:
+    """The numbers of all processes, dead ones included, and the facts of this one. Made at most once in ``period_s``.
+
+    Counters must not fall when a process is replaced, and a scrape must not cost more the more were: ``metrics_files`` keeps what
+    dead processes counted in one file.
+    """
+
+    def __init__(self, facts: Callable[[], Iterable[Fact]], period_s: float = 1.0) -> None:
+        self._facts = facts
+        self._period_s = period_s
+        self._lock = threading.Lock()
+        self._made: tuple[float, bytes] | None = None
+
+    def render(self) -> tuple[bytes, str]:
+        """Return the exposition and its media type."""
+        with self._lock:
+            made, at = self._made, time.monotonic()
+            if made is None or at - made[0] >= self._period_s:
+                made = self._made = (at, self._render())
+            return made[1], CONTENT_TYPE_LATEST
+
+    def _render(self) -> bytes:
         registry = CollectorRegistry()
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if not folder:
+            return generate_latest() + generate_latest(_with_facts(registry, self._facts))
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # prometheus_client leaves it bare
-        return generate_latest(registry), CONTENT_TYPE_LATEST
-    return generate_latest(), CONTENT_TYPE_LATEST
+        with metrics_files.reading(folder):
+            return generate_latest(_with_facts(registry, self._facts))
+
+
+def _with_facts(registry: CollectorRegistry, facts: Callable[[], Iterable[Fact]]) -> CollectorRegistry:
+    class Facts(Collector):
+        def collect(self) -> Iterator[Metric]:
+            families: dict[str, GaugeMetricFamily] = {}
+            for fact in facts():
+                family = families.get(fact.name)
+                if family is None:
+                    family = families[fact.name] = GaugeMetricFamily(
+                        fact.name, FACTS[fact.name], labels=sorted(fact.labels)
+                    )
+                family.add_metric([fact.labels[name] for name in sorted(fact.labels)], fact.value)
+            yield from families.values()
+
+    registry.register(Facts())
+    return registry

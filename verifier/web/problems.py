@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
 
 import structlog
 
 from verifier.core.ids import ServiceId, WireId
 from verifier.core.ports import Clock
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected, MalformedEvidence
+from verifier.service.readiness import Report
+from verifier.service.refused import Refused
 from verifier.web.limits import Sampler
-from verifier.web.metrics import count_refusal
-from verifier.web.replies import Reply, problem
+from verifier.web.metrics import count_refusal, count_verdict
+from verifier.web.replies import Reply, json_reply, problem
 
 _log = structlog.get_logger("verifier.web")
 _SHOWN = 500  # of a detail, in a log line
@@ -102,19 +108,26 @@ class Problems:
             self._say(error.outcome, error.check_id, error.detail, endpoint, source)
             return error.reply
         if isinstance(error, MalformedEvidence | EvidenceRejected | CannotDecide):
-            self._say(error.outcome, error.check_id, error.detail, endpoint, source)
+            self._say(error.outcome, error.check_id, error.detail, endpoint, source, _told_of(error))
             return _reply(error)
         count_refusal("bug", ServiceId.BUG, endpoint)
-        if (
-            held_back := self._sampler.admit(f"{ServiceId.BUG}:{type(error).__name__}", self._clock.now_ms())
-        ) is not None:
+        # A request that finds a bug can be sent again and again: one line a second for each place where it was raised.
+        if (held_back := self._sampler.admit(f"{ServiceId.BUG} {_place(error)}", self._clock.now_ms())) is not None:
             # The traceback goes to the log, never to the caller; its frames hold no secrets by construction (no locals are dumped).
             _log.error("bug", endpoint=endpoint, exc_info=error, held_back=held_back)
         return problem(500, "bug", check_id=ServiceId.BUG, detail="an unexpected error; the log has it")
 
-    def _say(self, outcome: str, check_id: str, detail: str, endpoint: str, source: str) -> None:
+    def _say(
+        self,
+        outcome: str,
+        check_id: str,
+        detail: str,
+        endpoint: str,
+        source: str,
+        more: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         count_refusal(outcome, check_id, endpoint)
-        held_back = self._sampler.admit(check_id, self._clock.now_ms())
+        held_back = self._sampler.admit(f"{check_id} {more.get('reason', '')}", self._clock.now_ms())
         if held_back is not None:
             # Any client can cause refusals: the log gets one a second per check, the metrics get all of them.
             _log.warning(
@@ -123,8 +136,38 @@ class Problems:
                 check_id=check_id,
                 detail=detail[:_SHOWN],
                 source=source,
+                **more,
                 held_back=held_back,
             )
+
+
+def _told_of(error: BridgeError) -> Mapping[str, Any]:
+    """Count the reason of a refusal that is recorded, and return what the log says of it. No caller hears it."""
+    if not isinstance(error, Refused):
+        return {}
+    count_verdict(error.tenant, error.scheme, error.reason)
+    return {"reason": error.reason, "record": error.seq, "tenant": error.tenant, "workload": error.workload}
+
+
+def _place(error: Exception) -> str:
+    """Return kind and line of an exception: as many as the program has lines that raise, whatever callers send."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return f"{type(error).__name__} {where}"
+
+
+def readiness(report: Report) -> Reply:
+    """Answer for readiness: 503 where no login can succeed, else 200; the troubles are named in both."""
+    troubles = [one.as_json() for one in report.troubles]
+    failure = report.failure
+    if failure is None:
+        return json_reply(json.dumps({"status": report.status, "troubles": troubles}))
+    count_refusal("cannot-decide", failure.check_id, "readyz")
+    detail = "no login can succeed now; the log has more"
+    reply = problem(503, "cannot-decide", check_id=failure.check_id, detail=detail, retry_after=failure.retry_after)
+    return replace(reply, body=json.dumps({**json.loads(reply.body), "troubles": troubles}).encode())
 
 
 def _reply(error: BridgeError) -> Reply:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,16 @@ _TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Status, body, media type, and further headers. The server adds length and what every reply has."""
+    """Status, body, media type, and further headers. The server adds length and what every reply has.
+
+    ``after`` is called once the whole reply was handed to the connection, and not at all where the client has left.
+    """
 
     status: int
     body: bytes
     content_type: str = JSON_TYPE
     headers: tuple[tuple[str, str], ...] = ()
+    after: Callable[[], None] | None = None
 
 
 def json_reply(text: str) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from limits.strategies import FixedWindowRateLimiter
 
-from verifier.formats.errors import CannotDecide
+from verifier.service.readiness import Report, Trouble
 from verifier.web.limits import RateLimit, Readiness, Sampler
 
 
@@ -92,26 +92,30 @@ def test_sampler_lets_one_a_second_through_and_counts_the_rest() -> None:
     assert sampler.admit("y", 10) == 0
 
 
+def test_a_clock_that_went_back_holds_no_line_back() -> None:
+    sampler = Sampler()
+
+    assert (sampler.admit("x", 10_000), sampler.admit("x", 500)) == (0, 0)
+
+
 def test_readiness_is_probed_once_a_second_whoever_asks() -> None:
     asked: list[int] = []
-    readiness = Readiness(lambda: asked.append(1))
+
+    def probe() -> Report:
+        asked.append(1)
+        return Report()
+
+    readiness = Readiness(probe)
     for now_ms in (0, 1, 999, 1_000, 1_999, 500):  # the last one: the clock went back
-        readiness.require(now_ms)
+        readiness.report(now_ms)
 
     assert len(asked) == 3
 
 
 def test_what_the_probe_said_is_told_to_everybody_until_the_next_one() -> None:
-    answers: list[CannotDecide | None] = [CannotDecide("service.store", "away", retry_after=7), None]
+    away = Trouble("store", "", "service.store", "away", stops=True, retry_after=7)
+    reports = [Report((away,), away), Report()]
+    readiness = Readiness(lambda: reports.pop(0))
 
-    def probe() -> None:
-        if (answer := answers.pop(0)) is not None:
-            raise answer
-
-    readiness = Readiness(probe)
-    for now_ms in (0, 500):
-        with pytest.raises(CannotDecide) as caught:
-            readiness.require(now_ms)
-        assert (caught.value.check_id, caught.value.retry_after) == ("service.store", 7)
-    readiness.require(1_000)
-    assert not answers
+    assert [readiness.report(now_ms).failure for now_ms in (0, 500, 1_000)] == [away, away, None]
+    assert not reports

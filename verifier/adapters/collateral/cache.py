@@ -163,9 +163,9 @@ class Cache:
         make_folder(path.parent)
         replace_durably(path, json.dumps({"version": VERSION, **entry.as_json()}).encode("ascii"))
 
-    def entries(self) -> Iterator[Entry]:
-        """Yield every readable document, expired ones too."""
-        for kind in sorted(KINDS):
+    def entries(self, *, shared_only: bool = False) -> Iterator[Entry]:
+        """Yield every readable document, expired ones too; ``shared_only``: of those that more than one machine needs."""
+        for kind in sorted(name for name, row in KINDS.items() if row.required or not shared_only):
             for path in sorted((self.folder / kind).glob("*.json")):
                 of = item(kind, path.name.removesuffix(".json"))
                 entry = None if of is None else self.read(of)

@@ -88,14 +88,19 @@ class Folder:
             self._seen[path] = (stamp, data)
         return data
 
-    def entries(self, now: int) -> Iterator[Entry]:
-        """Yield the documents that a fetcher could have brought too; whatever cannot be read as one is left out."""
+    def entries(self, now: int, *, shared_only: bool = False) -> Iterator[Entry]:
+        """Yield the documents that a fetcher could have brought too; whatever cannot be read as one is left out.
+
+        ``shared_only``: those that more than one machine needs, which are few.
+        """
         if self._folder is None:
             return
         for path in sorted(self._folder.glob("*/*/*")):
             need = Need("", f"{path.parts[-3]}.{path.parts[-2]}", path.stem)
             place = item_of(need)
             if path.suffix.lstrip(".") not in _SUFFIXES or place is None or place[1] == "chain":
+                continue
+            if shared_only and not place[0].row.required:
                 continue
             chain_need = Need("", f"{need.kind}{CHAIN_SUFFIX}", need.key)
             try:

@@ -16,7 +16,7 @@ from verifier.adapters.collateral.folder import Folder, check_of, looked_at_agai
 from verifier.adapters.collateral.items import Item, Part, item_of
 from verifier.adapters.collateral.marks import MarkKeeper
 from verifier.adapters.vendors.registry import STORED
-from verifier.core.ports import Clock, CollateralStore
+from verifier.core.ports import Clock, CollateralStore, SharedDocument
 from verifier.formats.errors import CannotDecide
 from verifier.formats.x509chain import Anchor
 from verifier.tee.scheme import Need
@@ -68,6 +68,24 @@ class Collateral:
             self._miss(scheme, tenant, source, missing, places)
         self._renew(tenant, source, places, now)
         return found
+
+    def shared(self, now: int) -> list[SharedDocument]:
+        """Return what is at hand of the documents that many machines need, expired ones too; of two the newer."""
+        found: dict[Item, Entry] = {}
+        kept = () if self._cache is None else self._cache.entries(shared_only=True)
+        for entry in (*self._folder.entries(now, shared_only=True), *kept):
+            seen = found.get(entry.item)
+            if seen is None or seen.facts.rank < entry.facts.rank:
+                found[entry.item] = entry
+        return [
+            SharedDocument(of.kind, of.key, of.vendor, entry.facts.expires, is_numbered=of.row.marks is not None)
+            for of, entry in found.items()
+        ]
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether a fetcher can be asked for what is not at hand."""
+        return self._asker is not None
 
     # -- what is at hand ------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ from verifier.core.settings import Settings
 from verifier.formats.encoding import unb64url
 from verifier.formats.errors import CannotDecide, ConfigError
 from verifier.token.jwks import Document, PublicKey, discovery_document, jwks_document
-from verifier.token.keyring import Keyring, RotationRules, plan, rotate, rotate_at_once
+from verifier.token.keyring import Keyring, RotationRules, next_rotation, plan, rotate, rotate_at_once
 
 _LOOK_EVERY_S: Final = 1.0
 _LIFE_S: Final = 30 * 86_400
@@ -99,6 +99,7 @@ class KeyFile:
         self._guard, self._pid = threading.Lock(), os.getpid()
         self._stamp: Stamp | None = stamp(path)
         self._looked_at = monotonic()
+        self._failure = ""
         self._snapshot: _Snapshot | None = self._load()
 
     @classmethod
@@ -157,6 +158,14 @@ class KeyFile:
             "discovery", tenant, now, lambda issuer, keys: discovery_document(issuer, [key.alg for key in keys])
         )
         return document.body, document.etag
+
+    def next_rotation(self, tenant: str, now: int) -> int:
+        """Return when the tenant's newest key begins to sign, or, where it does, when the next one is to be published."""
+        return next_rotation(self._tenant(tenant).ring, now, self._rules)
+
+    def answers_until(self, tenant: str) -> int:
+        """Return when the tenant's set of answer keys ends."""
+        return self._tenant(tenant).answers_until
 
     def enrolment_key(self) -> bytes:
         """Return the HMAC key of the TPM enrolment's state."""
@@ -302,7 +311,7 @@ class KeyFile:
             self._look()
         snapshot = self._snapshot
         if snapshot is None:
-            raise CannotDecide(ServiceId.KEYS, "key file: it is missing, or it cannot be opened")
+            raise CannotDecide(ServiceId.KEYS, f"key file: {self._failure}")
         return snapshot
 
     def _look(self) -> None:
@@ -322,8 +331,9 @@ class KeyFile:
     def _reload(self, seen: Stamp | None) -> None:
         try:
             self._snapshot = self._load()
-        except ConfigError:
-            self._snapshot = None
+        except ConfigError as error:
+            # Missing, not ours to read, or a seal that does not open: the words of who found it, which hold no key.
+            self._snapshot, self._failure = None, f"{error.key}: got {error.got}, want {error.want}"
         self._stamp = seen
 
     def _load(self) -> _Snapshot:

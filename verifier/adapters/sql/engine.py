@@ -20,11 +20,11 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, ExceptionContext, PoolProxiedConnection, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from verifier.core.ids import ServiceId
-from verifier.formats.errors import CannotDecide, ConfigError
+from verifier.adapters.sql.failures import answering, cannot_decide, place_of
+from verifier.formats.errors import ConfigError
 
 # Shorter than the allowed skew (5 s): a commit that waits longer for the lock would be refused for its time anyway.
 BUSY_S = 4.5
@@ -139,9 +139,11 @@ class Database:
 
     def __init__(self, url: URL, *, busy_s: float = BUSY_S, statement_s: float = STATEMENT_S) -> None:
         self.is_sqlite = url.get_backend_name() == "sqlite"
+        self._url = url
         self.turn = Turn(url)
         self.gate = Gate()
         self.shown = url.render_as_string(hide_password=True)
+        self.where = place_of(url)
         self.engine = _open_sqlite(url, busy_s) if self.is_sqlite else _open_postgresql(url, busy_s, statement_s)
         self._reader = (
             self.engine.execution_options(**{_READ_ONLY: True})
@@ -157,7 +159,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Lend a connection for one SELECT: each statement sees one state, no lock is taken."""
-        with self.gate, answering(), self._reader.connect() as connection:
+        with self.gate, answering(self.where), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
@@ -175,8 +177,18 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Lend a connection inside a transaction that may write; it is committed at the end of the block, durably."""
-        with self.gate, answering(), self.engine.begin() as connection:
+        with self.gate, answering(self.where), self.engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def turn_of_its_own(self) -> Iterator[None]:
+        """Queue among the processes as the writer does, with a file of this call's own."""
+        turn = Turn(self._url)
+        try:
+            with turn:
+                yield
+        finally:
+            turn.close()
 
     def lend_driver(self, kept: PoolProxiedConnection | None = None) -> PoolProxiedConnection:
         """Lend a driver's own connection, for fixed statements below SQLAlchemy; errors are those of ``driver``.
@@ -203,23 +215,6 @@ class Database:
     def close(self) -> None:
         """Close every connection that is not lent out."""
         self.engine.dispose()
-
-
-@contextmanager
-def answering() -> Iterator[None]:
-    """Turn whatever the database layer raises into ``CannotDecide('service.store')``; values never enter the message."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise cannot_decide(error) from error
-
-
-def cannot_decide(error: Exception) -> CannotDecide:
-    """Word a failure of the database: kinds only, since drivers put rows into their messages."""
-    words = [type(error).__name__]
-    original = error.orig if isinstance(error, DBAPIError) else error
-    words.append(getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None) or "")
-    return CannotDecide(ServiceId.STORE, f"the store did not answer: {' '.join(word for word in words if word)}")
 
 
 def prepare_file(url: URL) -> None:

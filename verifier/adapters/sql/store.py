@@ -42,7 +42,7 @@ from verifier.adapters.sql.timekeeping import TimeTables
 from verifier.adapters.sql.tpm import TpmTables, purge_tickets
 from verifier.adapters.sql.writer import PART_SLACK_MS
 from verifier.core.ids import ServiceId
-from verifier.core.ports import CommittedRecord, Settled, SteadyClock, StoredRecord, TrustRow, VerdictRecord
+from verifier.core.ports import CommittedRecord, Lease, Settled, SteadyClock, StoredRecord, TrustRow, VerdictRecord
 from verifier.core.settings import SKEW_MS
 from verifier.formats.errors import EvidenceRejected, mismatch
 
@@ -100,6 +100,7 @@ _TAKE_LEASE = _NEW_LEASE.on_conflict_do_update(
     | (leases.c.expires_ms <= StoreClock())
     | (leases.c.expires_ms > StoreClock() + LEASE_MAX_MS),
 ).execution_options(preserve_rowcount=True)
+_LEASE = select(leases.c.holder, leases.c.expires_ms, StoreClock()).where(leases.c.name == bindparam("of_name"))
 
 
 def open_store(
@@ -180,6 +181,10 @@ class SqlStore(TpmTables, TimeTables):
     def is_local(self) -> bool:
         """Tell whether reading never waits for a network or another machine."""
         return self._owned.is_local
+
+    def rehearse(self, record: VerdictRecord) -> None:
+        """Do in a transaction of its own what ``commit_verdict`` does, and roll it back; raises what that would raise."""
+        self._owned.here().writer.rehearse(prepare(record))
 
     def records_after(self, seq: int, limit: int) -> Sequence[StoredRecord]:
         """Return at most ``limit`` records whose number is above ``seq``, in order."""
@@ -373,6 +378,12 @@ class SqlStore(TpmTables, TimeTables):
         mine = delete(leases).where(leases.c.name == name, leases.c.holder == holder)
         with self._database.write() as connection:
             return connection.execute(mine).rowcount == 1
+
+    def lease(self, name: str) -> Lease | None:
+        """Return a lease as it stands, also one that has run out; ``None`` for one that nobody ever took."""
+        with self._database.read() as connection:
+            row = connection.execute(_LEASE, {"of_name": name}).one_or_none()
+        return None if row is None else Lease(str(row[0]), int(row[1]), int(row[2]))
 
     def purge(self, *, now_ms: int, evidence_before_ms: int) -> int:
         """Delete spent nonces past expiry and twice the skew, dead tickets, and old evidence; returns how many rows went.

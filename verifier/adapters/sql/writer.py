@@ -20,7 +20,8 @@ from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
 
-from verifier.adapters.sql.engine import Database, cannot_decide
+from verifier.adapters.sql.engine import Database
+from verifier.adapters.sql.failures import cannot_decide
 from verifier.adapters.sql.models import CLOCK_SQL
 from verifier.adapters.sql.packing import PACKED
 from verifier.adapters.sql.records import WRITTEN, Prepared, link
@@ -263,7 +264,7 @@ class Writer:
                     self._write([waiter])
                 return
             # One exception each: they are raised in different threads.
-            outcomes = [cannot_decide(error) for _ in group]
+            outcomes = [cannot_decide(error, self._database.where) for _ in group]
         for waiter, outcome in zip(group, outcomes, strict=True):
             waiter.settle(outcome)
 
@@ -289,6 +290,37 @@ class Writer:
             raise
         return outcomes
 
+    def rehearse(self, prepared: Prepared) -> None:
+        """Write a record and take it back. On a connection of its own: SQLite's caches would hide a page that broke since."""
+        database = self._database
+        if not self._writing.acquire(timeout=WAIT_S):
+            raise too_slow()
+        try:
+            with database.gate, database.turn_of_its_own():
+                connection = database.lend_driver()
+                try:
+                    outcome = self._rehearse(connection, prepared)
+                finally:
+                    self._shared.rolled_back()
+                    with suppress(database.driver.Error):
+                        connection.rollback()
+                    connection.invalidate() if database.is_sqlite else connection.close()
+        except (database.driver.Error, SQLAlchemyError, OSError) as error:
+            raise cannot_decide(error, database.where) from error
+        finally:
+            self._writing.release()
+        if isinstance(outcome, BridgeError):
+            raise outcome
+
+    def _rehearse(self, connection: PoolProxiedConnection, prepared: Prepared) -> CommittedRecord | BridgeError:
+        cursor = connection.cursor()
+        try:
+            if self._database.is_sqlite:
+                cursor.execute("BEGIN IMMEDIATE")
+            return self._append(cursor, [prepared])[0]
+        finally:
+            cursor.close()
+
     def release_idle(self) -> None:
         """Close the writer's connection between two groups (before a fork); the next group opens another."""
         with self._writing:
@@ -298,7 +330,7 @@ class Writer:
             self._database.turn.close()
 
     def _append(self, cursor: DBAPICursor, group: Sequence[Prepared]) -> list[CommittedRecord | BridgeError]:
-        """Write a group inside the open transaction; what is returned becomes true with COMMIT."""
+        """Write a group inside the open transaction; what is returned becomes true with COMMIT. The caller holds ``_writing``."""
         statements = self._statements
         asked_ms = self._clock.now_ms()
         cursor.execute(statements.head)

@@ -112,6 +112,7 @@ def _read_ask(document: Document) -> Facts:
 
 VENDOR: Final = Vendor(
     name="amd",
+    schemes=("sev-snp",),
     own_url=AMD_KDS,
     service=lambda settings: Kds(settings.kds_url),
     interval_s=lambda settings: settings.kds_interval_s,

@@ -158,6 +158,7 @@ def _api_key(settings: Settings) -> dict[str, str]:
 
 VENDOR: Final = Vendor(
     name="intel",
+    schemes=("tdx", "sgx"),
     own_url=INTEL_PCS,
     service=lambda settings: Pcs(
         settings.pcs_url,

@@ -131,9 +131,13 @@ class Kind(Generic[S]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor(Generic[S]):
-    """A vendor: its table, and what the settings say about asking it. ``own_url``: a process for forged TEEs never asks there."""
+    """A vendor: its table, and what the settings say about asking it. ``own_url``: a process for forged TEEs never asks there.
+
+    ``schemes``: those that ask for its documents themselves. A composite of theirs does so by them.
+    """
 
     name: str
+    schemes: tuple[str, ...]
     own_url: str
     service: Callable[[Settings], S]
     interval_s: Callable[[Settings], float]  # the least time between the starts of two calls

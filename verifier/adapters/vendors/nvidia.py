@@ -58,6 +58,7 @@ def _read(document: Document) -> Facts:
 
 VENDOR: Final = Vendor(
     name="nvidia",
+    schemes=("nvidia-gpu",),
     own_url=NVIDIA_OCSP,
     service=lambda settings: NvidiaOcsp(settings.nvidia_ocsp_url),
     interval_s=lambda settings: settings.nvidia_ocsp_interval_s,

@@ -55,6 +55,8 @@ CALLS: dict[str, Callable[[SqlStore], object]] = {
     "high_water": lambda store: store.high_water("issuer"),
     "raise_high_water": lambda store: store.raise_high_water("issuer", 1),
     "acquire_lease": lambda store: store.acquire_lease("worker", "a", 1000),
+    "lease": lambda store: store.lease("worker"),
+    "rehearse": lambda store: store.rehearse(make_verdict()),
     "reserve": lambda store: store.reserve(simulated=True),
     "accept_clock": lambda store: store.accept_clock(make_verdict(outcome="clock-accepted")),
     "times": lambda store: store.times(),
@@ -150,7 +152,7 @@ def test_a_full_disk_refuses_the_whole_group_and_writes_nothing(sqlite_store: Sq
         thread.start()
     for thread in threads:
         thread.join()
-    assert failures == ["service.store: the store did not answer: OperationalError SQLITE_FULL"] * 4
+    assert failures == [f"service.store: the store did not answer ({database.where}): OperationalError SQLITE_FULL"] * 4
     limit = 1_000_000
     sqlite_store._owned.here().release_idle()
     assert sqlite_store.verify_chain().seq == 1
