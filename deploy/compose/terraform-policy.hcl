@@ -19,7 +19,7 @@ path "auth/attestation-default/config" {
   capabilities = ["create", "read", "update"]
 }
 
-path "auth/attestation-default/role/*" {
+path "auth/attestation-default/role/+" {
   capabilities = ["create", "read", "update", "delete"]
 }
 

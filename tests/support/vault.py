@@ -74,7 +74,8 @@ class VaultServer:
             answer = session.request(
                 method,
                 f"{self.address}/v1/{path}",
-                headers={"X-Vault-Token": token} if token else {},
+                headers=({"X-Vault-Token": token} if token else {})
+                | ({"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}),
                 json=body,
                 timeout=30,
             )

@@ -22,7 +22,7 @@ def careless(house: Any) -> Any:
     metadata = f"identity.entity.aliases.{accessor}.metadata"
     text = "".join(
         f'path "secret/data/{{{{{metadata}.tenant}}}}/{tail}" {{ capabilities = ["read"] }}\n'
-        for tail in (f"{{{{{metadata}.workload}}}}/*", f"by/{{{{{metadata}.measurement}}}}/*")
+        for tail in (f"{{{{{metadata}.workload}}}}/+", f"by/{{{{{metadata}.measurement}}}}/+")
     )
     house.vault.as_root("POST", "sys/policies/acl/careless", {"policy": text})
     role = {

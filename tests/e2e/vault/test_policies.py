@@ -23,7 +23,7 @@ def test_a_workload_reads_its_own_secrets_and_no_others(house: Any, role: str, w
 
 
 def test_a_name_that_begins_like_another_reads_nothing_of_it(house: Any) -> None:
-    """`acme/web/*` is not `acme/web*`."""
+    """Below `acme/web/` is not what begins with `acme/web`."""
     house.vault.put_secret("acme/web-2/db", {"at": "acme/web-2/db"})
 
     assert not house.can_read(house.token("shared", house.claims("web")), "acme/web-2/db")
@@ -48,6 +48,82 @@ def test_a_token_may_do_nothing_besides(house: Any, method: str, path: str, body
     token = house.token("shared", house.claims("web"))
 
     assert house.vault.call(method, path, token=token, body=body).status == 403
+
+
+def _own(house: Any, role: str) -> tuple[str, str]:
+    """Return a token of a role and the path of its own secret."""
+    if role == "machine":
+        claims = house.claims("box")
+        return house.token(role, claims), f"acme/_instance/box/{claims['instance']}/key"
+    if role == "state":
+        claims = house.claims("gold")
+        return house.token(role, claims), f"acme/_measurement/sev-snp/web/{claims['measurement_id']}/key"
+    workload = {"shared": "web", "written-out": "solo"}[role]
+    return house.token(role, house.claims(workload)), f"acme/{workload}/db"
+
+
+# Everything that KV version 2 has for a path: its API, "KV secrets engine, version 2".
+_VERBS: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("GET", "data", None),
+    ("POST", "data", {"data": {"at": "changed"}}),
+    ("PATCH", "data", {"data": {"at": "changed"}}),
+    ("DELETE", "data", None),
+    ("GET", "metadata", None),
+    ("LIST", "metadata", None),
+    ("POST", "metadata", {"custom_metadata": {"seen": "yes"}}),
+    ("DELETE", "metadata", None),
+    ("GET", "subkeys", None),
+    ("POST", "delete", {"versions": [1]}),
+    ("POST", "undelete", {"versions": [1]}),
+    ("PUT", "destroy", {"versions": [1]}),
+]
+
+
+@pytest.mark.parametrize("role", ["shared", "machine", "state", "written-out"])
+def test_a_token_learns_nothing_outside_its_own_segment(house: Any, role: str) -> None:
+    """Neither of what is there nor of what is not: every answer is the same refusal, of its own secrets' metadata too."""
+    token, own = _own(house, role)
+    folder = own.rpartition("/")[0]
+    below = f"{own}/below"
+    house.vault.put_secret(below, {"at": below})
+    others = ["acme/cat/db", "acme/api/db", "rival/web/db", "acme/db", "other", "acme/cat/absent", "nobody/web/db"]
+
+    allowed = [
+        f"{method} {verb}/{path}"
+        for path in (own, folder, below, *others)
+        for method, verb, body in _VERBS
+        if house.vault.call(method, f"secret/{verb}/{path}", token=token, body=body).status != 403
+    ]
+
+    assert allowed == [f"GET data/{own}"]
+    assert house.can_read(token, own), "nothing was changed"
+
+
+@pytest.mark.parametrize("role", ["shared", "machine", "state", "written-out"])
+def test_deletion_and_custom_metadata_of_others_stay_unknown(house: Any, role: str) -> None:
+    """A deleted secret with custom metadata answers like one that never was."""
+    token, _ = _own(house, role)
+    answers = []
+    for path in ("acme/cat/gone", "rival/web/gone"):
+        house.vault.put_secret(path, {"at": path})
+        house.vault.as_root("POST", f"secret/metadata/{path}", {"custom_metadata": {"owner": "somebody"}})
+        house.vault.as_root("DELETE", f"secret/data/{path}")
+    for path in ("acme/cat/gone", "rival/web/gone", "acme/cat/never", "rival/web/never"):
+        for method, verb in (("GET", "data"), ("GET", "metadata"), ("GET", "subkeys"), ("LIST", "metadata")):
+            answer = house.vault.call(method, f"secret/{verb}/{path}", token=token)
+            answers.append((answer.status, sorted(answer.body), answer.errors))
+
+    assert len(set(map(str, answers))) == 1, answers
+    assert answers[0][0] == 403
+
+
+def test_a_name_of_two_segments_is_no_workloads_secret(house: Any) -> None:
+    house.vault.put_secret("acme/web/db/main", {"at": "acme/web/db/main"})
+    house.vault.put_secret("acme/web/db-main", {"at": "acme/web/db-main"})
+    token = house.token("shared", house.claims("web"))
+
+    assert not house.can_read(token, "acme/web/db/main")
+    assert house.can_read(token, "acme/web/db-main")
 
 
 def test_a_token_looks_itself_up_and_revokes_itself(house: Any) -> None:
