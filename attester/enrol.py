@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from attester.https import Client
+from attester.https import Client, Reply
 from attester.ids import AttesterId
+from attester.patience import Patience
 from attester.problems import raise_problem
 from attester.providers import EnrollableProvider, EnrolmentIdentity
 from attester.settings import Trust
 from verifier.formats.encoding import b64url, unb64url
 from verifier.formats.errors import MalformedEvidence
 
-_OK = 200
+_OPENED = frozenset({200})
 _DONE = frozenset({200, 201, 204})
 
 
@@ -30,10 +31,27 @@ def _field(answer: dict[str, Any], name: str) -> bytes:
     return value
 
 
+def _asked(client: Client, method: str, path: str, value: dict[str, Any], taken: frozenset[int]) -> Reply:
+    reply = client.send_json(method, path, value)
+    if reply.status not in taken:
+        raise_problem(reply)
+    return reply
+
+
 def enrol(
-    client: Client, trust: Trust, tpm: EnrollableProvider, *, ticket: str = "", chain_file: str = ""
+    client: Client,
+    trust: Trust,
+    tpm: EnrollableProvider,
+    *,
+    ticket: str = "",
+    chain_file: str = "",
+    patience: Patience | None = None,
 ) -> EnrolmentIdentity:
-    """Enrol the AK for the tenant. Raises the verifier's no, or ``CannotDecide('attester.tpm2.…')``."""
+    """Enrol the AK for the tenant; each of the two requests is repeated while that may help, and once without ``patience``.
+
+    Raises the verifier's no, or ``CannotDecide('attester.tpm2.…')``.
+    """
+    repeat = (patience or Patience(0)).repeat
     identity = tpm.enrolment_identity(chain_file)
     request: dict[str, Any] = {
         "tenant": trust.tenant,
@@ -43,13 +61,9 @@ def enrol(
     }
     if ticket:
         request["ticket"] = ticket
-    reply = client.post_json("/v1/tpm2/enrolments", request)
-    if reply.status != _OK:
-        raise_problem(reply)
+    reply = repeat(lambda: _asked(client, "POST", "/v1/tpm2/enrolments", request, _OPENED))
     answer = reply.json(AttesterId.VERIFIER_ANSWER)
     secret = tpm.activate(_field(answer, "credential_blob"), _field(answer, "encrypted_secret"), chain_file)
     proof = {"state": b64url(_field(answer, "state")), "secret": b64url(secret)}
-    done = client.send_json("PUT", f"/v1/tpm2/enrolments/{identity.ak_name.hex()}", proof)
-    if done.status not in _DONE:
-        raise_problem(done)
+    repeat(lambda: _asked(client, "PUT", f"/v1/tpm2/enrolments/{identity.ak_name.hex()}", proof, _DONE))
     return identity

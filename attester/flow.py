@@ -5,6 +5,7 @@ Source: docs/architecture.md (the steps); docs/what-a-token-means.md, "How the e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -23,9 +24,9 @@ from verifier.formats.errors import MalformedEvidence
 _OK = 200
 
 
-def verifier_client(trust: Trust) -> Client:
-    """Return the client of the verifier, under the CA that the configuration names and no other."""
-    return Client(trust.url, trust.ca, name="verifier")
+def verifier_client(trust: Trust, left: Callable[[], float] = lambda: math.inf) -> Client:
+    """Return the client of the verifier, under the CA that the configuration names and no other; ``left`` as in ``Client``."""
+    return Client(trust.url, trust.ca, name="verifier", left=left)
 
 
 def challenge(client: Client, trust: Trust) -> bytes:

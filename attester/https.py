@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -20,7 +22,8 @@ from attester.ids import AttesterId
 from verifier.formats.errors import CannotDecide, ConfigError, EvidenceRejected, MalformedEvidence
 
 MAX_ANSWER = 4 * 1024 * 1024
-TIMEOUT_S = 20.0
+TIMEOUT_S = 30.0  # for a whole call, however many pieces its answer comes in
+_LEAST_S = 1.0  # what a call has at the end of the bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,24 @@ class Reply:
         return value
 
 
+class _Bounded(ssl.SSLSocket):
+    """A socket whose reads have one deadline together: a server that sends a byte now and then holds nobody."""
+
+    ends_at = math.inf
+
+    def recv_into(self, *args: Any, **named: Any) -> int:
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(0, "timed out")
+        self.settimeout(None if math.isinf(left) else left)
+        return super().recv_into(*args, **named)
+
+
 def tls_context(ca_pem: str, where: str) -> ssl.SSLContext:
     """Trust exactly the given certificates, and check host names."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _Bounded
     try:
         context.load_verify_locations(cadata=ca_pem)
     except (ssl.SSLError, ValueError, TypeError):
@@ -56,9 +73,19 @@ def tls_context(ca_pem: str, where: str) -> ssl.SSLContext:
 
 
 class Client:
-    """A client of one base URL; ``name`` (verifier, vault) stands in the check ids ``attester.<name>.…`` and in messages."""
+    """A client of one base URL; ``name`` (verifier, vault) stands in the check ids ``attester.<name>.…`` and in messages.
 
-    def __init__(self, base_url: str, ca_pem: str, *, name: Literal["verifier", "vault"]) -> None:
+    ``left`` says how many seconds are left of the command's bound: no call takes much longer than that.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        ca_pem: str,
+        *,
+        name: Literal["verifier", "vault"],
+        left: Callable[[], float] = lambda: math.inf,
+    ) -> None:
         url = urlsplit(base_url)
         try:
             port = url.port or 443
@@ -72,6 +99,7 @@ class Client:
         self._port = port
         self._context = tls_context(ca_pem, name)
         self._name = name
+        self._left = left
 
     def _id(self, what: str) -> AttesterId:
         return AttesterId(f"attester.{self._name}.{what}")
@@ -83,8 +111,13 @@ class Client:
 
         A certificate that the CA did not sign, or for another host, is ``EvidenceRejected('attester.<name>.untrusted')``.
         """
-        connection = http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_S, context=self._context)
+        timeout = max(_LEAST_S, min(TIMEOUT_S, self._left()))
+        ends_at = time.monotonic() + timeout
+        connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._context)
         try:
+            connection.connect()
+            if isinstance(connection.sock, _Bounded):  # always: `tls_context` says so
+                connection.sock.ends_at = ends_at
             connection.request(method, self._base + path, body=body, headers=dict(headers or {}))
             answer = connection.getresponse()
             content = answer.read(MAX_ANSWER + 1)
@@ -94,7 +127,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             where = f"{self._name} at {self._host}:{self._port}: {reason}"
-            raise CannotDecide(self._id("unreachable"), where, retry_after=1) from None
+            raise CannotDecide(self._id("unreachable"), where, retry_after=0) from None
         finally:
             connection.close()
         if answer.length and len(content) <= MAX_ANSWER:
@@ -102,7 +135,7 @@ class Client:
             where = (
                 f"{self._name} at {self._host}:{self._port}: answer: {answer.length} bytes short of what was announced"
             )
-            raise CannotDecide(self._id("unreachable"), where, retry_after=1)
+            raise CannotDecide(self._id("unreachable"), where, retry_after=0)
         if len(content) > MAX_ANSWER:
             detail = f"{self._name}: answer: got more than {MAX_ANSWER} bytes, want at most that"
             raise MalformedEvidence(self._id("answer"), detail)

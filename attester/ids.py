@@ -12,6 +12,8 @@ class AttesterId(StrEnum):
     """This machine, the way to the verifier, and Vault."""
 
     CONFIG_MEASURED = "attester.config.measured"
+    CONFIG_IMAGE = "attester.config.image"
+    CONFIG_ALLOWED = "attester.config.allowed"
     PROVIDER_ABSENT = "attester.provider.absent"
     CONFIGFS_ENTRY = "attester.configfs.entry"
     CONFIGFS_PROVIDER = "attester.configfs.provider"
@@ -34,9 +36,11 @@ class AttesterId(StrEnum):
     VAULT_UNREACHABLE = "attester.vault.unreachable"
     VAULT_UNTRUSTED = "attester.vault.untrusted"
     VAULT_UNAVAILABLE = "attester.vault.unavailable"
+    VAULT_KEYS = "attester.vault.keys"
     VAULT_ANSWER = "attester.vault.answer"
     VAULT_LOGIN = "attester.vault.login"
     VAULT_DENIED = "attester.vault.denied"
+    OUTPUT_WRITE = "attester.output.write"
     SECRET_KEY = "attester.secret.key"  # noqa: S105 - an id
 
 

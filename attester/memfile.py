@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from verifier.formats.errors import ConfigError
+from attester.ids import AttesterId
+from verifier.formats.errors import CannotDecide, ConfigError
 
 MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 FOLDER_NAME = "vault-attestation-bridge"
@@ -29,12 +30,15 @@ def _file_system(fd: int) -> str:
     """
     device = os.fstat(fd).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
-    with Path(_MOUNTINFO).open(encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            head, _, tail = line.partition(" - ")
-            fields = head.split()
-            if len(fields) > 2 and fields[2] == wanted:  # noqa: PLR2004 - the third field
-                return tail.split()[0]
+    try:
+        lines = Path(_MOUNTINFO).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:  # without /proc nobody can tell
+        lines = []
+    for line in lines:
+        head, _, tail = line.partition(" - ")
+        fields = head.split()
+        if len(fields) > 2 and fields[2] == wanted:  # noqa: PLR2004 - the third field
+            return tail.split()[0]
     return ""
 
 
@@ -120,8 +124,24 @@ class MemoryFile:
 def write(path: Path, content: bytes, *, replace: bool = True) -> MemoryFile:
     """Write a memory-backed file, 0600, atomically. With ``replace=False`` an existing name is refused.
 
-    Raises ``ConfigError`` for a folder that is no place for secrets. An interrupt leaves nothing behind.
+    Raises ``ConfigError`` for a folder that is no place for secrets, and ``CannotDecide('attester.output.write')`` where the
+    folder is full or cannot be written for another reason. An interrupt or an error leaves nothing behind.
     """
+    with unwritten(str(path)):
+        return _write(path, content, replace=replace)
+
+
+@contextlib.contextmanager
+def unwritten(where: str) -> Iterator[None]:
+    """Turn what the system says of a write inside into a no."""
+    try:
+        yield
+    except OSError as error:
+        detail = f"{where}: not written: {error.strerror or type(error).__name__}"
+        raise CannotDecide(AttesterId.OUTPUT_WRITE, detail) from None
+
+
+def _write(path: Path, content: bytes, *, replace: bool) -> MemoryFile:
     if path.name in ("", ".", ".."):
         raise ConfigError(str(path), "path", path.name, "a file name")
     with _open_folder(path.parent) as folder:
@@ -130,17 +150,23 @@ def write(path: Path, content: bytes, *, replace: bool = True) -> MemoryFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(temporary, flags, 0o600, dir_fd=folder)
         try:
-            with os.fdopen(fd, "wb") as file:
-                os.fchmod(file.fileno(), 0o600)  # the umask may have taken even the owner's bits
-                file.write(content)
-                file.flush()
-                made = os.fstat(file.fileno())
+            with os.fdopen(fd, "wb", buffering=0):
+                os.fchmod(fd, 0o600)  # the umask may have taken even the owner's bits
+                _write_all(fd, content)
+                made = os.fstat(fd)
             _put_in_place(temporary, path, folder, replace=replace)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=folder)
             raise
     return MemoryFile(path, made.st_dev, made.st_ino)
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    """Write to the end: a full file system takes a part first, and says so at the next write."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(fd, left) :]
 
 
 def _put_in_place(temporary: str, path: Path, folder: int, *, replace: bool) -> None:

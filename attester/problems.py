@@ -18,8 +18,14 @@ from verifier.formats.errors import CannotDecide, EvidenceRejected, MalformedEvi
 _CHECK_ID = re.compile(r"[a-z0-9-]{1,40}(?:\.[a-z0-9_-]{1,60}){1,5}", re.ASCII)
 _DETAIL_MAX = 400
 _RETRY_MAX_S = 120
-_TOO_MANY, _SERVER_ERROR, _UNAVAILABLE = 429, 500, 503
+_SERVER_ERROR = 500
+# Said before the request was looked at: a slow or early request (RFC 9110 section 15.5.9, RFC 8470), a limit, a busy server.
+_NOT_NOW = frozenset({408, 425, 429, 503})
+# What stock Vault says, with 400, where it could not get the keys to check a token with, so that it did not check it. Tried on
+# 1.21.1 with all three sources of keys (tests/e2e/vault/test_keys_away.py).
+_NO_KEYS = ("fetching keys", "fetch keys", "get keys failed", "keyset configuration error")
 _MALFORMED = frozenset({400, 411, 413, 415, 422})
+_BAD_REQUEST = 400
 _REFUSED = frozenset({401, 403})
 
 
@@ -33,10 +39,23 @@ def clean(text: object, secrets: Iterable[str] = ()) -> str:
     return shown if len(shown) <= _DETAIL_MAX else shown[: _DETAIL_MAX - 1] + "…"
 
 
-def retry_after(reply: Reply, default: int = 5) -> int:
-    """Read Retry-After in seconds (RFC 9110 section 10.2.3; dates are not used by our servers), within bounds."""
+def retry_after(reply: Reply) -> int:
+    """Read Retry-After in seconds (RFC 9110 section 10.2.3), within bounds; 0 where nothing is asked for.
+
+    A date, which some proxies send, is compared with the answer's own Date: this machine's clock may be wrong.
+    """
     value = reply.headers.get("retry-after", "")
-    return min(int(value), _RETRY_MAX_S) if re.fullmatch(r"[0-9]{1,6}", value, re.ASCII) else default
+    if re.fullmatch(r"[0-9]{1,6}", value, re.ASCII):
+        return min(int(value), _RETRY_MAX_S)
+    if not value or "date" not in reply.headers:
+        return 0
+    from email.utils import parsedate_to_datetime
+
+    try:
+        wait = (parsedate_to_datetime(value) - parsedate_to_datetime(reply.headers["date"])).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return 0
+    return int(min(max(wait, 0), _RETRY_MAX_S))
 
 
 def raise_problem(reply: Reply) -> NoReturn:
@@ -55,25 +74,30 @@ def raise_problem(reply: Reply) -> NoReturn:
         raise MalformedEvidence(check_id, detail)
     if reply.status in _REFUSED:
         raise EvidenceRejected(check_id, detail)
-    if reply.status in (_TOO_MANY, _UNAVAILABLE):
+    if reply.status in _NOT_NOW:
         raise CannotDecide(check_id, detail, retry_after=retry_after(reply))
     if reply.status >= _SERVER_ERROR:
-        raise CannotDecide(AttesterId.VERIFIER_FAILED, detail, retry_after=retry_after(reply, 2))
+        raise CannotDecide(AttesterId.VERIFIER_FAILED, detail, retry_after=retry_after(reply))
     # 404 or a redirect: whatever stands at this URL is not the verifier's API.
     raise MalformedEvidence(AttesterId.VERIFIER_ANSWER, detail)
 
 
 def raise_vault_problem(reply: Reply, check_id: str, what: str, secrets: Iterable[str]) -> NoReturn:
-    """Raise Vault's no: 400, 403 and 404 are refusals under the step's id, all else is trouble that may pass."""
+    """Raise Vault's no: 400, 403 and 404 are refusals under the step's id, all else is trouble that may pass.
+
+    But a 400 because Vault could not get the verifier's keys is no verdict: the same token logs in when it can.
+    """
     try:
         errors = json.loads(reply.body).get("errors")
         listed = "; ".join(str(error) for error in errors) if isinstance(errors, list) else ""
     except (ValueError, AttributeError, RecursionError):
         listed = ""
     detail = f"{what}: Vault answered {reply.status}: {clean(listed, secrets) or 'no reason given'}"
-    if reply.status in (400, 403, 404):
+    if reply.status == _BAD_REQUEST and any(words in listed for words in _NO_KEYS):
+        raise CannotDecide(AttesterId.VAULT_KEYS, detail, retry_after=retry_after(reply))
+    if reply.status in (_BAD_REQUEST, 403, 404):
         raise EvidenceRejected(check_id, detail)
-    raise CannotDecide(AttesterId.VAULT_UNAVAILABLE, detail, retry_after=retry_after(reply, 2))
+    raise CannotDecide(AttesterId.VAULT_UNAVAILABLE, detail, retry_after=retry_after(reply))
 
 
 # What a person at this machine can do about ids of the verifier's, or about all of a group; by prefix, the longest counts.

@@ -64,15 +64,18 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _is_named(value: Any) -> bool:
+def is_named(value: Any) -> bool:
+    """Tell whether a value is a name as tenants and workloads have it."""
     return isinstance(value, str) and is_name(value)
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Tell whether a value is a whole number from 0."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_jwk(value: Any) -> bool:
+def is_jwk(value: Any) -> bool:
+    """Tell whether a value is a public P-256 JWK and nothing besides."""
     from verifier.formats.jose import p256_public_key
 
     try:
@@ -88,10 +91,10 @@ _TRUST = (
     _Key("verifier", "url", _URL_WANT, _is_https),
     _Key("verifier", "ca", "certificates in PEM", _is_text),
     _Key("verifier", "issuer", _URL_WANT, _is_https),
-    _Key("verifier", "root", "a public P-256 JWK of exactly kty, crv, x and y", _is_jwk),
-    _Key("verifier", "root_lowest_seq", "a whole number from 0", _is_count),
-    _Key("workload", "tenant", _NAME_WANT, _is_named),
-    _Key("workload", "name", _NAME_WANT, _is_named),
+    _Key("verifier", "root", "a public P-256 JWK of exactly kty, crv, x and y", is_jwk),
+    _Key("verifier", "root_lowest_seq", "a whole number from 0", is_count),
+    _Key("workload", "tenant", _NAME_WANT, is_named),
+    _Key("workload", "name", _NAME_WANT, is_named),
     _Key("workload", "audience", "text of at most 512 characters", lambda v: _is_text(v) and len(v) <= _AUDIENCE_MAX),
 )
 # Keys that name a file; their content is not under the configuration's digest.
@@ -110,8 +113,8 @@ def read_config(path: Path) -> bytes:
     return content
 
 
-def parse_config(content: bytes, where: str, *, in_image: bool) -> dict[str, dict[str, Any]]:
-    """Read TOML into sections. Outside the image, files and machine settings are refused by name."""
+def toml_of(content: bytes, where: str) -> dict[str, Any]:
+    """Read TOML of version 1; returns what is in it besides the version."""
     import tomllib
 
     try:
@@ -121,6 +124,12 @@ def parse_config(content: bytes, where: str, *, in_image: bool) -> dict[str, dic
     version = document.pop("version", None)
     if version != 1:
         raise ConfigError(where, "version", version, "1")
+    return document
+
+
+def parse_config(content: bytes, where: str, *, in_image: bool) -> dict[str, dict[str, Any]]:
+    """Read TOML into sections. Outside the image, files and machine settings are refused by name."""
+    document = toml_of(content, where)
     for name, section in document.items():
         if name not in ("verifier", "workload", "machine"):
             raise ConfigError(where, name, "unknown", "verifier, workload or machine")

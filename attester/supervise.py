@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from attester.memfile import MemoryFile
-from verifier.formats.errors import ConfigError
+from attester.memfile import MemoryFile, unwritten
+from verifier.formats.errors import CannotDecide, ConfigError
 
 _FORWARDED = frozenset(
     {
@@ -51,9 +51,14 @@ class Remover:
         self._fd = fd
 
     def made(self, file: MemoryFile) -> None:
-        """Name a file before its secret can outlive us."""
+        """Name a file before its secret can outlive us. Nobody is left who would remove it: then we do, and start nothing."""
         record = json.dumps([str(file.path), file.device, file.inode]).encode() + b"\n"
-        os.write(self._fd, record)
+        try:
+            with unwritten("the attester's own pipe"):
+                os.write(self._fd, record)
+        except CannotDecide:
+            file.remove()
+            raise
 
 
 def run_supervised(child: Callable[[Remover], NoReturn]) -> int:

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from attester.answer import VaultPlace
+from attester.answer import Opened, VaultPlace
 from attester.https import Client, Reply
 from attester.ids import AttesterId
+from attester.patience import Patience
 from attester.problems import raise_vault_problem
+from verifier.formats.encoding import unb64url
 from verifier.formats.errors import BridgeError, ConfigError, EvidenceRejected, MalformedEvidence
 
 # Paths and mounts go into a URL as they stand: no escapes, no queries, no empty or dotted steps.
-_PATH = re.compile(r"[A-Za-z0-9_.=@~-]+(?:/[A-Za-z0-9_.=@~-]+)*", re.ASCII)
+_PATH = re.compile(r"[A-Za-z0-9_.:=@~-]+(?:/[A-Za-z0-9_.:=@~-]+)*", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}", re.ASCII)
 _OK, _NO_CONTENT = 200, 204
-_JWT_LIFE_S = 45.0  # tokens live 60 s by default; a login after that is refused anyway
+# A token lives 60 s unless the verifier's settings say otherwise, at most 300. One that is about to end is not worth a login.
+_LIFE_S, _LIFE_MAX_S, _LIFE_MARGIN_S = 60.0, 300.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,27 @@ def parse_reference(text: str) -> Reference:
     return Reference(path, key)
 
 
+# How many steps stand before a secret's name below `MOUNT/data/TENANT/`, by the first of them. No workload has an underscore.
+_BEFORE_NAME = {"_instance": 3, "_measurement": 4}
+
+
+def require_one_segment(references: Iterable[Reference], tenant: str) -> None:
+    """Refuse a secret of this tenant whose name is no single segment: no policy of this product grants it (docs/vault.md).
+
+    Other engines, and paths of other forms, are for policies of the owner's own to grant.
+    """
+    for reference in references:
+        steps = reference.path.split("/")
+        starts = [at for at in range(1, len(steps) - 1) if steps[at : at + 2] == ["data", tenant]]
+        below = steps[starts[0] + 2 :] if starts else []
+        name = below[_BEFORE_NAME.get(below[0], 1) :] if below else []
+        if len(name) > 1:
+            raise ConfigError(
+                "command line", "PATH#KEY", str(reference),
+                f"a secret's name of one segment, such as {'-'.join(name)}: Vault's policies grant no name with a slash",
+            )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class VaultToken:
     """A Vault token and how long it lives, in seconds."""
@@ -64,12 +89,17 @@ class VaultToken:
 class Vault:
     """A session with one Vault. Nothing it raises holds a token or a secret."""
 
-    def __init__(self, place: VaultPlace) -> None:
+    def __init__(self, place: VaultPlace, left: Callable[[], float] = lambda: math.inf) -> None:
         if not is_path(place.mount) or not place.role:
             raise ConfigError("answer", "vault.mount", place.mount, "a mount's path, and a role")
         self._place = place
-        self._client = Client(place.address, place.ca_pem, name="vault")
+        self._client = Client(place.address, place.ca_pem, name="vault", left=left)
         self._token = ""
+
+    @property
+    def address(self) -> str:
+        """Where this Vault is."""
+        return self._place.address
 
     def login(self, jwt: str) -> VaultToken:
         """Log in at the mount with the role that the answer names."""
@@ -127,17 +157,34 @@ class Fetched:
     revoked: bool
 
 
-def fetch(place: VaultPlace, jwt: str, references: Iterable[Reference], *, wait_s: float) -> Fetched:
-    """Log in, read each secret once, hand the token back whatever happened. Trouble that may pass is waited for."""
-    from attester.patience import patiently
+def _life_s(jwt: str) -> float:
+    """Return how long a token is worth a login, from now on: it was made a moment ago. Vault is the one who checks it."""
+    try:
+        claims = json.loads(unb64url(jwt.split(".")[1]))
+        life = float(claims["exp"]) - float(claims["iat"])
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        life = _LIFE_S
+    return min(max(life, 0.0), _LIFE_MAX_S) - _LIFE_MARGIN_S
 
-    wait_s = min(wait_s, _JWT_LIFE_S)
-    vault = Vault(place)
-    patiently(lambda: vault.login(jwt), wait_s=wait_s)
+
+def log_in(attest: Callable[[], Opened], patience: Patience) -> tuple[Vault, VaultToken]:
+    """Attest and log in. While Vault cannot decide, the token is presented again as long as it lives, and then a new one."""
+
+    def once() -> tuple[Vault, VaultToken]:
+        opened = attest()
+        vault = Vault(opened.vault, patience.left)
+        return vault, patience.within(_life_s(opened.token)).repeat(lambda: vault.login(opened.token))
+
+    return patience.repeat(once)
+
+
+def fetch(attest: Callable[[], Opened], references: Iterable[Reference], patience: Patience) -> Fetched:
+    """Attest, log in, read each secret once, hand the token back whatever happened. Trouble that may pass is waited for."""
+    vault, _ = log_in(attest, patience)
     values: dict[Reference, bytes] = {}
     try:
         for reference in dict.fromkeys(references):
-            values[reference] = patiently(partial(vault.read, reference), wait_s=wait_s)
+            values[reference] = patience.repeat(partial(vault.read, reference))
     finally:
         revoked = vault.revoke()
     return Fetched(values, revoked)

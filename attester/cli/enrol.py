@@ -40,8 +40,10 @@ def command(options: dict[str, Any], ticket_file: str | None, ek_chain: str, *, 
             return _answer(_tpm(provider).enrolment_identity(ek_chain), "identity")
     ticket = _ticket(ticket_file)
     with session(options) as here:
-        client = verifier_client(here.trust)
-        done = enrol(client, here.trust, _tpm(here.provider), ticket=ticket, chain_file=ek_chain)
+        client = verifier_client(here.trust, here.patience.left)
+        done = enrol(
+            client, here.trust, _tpm(here.provider), ticket=ticket, chain_file=ek_chain, patience=here.patience
+        )
     return _answer(done, "enrolled")
 
 

@@ -85,13 +85,13 @@ def _answer(evidence: Envelope, out_dir: Path | None) -> Answer:
     envelope = evidence.as_json()
     if out_dir is None:
         return Answer(envelope, json.dumps(envelope, indent=2))
-    try:
+    from attester.memfile import unwritten
+
+    files = []
+    with unwritten(f"--out-dir {out_dir}"):
         out_dir.mkdir(parents=True, exist_ok=True)
-        files = []
         for name, content in _parts(evidence).items():
             file = out_dir / f"{name}.bin"
             file.write_bytes(content)
             files.append(str(file))
-    except OSError as error:
-        raise ConfigError("command line", "--out-dir", str(out_dir), f"a writable folder: {error.strerror}") from None
     return Answer({"scheme": evidence.scheme, "files": files}, f"{evidence.scheme}: {' '.join(files)}")

@@ -113,12 +113,12 @@ def _secrets(
 ) -> dict[str, str]:
     """Attest, read every secret once, write the files, and return the command's environment."""
     from attester.memfile import write
-    from attester.vault import fetch
+    from attester.vault import fetch, require_one_segment
 
-    with session(options) as here:
-        opened = here.attest()
     wanted = (*variables.values(), *files.values())
-    values = fetch(opened.vault, opened.token, wanted, wait_s=options["wait"]).values
+    with session(options) as here:
+        require_one_segment(wanted, here.trust.tenant)
+        values = fetch(here.attest_once, wanted, here.patience).values
     environment = dict(os.environ)
     for name, reference in variables.items():
         if b"\x00" in values[reference]:

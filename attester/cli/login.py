@@ -18,13 +18,10 @@ def command(options: dict[str, Any], out: str) -> Answer:
 
     The Vault token goes to a memory-backed file with mode 0600. It is printed only with --out -.
     """
-    from attester.patience import patiently
-    from attester.vault import Vault
+    from attester.vault import log_in
 
     path = None if out == "-" else output_path(out, "vault-token")
     with session(options) as here:
-        opened = here.attest()
-    vault = Vault(opened.vault)
-    token = patiently(lambda: vault.login(opened.token), wait_s=options["wait"])
-    facts = {"vault": opened.vault.address, "lease_s": token.lease_s}
+        vault, token = log_in(here.attest_once, here.patience)
+    facts = {"vault": vault.address, "lease_s": token.lease_s}
     return deliver(token.value.encode(), path, "Vault token", facts)

@@ -1,7 +1,8 @@
 """What the commands share: the options, the order in which a configuration is measured and obeyed, and hints.
 
-The order is the security of it: (1) options that say which machine this is, (2) the provider is opened, (3) the exact
-bytes of the configuration are measured, (4) only then are they read and obeyed.
+The order is the security of it: (1) options that say which machine this is, and what the image lets an outside configuration
+choose, (2) the provider is opened, (3) the exact bytes of the configuration are measured, (4) only then are they read, (5) compared
+with what the image allows, and obeyed.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import click
 
 from attester.providers import Machine, SimulatedScheme
 from verifier.core.console import FORMAT_OPTION, Answer, failure, options, prints
+from verifier.core.dumps import forbid_core_dumps
 from verifier.formats.errors import BridgeError, ConfigError
 
 if TYPE_CHECKING:
     from attester.answer import Opened
     from attester.memfile import MemoryFile
+    from attester.patience import Patience
     from attester.providers import Provider
     from attester.settings import Trust
 
@@ -64,6 +67,13 @@ _OPTIONS = (
         is_flag=True,
         help="Say that configuration and options are part of the measured image, where the host cannot change them.",
     ),
+    click.option(
+        "--image-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="File of the measured image that says what --config may choose."
+        "  [default: /etc/vault-attestation-bridge/image.toml]",
+    ),
     click.option("--verifier-url", help="Base URL of the verifier."),
     click.option("--verifier-ca", metavar="FILE", help="File with the CA of the verifier's certificate (PEM)."),
     click.option("--issuer", help="Issuer URL of the tenant."),
@@ -102,7 +112,13 @@ MACHINE_OPTIONS = (
 )
 
 
-_WAIT = click.option("--wait", type=float, default=90.0, show_default=True, help="Try for at most this many seconds.")
+_WAIT = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=90.0,
+    show_default=True,
+    help="Try the whole way for at most this many seconds.",
+)
 OUT_OPTION = click.option(
     "--out", default="", help="Memory-backed file; - for standard output.  [default: in a folder of the attester]"
 )
@@ -133,17 +149,18 @@ class Session:
 
     provider: Provider
     trust: Trust
-    wait_s: float
+    patience: Patience
 
     def attest(self) -> Opened:
         """Attest, patiently."""
-        from attester.flow import attest_once, verifier_client
-        from attester.patience import patiently
+        return self.patience.repeat(self.attest_once)
 
-        client = verifier_client(self.trust)
-        return patiently(
-            lambda: attest_once(client, self.trust, self.provider, lambda: int(time.time())), wait_s=self.wait_s
-        )
+    def attest_once(self) -> Opened:
+        """Attest once, with new keys."""
+        from attester.flow import attest_once, verifier_client
+
+        client = verifier_client(self.trust, self.patience.left)
+        return attest_once(client, self.trust, self.provider, lambda: int(time.time()))
 
 
 def machine_of(options: dict[str, Any], document: dict[str, dict[str, Any]] | None = None, where: str = "") -> Machine:
@@ -158,9 +175,13 @@ def machine_of(options: dict[str, Any], document: dict[str, dict[str, Any]] | No
 @contextlib.contextmanager
 def session(options: dict[str, Any]) -> Iterator[Session]:
     """Open the machine, measure the configuration, obey it: in this order (see the module)."""
+    from attester.image import IMAGE_FILE, read_image, require_allowed
+    from attester.patience import Patience
     from attester.providers import opened
     from attester.settings import parse_config, read_config, trust_from
 
+    forbid_core_dumps()
+    patience = Patience(options["wait"])
     path: Path | None = options["config"]
     given = [name for name in _TRUST_OPTIONS if options[name] is not None]
     in_image: bool = options["config_in_image"]
@@ -183,12 +204,14 @@ def session(options: dict[str, Any]) -> Iterator[Session]:
             table.pop(key.removesuffix("_file"), None)
             table[key] = options[name]
         with opened(machine_of(options, document, where)) as provider:
-            yield Session(provider, trust_from(document, where), options["wait"])
+            yield Session(provider, trust_from(document, where), patience)
         return
+    allowed = read_image(options["image_file"] or IMAGE_FILE)
     with opened(machine_of(options)) as provider:
         provider.measure_config(content)
         trust = trust_from(parse_config(content, where, in_image=False), where)
-        yield Session(provider, trust, options["wait"])
+        require_allowed(trust, allowed, where)
+        yield Session(provider, trust, patience)
 
 
 def explained(error: BridgeError | ConfigError) -> Answer:
@@ -223,11 +246,13 @@ def swap_hint() -> tuple[str, ...]:
 
 def deliver(value: bytes, path: Path | None, what: str, facts: dict[str, Any]) -> Answer:
     """Write a secret to memory and answer where it is; ``None`` means that standard output was asked for by ``-``."""
+    from attester.memfile import unwritten, write
+
     if path is None:
-        sys.stdout.buffer.write(value)
-        sys.stdout.buffer.flush()
+        with unwritten("standard output"):
+            sys.stdout.buffer.write(value)
+            sys.stdout.buffer.flush()
         raise SystemExit(0)
-    from attester.memfile import write
 
     file: MemoryFile = write(path, value)
     return Answer({**facts, "outcome": "done", "file": str(file.path)}, f"{what}: {file.path}", hints=swap_hint())

@@ -16,7 +16,15 @@ from typing import Any
 
 from stopped import wait_until_stopped
 
-from tools.demo.trust import VaultPlace, attester_config, tpm_identities, tpm_policy, workload, write_documents
+from tools.demo.trust import (
+    VaultPlace,
+    attester_config,
+    image_file,
+    tpm_identities,
+    tpm_policy,
+    workload,
+    write_documents,
+)
 
 BASE_URL = "https://verifier:8443"
 WORKLOAD = "web"
@@ -90,17 +98,22 @@ def _pin_the_tpm_maker() -> None:
 
 def main() -> None:
     """Do what people do before a workload starts, then wait: the volumes in memory last while this runs."""
+    root = _keys()
     config = attester_config(
         url=BASE_URL,
         ca_pem=(_CA / "verifier.pem").read_text("ascii"),
         issuer=f"{BASE_URL}/t/default",
-        root_jwk=_keys(),
+        root_jwk=root,
         lowest_seq=1,
         workload_name=WORKLOAD,
         audience=_VAULT.audience,
     )
     _say("the verifier's keys are made; the offline root stays here")
     (_IMAGE / "attester.toml").write_bytes(config)
+    # What a configuration may choose in this image: no other root, tenant or verifier.
+    (_IMAGE / "image.toml").write_bytes(
+        image_file(root, url=[BASE_URL], issuer=[f"{BASE_URL}/t/default"], workload=[WORKLOAD])
+    )
     documents = [*tpm_identities(sha256(config).hexdigest()), tpm_policy(), workload(WORKLOAD, "demo", _VAULT)]
     write_documents(_TRUST / "demo.yaml", documents)
     _say("trust documents: whose TPM, what booted, what runs, what the attester obeys")

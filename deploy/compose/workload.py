@@ -29,7 +29,7 @@ def _say(text: str) -> None:
 
 def _attester(name: str, *words: str, behind: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     machine = [
-        "--config", "/etc/attester/attester.toml", "--provider", "tpm2",
+        "--config", "/etc/attester/attester.toml", "--image-file", "/etc/attester/image.toml", "--provider", "tpm2",
         "--tcti", (_MACHINE / "tcti").read_text("ascii"), "--event-log", str(_MACHINE / "binary_bios_measurements"),
     ]  # fmt: skip
     command = [_ATTESTER, name, *machine, "--format", "json", *words, *behind]

@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 _SUFFIXES = frozenset({".hcl", ".tf", ".md", ".py", ".sh", ".yml", ".yaml", ".toml", ".json"})
 _STANZA = re.compile(r"""\bpath\s+["'](?P<path>[^"']+)["']""")
 # A path of a KV mount that ends in an open glob, however it is written down: secret/data/{tenant}/{workload}/ and a star.
-_KV_GLOB = re.compile(r"""/(?:data|metadata|delete|undelete|destroy|subkeys)/[^\s"'`|]*\*(?=["'`\s|,)]|$)""", re.MULTILINE)
+_KV_GLOB = re.compile(
+    r"""/(?:data|metadata|delete|undelete|destroy|subkeys)/[^\s"'`|]*\*(?=["'`\s|,)]|$)""", re.MULTILINE
+)
 # Not over a KV mount, and not a workload's: what Terraform may write. A policy's name begins with its mount's.
 _ALLOWED = frozenset({"sys/policies/acl/attestation-default_*"})
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.support.https import QuietHandler, Server, https_server
 from tests.support.signing import new_key
+from tools.demo.trust import image_file
 from verifier.core.ports import SigningKey
 from verifier.core.wire import AttestationRequest, parse
 from verifier.formats.encoding import b64url, canonical
@@ -196,6 +197,10 @@ class Stage:
             f'ca = """{self.verifier_server.ca}"""\nroot = {{ {root} }}\nroot_lowest_seq = {lowest_seq}\n'
             f'[workload]\ntenant = "{TENANT}"\nname = "{WORKLOAD}"\naudience = "{AUDIENCE}"\n'
         )
+
+    def image(self, **lists: list[str]) -> bytes:
+        """Return the image file of a machine that believes this verifier's root; ``lists`` narrow what may be chosen."""
+        return image_file(self.verifier.root.public_jwk, **lists)
 
 
 @contextlib.contextmanager

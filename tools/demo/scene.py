@@ -19,6 +19,7 @@ from tools.demo.stack import VerifierFolder, lay_verifier, run_program, serve
 from tools.demo.trust import (
     VaultPlace,
     attester_config,
+    image_file,
     tpm_identities,
     tpm_policy,
     workload,
@@ -47,8 +48,8 @@ class Host:
     def options(self) -> list[str]:
         """What the attester's command line is told about the machine."""
         return [
-            "--config", str(self.config_file), "--provider", "tpm2", "--tcti", self.machine.tcti,
-            "--event-log", str(self.machine.log_file),
+            "--config", str(self.config_file), "--image-file", str(self.config_file.with_suffix(".image.toml")),
+            "--provider", "tpm2", "--tcti", self.machine.tcti, "--event-log", str(self.machine.log_file),
         ]  # fmt: skip
 
 
@@ -89,6 +90,7 @@ def _host(folder: Path, machine: Machine, verifier: VerifierFolder, name: str, p
     )
     path = folder / f"{name}.toml"
     path.write_bytes(config)
+    path.with_suffix(".image.toml").write_bytes(image_file(verifier.root_jwk, lowest_seq=seq, url=[verifier.base_url]))
     trust = trust_from(parse_config(config, str(path), in_image=False), str(path))
     return Host(machine, path, trust)
 

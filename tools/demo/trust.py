@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,28 @@ def write_documents(path: Path, documents: list[dict[str, Any]]) -> None:
     path.write_text("\n---\n".join(json.dumps(document, indent=2) for document in documents) + "\n", encoding="utf-8")
 
 
+def _toml_jwk(jwk: Mapping[str, str]) -> str:
+    return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in sorted(jwk.items())) + " }"
+
+
+def image_file(root_jwk: Mapping[str, str], *, lowest_seq: int = 1, **lists: Iterable[str]) -> bytes:
+    """Return an image file: what the measured image lets a configuration choose. ``lists``: values of settings that are not "any"."""
+    settings = {
+        "url": None,
+        "ca": None,
+        "issuer": None,
+        "workload": None,
+        "audience": None,
+        "tenant": [TENANT],
+        **lists,
+    }
+    lines = [f"{name} = {json.dumps('any' if values is None else list(values))}" for name, values in settings.items()]
+    text = "\n".join(
+        ["version = 1", "", "[allow]", f"root = [{_toml_jwk(root_jwk)}]", f"root_lowest_seq = {lowest_seq}", *lines]
+    )
+    return f"{text}\n".encode()
+
+
 def attester_config(
     *,
     url: str,
@@ -109,11 +131,11 @@ def attester_config(
     audience: str,
 ) -> bytes:
     """Return the attester's configuration: TOML, everything inline, because its digest covers these bytes alone."""
-    root = ", ".join(f"{key} = {json.dumps(value)}" for key, value in sorted(root_jwk.items()))
+    root = _toml_jwk(root_jwk)
     text = (
         "version = 1\n\n[verifier]\n"
         f"url = {json.dumps(url)}\nca = {json.dumps(ca_pem)}\nissuer = {json.dumps(issuer)}\n"
-        f"root = {{ {root} }}\nroot_lowest_seq = {lowest_seq}\n\n"
+        f"root = {root}\nroot_lowest_seq = {lowest_seq}\n\n"
         f"[workload]\ntenant = {json.dumps(TENANT)}\nname = {json.dumps(workload_name)}\naudience = {json.dumps(audience)}\n"
     )
     return text.encode()

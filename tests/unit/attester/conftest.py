@@ -88,7 +88,9 @@ Run = Callable[..., Ran]
 def _words(config: Path, command: str, rest: tuple[str, ...]) -> list[str]:
     """Say that the host of a simulated machine fixed this configuration at launch."""
     host_data = hashlib.sha256(config.read_bytes()).hexdigest()
+    image = config.with_name("image.toml")
     place = ["--provider", "simulated", "--simulated-host-data", host_data, "--config", str(config), "--wait", "5"]
+    place += ["--image-file", str(image)]
     return [command, *place, *rest]
 
 
@@ -97,6 +99,7 @@ def config(servers: Stage, tmp_path: Path) -> Path:
     """The configuration of an attester that believes the stage's verifier."""
     path = tmp_path / "attester.toml"
     path.write_text(servers.config())
+    path.with_name("image.toml").write_bytes(servers.image())
     return path
 
 
@@ -119,7 +122,7 @@ def attester(config: Path) -> Run:
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long the command slept between two tries; it does not sleep."""
     slept: list[float] = []
-    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr("attester.patience.time", SimpleNamespace(sleep=slept.append))
     return slept
 
 

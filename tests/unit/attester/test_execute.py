@@ -70,7 +70,18 @@ def started(servers: Stage, tmp_path: Path, options: list[str], script: str) -> 
     config = tmp_path / "attester.toml"
     config.write_text(servers.config())
     digest = hashlib.sha256(config.read_bytes()).hexdigest()
-    place = ["--provider", "simulated", "--simulated-host-data", digest, "--config", str(config)]
+    image = tmp_path / "image.toml"
+    image.write_bytes(servers.image())
+    place = [
+        "--provider",
+        "simulated",
+        "--simulated-host-data",
+        digest,
+        "--config",
+        str(config),
+        "--image-file",
+        str(image),
+    ]
     command = [
         sys.executable,
         "-m",

@@ -185,7 +185,8 @@ def test_the_command_measures_a_configuration_for_every_scheme(config: Path) -> 
     for name in NAMES:
         given = hashed(name, config.read_bytes()).hex()
         place = ["--simulated-host-data", given] if given else []
-        words = ["--simulated-scheme", name, "--config", str(config), "--nonce", nonce]
+        image = str(config.with_name("image.toml"))
+        words = ["--simulated-scheme", name, "--config", str(config), "--image-file", image, "--nonce", nonce]
         code, said = command(*words, *place)
         if name == "nvidia-gpu":
             assert (code != 0, said["check_id"]) == (True, "attester.config.measured")
@@ -202,6 +203,7 @@ def test_the_command_measures_a_configuration_for_every_scheme(config: Path) -> 
 def test_parts_of_components_are_written_too(config: Path, tmp_path: Path) -> None:
     given = hashed("sev-snp-gpu", config.read_bytes()).hex()
     words = ["--simulated-scheme", "sev-snp-gpu", "--simulated-host-data", given, "--config", str(config)]
+    words += ["--image-file", str(config.with_name("image.toml"))]
     code, said = command(*words, "--nonce", "A" * 86, "--out-dir", str(tmp_path / "out"))
     assert code == 0
     assert sorted(Path(file).name for file in said["files"]) == sorted(

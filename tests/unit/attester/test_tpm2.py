@@ -31,6 +31,7 @@ from forge.ima import MeasurementList, small_system
 from tests.support.false_servers import Said, Seen, problem, responding
 from tests.support.signing import new_key
 from tests.support.swtpm import EkCa, RunningTpm, manufacture, running_swtpm
+from tools.demo.trust import image_file
 from verifier.core.binding import BindingDigest
 from verifier.core.ids import BindingId
 from verifier.core.wire import EnrolmentProof, EnrolmentRequest
@@ -245,9 +246,12 @@ def test_a_false_configuration_taints_the_boot(booted: Booted, tmp_path: Path) -
     first, second = tmp_path / "first.toml", tmp_path / "second.toml"
     first.write_text("version = 1\n")
     second.write_text("version = 1\n# the host's own\n")
+    image = tmp_path / "image.toml"
+    image.write_bytes(image_file(new_key().public_jwk))
 
     def run(config: Path) -> tuple[int, str]:
         place = ["--provider", "tpm2", "--tcti", booted.tpm.tcti, "--config", str(config), "--nonce", b64url(bytes(64))]
+        place += ["--image-file", str(image)]
         done = subprocess.run(
             [sys.executable, "-m", "attester.cli.__main__", "evidence", *place, "--format", "json"],
             capture_output=True,

@@ -247,9 +247,9 @@ def test_what_may_pass_is_tried_again_from_the_first_step(
     servers.verifier.replies["/v1/challenges"] = [slow_down]
     ran = attester("token", "--out", str(memory / "t"))
     assert ran.code == 0, ran.err
-    asked_for, own = naps[:2], naps[2:]
-    assert asked_for == [1.0, 1.0]
-    assert own == [pytest.approx(0.6)]
+    assert len(naps) == 3
+    assert all(1.0 <= nap <= 4.0 for nap in naps[:2]), "never before the time that was asked for"
+    assert 0 <= naps[2] <= 2.0, "nothing was asked for: a fresh challenge helps at once"
     assert servers.verifier.paths() == [
         "/v1/challenges",
         "/v1/challenges",
@@ -275,7 +275,8 @@ def test_a_vault_that_is_busy_is_waited_for(attester: Run, servers: Stage, memor
     ran = attester("get", "secret/data/default/web/db#port", "--out", str(memory / "port"))
     assert ran.code == 0, ran.err
     assert (memory / "port").read_text() == "5432"
-    assert naps == [1.0, 1.0]
+    assert len(naps) == 2
+    assert all(1.0 <= nap <= 2.0 for nap in naps)
 
 
 def test_vaults_refusals_say_why_without_saying_the_token(attester: Run, servers: Stage, memory: Path) -> None:
