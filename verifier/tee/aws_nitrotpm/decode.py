@@ -17,9 +17,8 @@ from verifier.tee.aws_nitrotpm import layout
 from verifier.tee.tcg.banks import Banks, decode_banks
 from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import proven_secure_boot
-from verifier.tee.tcg.decode import decode_log
-from verifier.tee.tcg.layout import SHA384, EventLog
-from verifier.tee.tcg.replay import replay
+from verifier.tee.tcg.late import LateLog, WithLog
+from verifier.tee.tcg.layout import SHA384
 from verifier.tee.tpm2.layout import Quote, Signature, decode_any_signature, encode_quote
 from verifier.tee.tpm2.quote import quote_claims
 from verifier.tee.vtpm.quote import read_quote
@@ -28,7 +27,7 @@ DECODE_ATTESTATION: Final = "aws-nitrotpm.decode.attestation"
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(WithLog):
     """Everything that was read, unverified. ``replayed``: what the log gives for the SHA-384 bank, empty without one."""
 
     raw: Mapping[str, bytes]
@@ -36,8 +35,7 @@ class Evidence:
     quote: Quote
     signature: Signature
     banks: Banks | None
-    log: EventLog | None
-    replayed: Mapping[int, bytes]
+    late_log: LateLog | None
 
     @property
     def selected(self) -> tuple[int, ...]:
@@ -55,7 +53,6 @@ def decode(parts: Mapping[str, bytes]) -> Evidence:
     document = decode_document(parts[layout.ATTESTATION], check_id=DECODE_ATTESTATION, is_nitrotpm=True)
     quote = read_quote(parts[layout.QUOTE], layout.NAME)
     raw_banks, raw_log = parts.get(layout.PCRS), parts.get(layout.EVENTLOG)
-    log = None if raw_log is None else decode_log(raw_log, check_id="aws-nitrotpm.decode.eventlog")
     return Evidence(
         raw=MappingProxyType(dict(parts)),
         document=document,
@@ -64,8 +61,7 @@ def decode(parts: Mapping[str, bytes]) -> Evidence:
             parts[layout.QUOTE_SIG], digest_size=len(quote.pcr_digest), check_id="aws-nitrotpm.decode.quote_sig"
         ),
         banks=None if raw_banks is None else decode_banks(raw_banks, "aws-nitrotpm.decode.pcrs", layout.PCRS),
-        log=log,
-        replayed=MappingProxyType(dict(replay(log, SHA384)) if log is not None and SHA384.id in log.banks else {}),
+        late_log=None if raw_log is None else LateLog(raw_log, "aws-nitrotpm.decode.eventlog", SHA384),
     )
 
 

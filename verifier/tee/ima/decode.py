@@ -73,14 +73,19 @@ def decode_list(
     data: bytes, *, check_id: str = LIST_ID, max_bytes: int = MAX_LIST_BYTES, max_entries: int = MAX_ENTRIES
 ) -> MeasurementList:
     """Read a whole list; every line ends with a line feed, and a list without any entry is refused."""
-    if len(data) > max_bytes:
-        raise MalformedEvidence(check_id, f"IMA list: got {len(data)} bytes, want at most {max_bytes}")
+    require_size(data, check_id, max_bytes=max_bytes)
     if not data.endswith(b"\n"):
         raise MalformedEvidence(check_id, "IMA list: got no line feed at the end, want whole lines, at least one")
     if data.count(b"\n") > max_entries:
         raise MalformedEvidence(check_id, f"IMA list: got more than {max_entries} entries")
     lines = data[:-1].split(b"\n")
     return MeasurementList(data, tuple(_entry(_Line(i, check_id), line) for i, line in enumerate(lines)))
+
+
+def require_size(data: bytes, check_id: str, *, max_bytes: int = MAX_LIST_BYTES) -> None:
+    """Refuse more bytes than a list may have."""
+    if len(data) > max_bytes:
+        raise MalformedEvidence(check_id, f"IMA list: got {len(data)} bytes, want at most {max_bytes}")
 
 
 def _entry(line: _Line, text: bytes) -> Entry:

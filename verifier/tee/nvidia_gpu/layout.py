@@ -9,12 +9,12 @@ The evidence is the request, then the response, and the signature covers all of 
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from verifier.formats.layout import Field, Layout
+from verifier.formats.pem import to_pem
 
 DECODE_REPORT: Final = "nvidia-gpu.decode.spdm_report"
 DECODE_CHAIN: Final = "nvidia-gpu.decode.cert_chain"
@@ -160,10 +160,5 @@ def encode_unsigned(
 
 
 def encode_chain(certificates: Sequence[bytes]) -> bytes:
-    """Write certificates as PEM in its one strict form (RFC 7468, section 3): lines of 64, LF."""
-    blocks = []
-    for der in certificates:
-        text = base64.b64encode(der)
-        lines = b"\n".join(text[i : i + 64] for i in range(0, len(text), 64))
-        blocks.append(b"-----BEGIN CERTIFICATE-----\n" + lines + b"\n-----END CERTIFICATE-----\n")
-    return b"".join(blocks)
+    """Write certificates as PEM in its one strict form."""
+    return b"".join(to_pem(der, "CERTIFICATE") for der in certificates)

@@ -51,8 +51,7 @@ def decode_log(
     max_register: int = MAX_REGISTER,
 ) -> EventLog:
     """Read a whole log. ``check_id`` is raised for every fault; a log without a single event is one."""
-    if len(data) > max_bytes:
-        raise MalformedEvidence(check_id, f"event log: got {len(data)} bytes, want at most {max_bytes}")
+    require_size(data, check_id, max_bytes=max_bytes)
     reader = Reader(data, check_id, "event log")
     padding = _padding_starts(data)
     if not padding.start:
@@ -76,6 +75,14 @@ def decode_log(
         startup_locality=_startup_locality(events, reader),
         events=tuple(events),
     )
+
+
+def require_size(data: bytes, check_id: str, *, max_bytes: int = MAX_LOG_BYTES) -> None:
+    """Refuse more bytes than a log may have, and none."""
+    if not data:
+        raise MalformedEvidence(check_id, "event log: got nothing, want at least one event")
+    if len(data) > max_bytes:
+        raise MalformedEvidence(check_id, f"event log: got {len(data)} bytes, want at most {max_bytes}")
 
 
 def _sha1_event(reader: Reader) -> tuple[int, int, bytes, bytes]:

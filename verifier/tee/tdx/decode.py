@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Final
 
 from verifier.tee.dcap.decode import Quote, TdReport, decode_quote, encode_quote
 from verifier.tee.dcap.layout import TEE_TDX
-from verifier.tee.tcg.decode import decode_log
-from verifier.tee.tcg.layout import SHA384, EventLog
-from verifier.tee.tcg.replay import replay, zero_register
+from verifier.tee.tcg.late import LateLog, WithLog
+from verifier.tee.tcg.layout import SHA384
+from verifier.tee.tcg.replay import zero_register
 
 DECODE_ID: Final = "tdx.decode.quote"
 DECODE_LOG: Final = "tdx.decode.eventlog"
@@ -21,17 +20,15 @@ _TEES: Final = frozenset({TEE_TDX})
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """A quote of a TD with its log, unverified; ``report`` is the quote's body. ``log_raw`` are the log's bytes as they came.
+class Evidence(WithLog):
+    """A quote of a TD with its log, unverified; ``report`` is the quote's body. The log is read when a check asks for it.
 
     ``replayed`` are the SHA-384 registers that the log gives, by CC measurement register.
     """
 
     quote: Quote
     report: TdReport
-    log: EventLog | None = None
-    log_raw: bytes | None = field(default=None, repr=False)
-    replayed: Mapping[int, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    late_log: LateLog | None = None
 
     @property
     def registers(self) -> Mapping[int, bytes]:
@@ -47,14 +44,13 @@ def decode(parts: Mapping[str, bytes]) -> Evidence:
     raw = parts.get("eventlog")
     if raw is None:
         return Evidence(quote, quote.body)
-    log = decode_log(raw, check_id=DECODE_LOG, max_register=HIGHEST_REGISTER)
-    replayed = replay(log, SHA384, initial=zero_register) if SHA384.id in log.banks else {}
-    return Evidence(quote, quote.body, log, raw, MappingProxyType(dict(replayed)))
+    late = LateLog(raw, DECODE_LOG, SHA384, max_register=HIGHEST_REGISTER, initial=zero_register)
+    return Evidence(quote, quote.body, late)
 
 
 def encode(evidence: Evidence) -> dict[str, bytes]:
     """Write the parts back; the inverse of ``decode``. The log is kept as it came."""
     parts = {"quote": encode_quote(evidence.quote)}
-    if evidence.log_raw is not None:
-        parts["eventlog"] = evidence.log_raw
+    if evidence.late_log is not None:
+        parts["eventlog"] = evidence.late_log.raw
     return parts

@@ -2,7 +2,7 @@
 
 Parts: ``quote`` (TPMS_ATTEST), ``quote_sig`` (TPMT_SIGNATURE), ``pcrs`` (JSON ``{bank: {index: hex}}``, untrusted until hashed),
 ``ak_name`` (the Name of the enrolled AK), optionally ``eventlog`` and ``ascii_runtime_measurements`` (the IMA list). JSON, log and
-list are kept as they came.
+list are kept as they came, and log and list are read only when a check asks for them (``tcg.late``).
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from verifier.formats.errors import MalformedEvidence
-from verifier.tee.ima.decode import MeasurementList, decode_list
+from verifier.tee.ima.decode import MeasurementList, decode_list, require_size
 from verifier.tee.ima.layout import PCR_IMA
 from verifier.tee.ima.replay import replay_prefix
 from verifier.tee.tcg.banks import Banks, decode_banks
-from verifier.tee.tcg.decode import decode_log
-from verifier.tee.tcg.layout import HASHES_BY_NAME, SHA256, EventLog
-from verifier.tee.tcg.replay import replay
+from verifier.tee.tcg.late import LateLog, WithLog
+from verifier.tee.tcg.layout import HASHES_BY_NAME, SHA256
 from verifier.tee.tpm2.layout import (
     Quote,
     Signature,
@@ -35,12 +34,41 @@ REQUIRED_PARTS = frozenset((QUOTE, QUOTE_SIG, PCRS, AK_NAME))
 OPTIONAL_PARTS = frozenset((EVENTLOG, IMA))
 
 
+_IMA_ID = "tpm2.decode.ascii_runtime_measurements"
+
+
+class LateList:
+    """The IMA list's bytes, unverified, and what they say once a check asks. Remembers; a request belongs to one thread."""
+
+    __slots__ = ("_list", "_quoted", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        """Keep the bytes; more than a list may have are malformed at once."""
+        require_size(raw, _IMA_ID)
+        self.raw = raw
+        self._list: MeasurementList | None = None
+        self._quoted: int | None = None
+
+    def read(self) -> MeasurementList:
+        """Return the list; ``MalformedEvidence`` where it cannot be read."""
+        if self._list is None:
+            self._list = decode_list(self.raw, check_id=_IMA_ID)
+        return self._list
+
+    def quoted(self, banks: Banks) -> int:
+        """Return how many entries these PCRs bear out. They are always the evidence's own."""
+        if self._quoted is None:
+            self._quoted = quoted_entries(self.read(), banks)
+        return self._quoted
+
+
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(WithLog):
     """Everything that was read, unverified. ``replayed``: what the log gives for the SHA-256 bank, empty without one.
 
     ``ima_quoted``: after how many entries of the IMA list PCR 10 holds the listed value, in the one bank that is listed; 0 where it
-    never does. What follows those entries was measured after the quote, and nothing bears it out.
+    never does. What follows those entries was measured after the quote, and nothing bears it out. ``log``, ``replayed``, ``ima`` and
+    ``ima_quoted`` read when they are asked for, and may then be ``MalformedEvidence``.
     """
 
     raw: Mapping[str, bytes]
@@ -48,10 +76,18 @@ class Evidence:
     quote: Quote
     signature: Signature
     banks: Banks
-    log: EventLog | None
-    replayed: Mapping[int, bytes]
-    ima: MeasurementList | None = None
-    ima_quoted: int = 0
+    late_log: LateLog | None = None
+    late_ima: LateList | None = None
+
+    @property
+    def ima(self) -> MeasurementList | None:
+        """The IMA list, where one came."""
+        return None if self.late_ima is None else self.late_ima.read()
+
+    @property
+    def ima_quoted(self) -> int:
+        """How many of the list's entries the quote bears out."""
+        return 0 if self.late_ima is None else self.late_ima.quoted(self.banks)
 
 
 def decode(unverified_parts: Mapping[str, bytes]) -> Evidence:
@@ -60,20 +96,15 @@ def decode(unverified_parts: Mapping[str, bytes]) -> Evidence:
     if not is_name(name):
         raise MalformedEvidence("tpm2.decode.ak_name", f"ak_name: got {len(name)} bytes, want nameAlg and a digest")
     raw_log = unverified_parts.get(EVENTLOG)
-    log = None if raw_log is None else decode_log(raw_log, check_id="tpm2.decode.eventlog")
-    banks = decode_banks(unverified_parts[PCRS], "tpm2.decode.pcrs", PCRS)
     raw_ima = unverified_parts.get(IMA)
-    ima = None if raw_ima is None else decode_list(raw_ima, check_id="tpm2.decode.ascii_runtime_measurements")
     return Evidence(
         raw=MappingProxyType(dict(unverified_parts)),
         ak_name=name,
         quote=decode_quote(unverified_parts[QUOTE]),
         signature=decode_signature(unverified_parts[QUOTE_SIG]),
-        banks=banks,
-        log=log,
-        replayed=MappingProxyType(dict(replay(log, SHA256)) if log is not None and SHA256.id in log.banks else {}),
-        ima=ima,
-        ima_quoted=0 if ima is None else quoted_entries(ima, banks),
+        banks=decode_banks(unverified_parts[PCRS], "tpm2.decode.pcrs", PCRS),
+        late_log=None if raw_log is None else LateLog(raw_log, "tpm2.decode.eventlog", SHA256),
+        late_ima=None if raw_ima is None else LateList(raw_ima),
     )
 
 
@@ -96,8 +127,8 @@ def encode(evidence: Evidence) -> dict[str, bytes]:
         PCRS: evidence.raw[PCRS],
         AK_NAME: evidence.ak_name,
     }
-    if evidence.log is not None:
-        parts[EVENTLOG] = evidence.log.raw
-    if evidence.ima is not None:
-        parts[IMA] = evidence.ima.raw
+    if evidence.late_log is not None:
+        parts[EVENTLOG] = evidence.late_log.raw
+    if evidence.late_ima is not None:
+        parts[IMA] = evidence.late_ima.raw
     return parts

@@ -1,7 +1,8 @@
 """The vTPM's part of a composite: quote, signature, PCR values, event log. Reading proves nothing.
 
 Parts: ``quote`` (TPMS_ATTEST), ``quote_sig`` (TPMT_SIGNATURE, or bare RSA bytes, or X9.62 DER ECDSA, as clouds' own tools hand
-them out), ``pcrs`` (JSON ``{bank: {index: hex}}``, untrusted until hashed), optionally ``eventlog``.
+them out), ``pcrs`` (JSON ``{bank: {index: hex}}``, untrusted until hashed), optionally ``eventlog``, which is read
+only when a check asks for it (``tcg.late``).
 Source: TCG TPM 2.0 Library Part 2, revision 1.59.
 """
 
@@ -16,9 +17,8 @@ from verifier.formats.errors import MalformedEvidence
 from verifier.tee.tcg.banks import Banks, decode_banks
 from verifier.tee.tcg.claims import log_claims
 from verifier.tee.tcg.data import proven_secure_boot
-from verifier.tee.tcg.decode import decode_log
-from verifier.tee.tcg.layout import SHA256, EventLog
-from verifier.tee.tcg.replay import replay
+from verifier.tee.tcg.late import LateLog, WithLog
+from verifier.tee.tcg.layout import SHA256
 from verifier.tee.tpm2.layout import (
     MAGIC_ID,
     TYPE_ID,
@@ -48,15 +48,14 @@ FIELDS: Final = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class VtpmQuote:
+class VtpmQuote(WithLog):
     """Everything that was read, unverified. ``replayed``: what the log gives for the SHA-256 bank, empty without one."""
 
     raw: Mapping[str, bytes]
     quote: Quote
     signature: Signature
     banks: Banks
-    log: EventLog | None
-    replayed: Mapping[int, bytes]
+    late_log: LateLog | None
 
 
 def read_quote(data: bytes, scheme: str) -> Quote:
@@ -74,7 +73,6 @@ def decode_parts(unverified_parts: Mapping[str, bytes], scheme: str) -> VtpmQuot
     """Read the vTPM's parts; ``MalformedEvidence`` under ``<scheme>.decode.<part>``."""
     quote = read_quote(unverified_parts[QUOTE], scheme)
     raw_log = unverified_parts.get(EVENTLOG)
-    log = None if raw_log is None else decode_log(raw_log, check_id=f"{scheme}.decode.eventlog")
     return VtpmQuote(
         raw=MappingProxyType({n: d for n, d in unverified_parts.items() if n in REQUIRED_PARTS | OPTIONAL_PARTS}),
         quote=quote,
@@ -82,15 +80,14 @@ def decode_parts(unverified_parts: Mapping[str, bytes], scheme: str) -> VtpmQuot
             unverified_parts[QUOTE_SIG], digest_size=len(quote.pcr_digest), check_id=f"{scheme}.decode.quote_sig"
         ),
         banks=decode_banks(unverified_parts[PCRS], f"{scheme}.decode.pcrs", PCRS),
-        log=log,
-        replayed=MappingProxyType(dict(replay(log, SHA256)) if log is not None and SHA256.id in log.banks else {}),
+        late_log=None if raw_log is None else LateLog(raw_log, f"{scheme}.decode.eventlog", SHA256),
     )
 
 
 def encode_parts(tpm: VtpmQuote) -> dict[str, bytes]:
     """Write the parts back: the quote anew; signature (three forms), JSON and log as they were kept."""
     parts = {QUOTE: encode_quote(tpm.quote), QUOTE_SIG: tpm.raw[QUOTE_SIG], PCRS: tpm.raw[PCRS]}
-    return parts if tpm.log is None else {**parts, EVENTLOG: tpm.log.raw}
+    return parts if tpm.late_log is None else {**parts, EVENTLOG: tpm.late_log.raw}
 
 
 def vtpm_claims(tpm: VtpmQuote) -> dict[str, Any]:
