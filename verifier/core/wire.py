@@ -1,25 +1,40 @@
 """The wire: requests and answers of the public API, validated once at the edge (docs/api.md).
 
 Everything here is unverified until the service says otherwise. Malformed input is ``MalformedEvidence('wire.…')``.
+
+Any client may send any body, so the work before proof is bounded by bytes (``BODY_CAPS``) and by values (``MAX_VALUES``), never by
+the number of faults: a text with more values is refused before it is parsed, and the first fault is told.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from verifier.core.ids import WireId
-from verifier.formats import jws
+from verifier.core.settings import MAX_REQUEST_BYTES
+from verifier.formats import jws, strict_json
 from verifier.formats.encoding import jwk_thumbprint, unb64url
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
 from verifier.formats.fields import Base64Url, Name, SchemeName
 from verifier.formats.jose import p256_point
 
 REQUEST_TYPE = "vab-request+jws"
+
+# Bytes of a body by route, as the web layer names it. A challenge names two names of at most 63 characters. An enrolment has six
+# certificates of an EK's chain at most, each mostly below 2 KiB. An attestation has logs of 1 MiB, twice in base64.
+BODY_CAPS: Final[Mapping[str, int]] = MappingProxyType(
+    {"challenges": 1024, "attestations": MAX_REQUEST_BYTES, "enrolments": 64 * 1024, "enrolment": 64 * 1024}
+)
+# Commas and opening brackets of a body's JSON. The largest request that a scheme knows (a machine with vTPM, report and GPU) has 60.
+MAX_VALUES: Final = 256
+_SHOWN: Final = 128  # characters of a field's place that a message shows
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -142,19 +157,27 @@ class AttestationRequest:
     enc_thumbprint: bytes
     user_data: bytes
     evidence: EvidenceEnvelope
-    raw_evidence: bytes  # the envelope as JSON, names in the sender's order, what the record keeps
 
 
 def parse_model(model: type[M], body: bytes, *, check_id: str = WireId.BODY) -> M:
-    """Validate JSON against a wire model; the error names the first wrong field."""
+    """Validate JSON against a wire model; the error names the first wrong field.
+
+    A text of more than ``MAX_VALUES`` commas and opening brackets is refused before it is parsed, a name that stands twice before
+    it is validated: pydantic would take the last of them, and collects every fault of a model to show one.
+    """
     try:
-        return model.model_validate_json(body)
+        return model.model_validate(strict_json.read(body, most=MAX_VALUES))
+    except strict_json.NameTwice as twice:
+        raise MalformedEvidence(check_id, f"{twice.name[:_SHOWN]}: stands twice, want each name once") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(step) for step in first["loc"]) or "body"
+        where = ".".join(str(step) for step in first["loc"])[:_SHOWN] or "body"
         raise MalformedEvidence(check_id, f"{where}: {first['msg']}") from None
-    except RecursionError:
-        raise MalformedEvidence(check_id, "body: nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise MalformedEvidence(check_id, f"body: not JSON: {error}") from None
+    except ValueError as error:
+        detail = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:_SHOWN]
+        raise MalformedEvidence(check_id, f"body: {detail}") from None
 
 
 def unb64_field(text: str, field: str, *, check_id: str = WireId.BODY) -> bytes:
@@ -210,11 +233,11 @@ def flatten(envelope: EvidenceEnvelope) -> tuple[dict[str, bytes], dict[str, byt
 def split_jws(body: bytes, *, typ: str) -> jws.CompactJws:
     """Take a compact ES256 JWS of type ``typ`` apart. Nothing is verified yet."""
     try:
-        unverified = jws.split(body)
+        unverified = jws.split(body, header={"alg": "ES256", "typ": typ})
+    except jws.WrongHeader:
+        raise MalformedEvidence(WireId.JWS_HEADER, f"header: want exactly alg ES256 and typ {typ}") from None
     except ValueError:
         raise MalformedEvidence(WireId.JWS, "body: not a compact JWS") from None
-    if unverified.header != {"alg": "ES256", "typ": typ}:
-        raise MalformedEvidence(WireId.JWS_HEADER, f"header: want exactly alg ES256 and typ {typ}")
     if len(unverified.signature) != 64:  # noqa: PLR2004 - r and s of P-256
         raise MalformedEvidence(WireId.JWS, f"signature: got {len(unverified.signature)} bytes, want 64")
     return unverified
@@ -246,5 +269,4 @@ def parse(body: bytes) -> AttestationRequest:
         enc_thumbprint=jwk_thumbprint(enc),
         user_data=user_data,
         evidence=_envelope(claims.evidence),
-        raw_evidence=claims.evidence.model_dump_json(exclude_defaults=False).encode(),
     )

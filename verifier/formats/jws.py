@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
@@ -15,6 +15,15 @@ from verifier.formats.encoding import unb64url
 
 PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
+
+
+# The largest header that this product writes is an answer's: it carries the set of answer keys that the offline root signed.
+MAX_HEADER: Final = 64 * 1024
+_MAX_HEADER_VALUES: Final = 64
+
+
+class WrongHeader(ValueError):
+    """The header is not exactly the one that the reader wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +36,25 @@ class CompactJws:
     signing_input: bytes = field(repr=False)
 
 
-def split(data: bytes) -> CompactJws:
-    """Take a compact JWS apart; ``ValueError`` unless it is three fields of base64url of which the first is JSON."""
-    head, payload, signature = data.decode("ascii").split(".")
+def split(data: bytes, *, header: Any = None) -> CompactJws:
+    """Take a compact JWS apart; ``ValueError`` unless it is three fields of base64url of which the first is JSON.
+
+    ``header``: what the header has to be, exactly; ``WrongHeader`` for another one, before the payload is looked at.
+    """
+    fields = data.decode("ascii").split(".", 3)
+    if len(fields) != 3:  # noqa: PLR2004 - RFC 7515 section 7.1
+        raise ValueError("want three fields")
+    head, payload, signature = fields
+    if len(head) > MAX_HEADER:
+        raise ValueError(f"header: got {len(head)} characters, want at most {MAX_HEADER}")
+    read = strict_json.read(unb64url(head), most=_MAX_HEADER_VALUES)
+    if header is not None and read != header:
+        raise WrongHeader("header: got another one than is wanted")
     return CompactJws(
-        header=strict_json.read(unb64url(head)),
+        header=read,
         payload=unb64url(payload),
         signature=unb64url(signature),
-        signing_input=f"{head}.{payload}".encode("ascii"),
+        signing_input=data[: len(head) + 1 + len(payload)],
     )
 
 

@@ -11,6 +11,7 @@ from verifier.formats.errors import MalformedEvidence
 # A bound for the search alone: what is inside a block has the bound of its parser.
 MAX_PEM: Final = 4 * 1024 * 1024
 _SEQUENCE: Final = b"\x30"
+_LINE: Final = 64
 
 
 def is_pem(data: bytes) -> bool:
@@ -35,6 +36,14 @@ def pem_blocks(data: bytes, label: str) -> tuple[bytes, ...]:
             raise ValueError(f"PEM {label}: {error}") from None
         position = data.find(begin, stop)
     return tuple(blocks)
+
+
+def to_pem(der: bytes, label: str) -> bytes:
+    """Write one PEM block in its one strict form (RFC 7468, section 3): lines of 64 characters, LF."""
+    text = base64.b64encode(der)
+    lines = b"\n".join(text[at : at + _LINE] for at in range(0, len(text), _LINE))
+    name = label.encode("ascii")
+    return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (name, lines, name)
 
 
 def pem_or_der(data: bytes, label: str, check_id: str, what: str, *, limit: int = MAX_PEM) -> bytes:

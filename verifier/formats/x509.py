@@ -190,6 +190,17 @@ def der_tlv(tag: int, content: bytes) -> bytes:
     return bytes((tag, 0x80 | len(length))) + length + content
 
 
+def der_end(data: bytes) -> int | None:
+    """Return where the DER element at the start ends (X.690 section 8.1.3); ``None`` where there is none, or an empty one."""
+    head, size = 2, data[1] if len(data) > 1 else 0
+    if size >= 0x80:  # noqa: PLR2004 - X.690 section 8.1.3.5, long form
+        head += size - 0x80
+        if head > 6:  # noqa: PLR2004 - nothing that is read here has a longer length
+            return None
+        size = int.from_bytes(data[2:head], "big")
+    return head + size if 0 < size <= len(data) - head else None
+
+
 def _raw(element: asn1.TLV) -> bytes:
     """Give an element back as the bytes it was read from: DER has one encoding only."""
     return der_tlv(element.tag_bytes[0], bytes(element.data))

@@ -32,6 +32,7 @@ from verifier.core.rules import Finding
 from verifier.core.settings import SKEW_MS
 from verifier.formats.encoding import canonical, p256_spki
 from verifier.formats.errors import EvidenceRejected, MalformedEvidence
+from verifier.service.kept import kept_evidence
 from verifier.service.parts import Parts
 from verifier.service.refused import Refused
 from verifier.tee.scheme import Scheme, Subject, Verified
@@ -400,6 +401,6 @@ def _common(hearing: _Hearing, workload: Workload | None, appraisal: Appraisal |
         "policy": appraisal.policy if appraisal is not None else "",
         "policy_digest": appraisal.policy_digest if appraisal is not None else b"",
         "measurement": appraisal.measurement if appraisal is not None else "",
-        "evidence": request.raw_evidence,
+        "evidence": kept_evidence(request.evidence),
         "source": hearing.source,
     }

@@ -17,8 +17,7 @@ from typing import Any, Final
 
 from a2wsgi import WSGIMiddleware
 
-from verifier.core.settings import MAX_REQUEST_BYTES
-from verifier.core.wire import ChallengeRequest, parse_model
+from verifier.core.wire import BODY_CAPS, ChallengeRequest, parse_model
 from verifier.formats.addresses import client_of
 from verifier.formats.encoding import b64url
 from verifier.service.attest import Judged, Service
@@ -43,8 +42,6 @@ from verifier.web.replies import JSON_TYPE, Reply, json_reply
 from verifier.web.source import Sources
 
 JOSE_TYPE: Final = "application/jose"
-CHALLENGE_BYTES: Final = 1024
-COLD_BYTES: Final = 64 * 1024  # enrolments: an EK chain of six certificates is below 20 KiB
 PENDING_MAX: Final = 1024  # requests in progress in one process; beyond it a client is told to come again
 _HARDENED: Final = ((b"x-content-type-options", b"nosniff"),)
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -168,7 +165,7 @@ class Gateway:
 
     async def _challenge(self, call: Call) -> Reply:
         self._admit(call, JSON_TYPE)
-        body = await read_body(call.receive, CHALLENGE_BYTES, declared_length(call.headers))
+        body = await read_body(call.receive, BODY_CAPS["challenges"], declared_length(call.headers))
         wanted = parse_model(ChallengeRequest, body)
         nonce, expires_in = self._service.challenge(wanted.tenant, wanted.workload)
         metrics.CHALLENGES.labels(wanted.tenant).inc()
@@ -176,13 +173,13 @@ class Gateway:
 
     async def _attest(self, call: Call) -> Reply:
         self._admit(call, JOSE_TYPE)
-        declared = declared_length(call.headers)
+        declared, cap = declared_length(call.headers), BODY_CAPS["attestations"]
         share = 0
         if declared is None or declared > SMALL_BYTES:
-            share = min(declared or MAX_REQUEST_BYTES, MAX_REQUEST_BYTES)
+            share = min(declared or cap, cap)
             await self._space.take(share)
         with given_back(self._space, share), self._commits.expected():
-            body = await read_body(call.receive, MAX_REQUEST_BYTES, declared)
+            body = await read_body(call.receive, cap, declared)
             judged = await self._judge(body, call)
         committed = await self._commits.commit(judged.record)
         outcome = self._service.answer(judged, committed)
@@ -246,7 +243,7 @@ class Gateway:
             retry_after = self._limit.admit(client_of(call.source), self._parts.clock.now_ms())
             if retry_after:
                 raise rate_limited(retry_after)
-            body = await read_body(call.receive, COLD_BYTES, declared_length(call.headers))
+            body = await read_body(call.receive, BODY_CAPS["enrolments"], declared_length(call.headers))
         sent = False
 
         async def receive() -> Mapping[str, Any]:

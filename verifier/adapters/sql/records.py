@@ -35,7 +35,8 @@ WRITTEN = (*COLUMNS, "findings_digest")
 _VERDICT = tuple(field.name for field in fields(Verdict))
 _DIGEST_SIZE = 32
 # Bytes of the envelope as JSON. The owner of any genuine machine can be refused any number of times, a record each. What
-# we keep beside a record is bounded. An SNP report with its certificates is below 10 KB, an event log mostly below 100 KB in base64.
+# we keep beside a record is bounded, and for a workload that does not exist it is nothing but the digest.
+# An SNP report with its certificates is below 10 KB, an event log mostly below 100 KB in base64.
 MAX_REFUSED_EVIDENCE = 128 * 1024
 _BIGINT = 1 << 63
 
@@ -81,7 +82,9 @@ def prepare(record: VerdictRecord, *, keep_evidence: bool = True) -> Prepared:
     part = pack_findings(findings)
     form = _form(values, part.digest)
     "".join(form.values()).encode("utf-8")  # what cannot be encoded fails here, not in the writer
-    is_kept = keep_evidence and (record.outcome == "accepted" or len(record.evidence) <= MAX_REFUSED_EVIDENCE)
+    # Of a workload that does not exist nothing is kept: any owner of a genuine machine can name one.
+    is_bounded = record.workload_uuid != "" and len(record.evidence) <= MAX_REFUSED_EVIDENCE
+    is_kept = keep_evidence and (record.outcome == "accepted" or is_bounded)
     return Prepared(
         nonce_hash=values["nonce_hash"],
         nonce_expires_ms=record.nonce_expires_ms,
