@@ -66,8 +66,10 @@ def full_disk(error: OSError) -> CannotDecide:
     """Return the sentence for a write that the disk refuses; any other failure of the system is raised as the bug that it is."""
     if error.errno not in _FULL:
         raise error
+    from verifier.core.ids import ServiceId  # a command that writes nothing need not know every id
+
     where = error.filename if isinstance(error.filename, str) else "the output"
-    return CannotDecide("service.disk", f"{where} cannot be written: {error.strerror}")
+    return CannotDecide(ServiceId.DISK, f"{where} cannot be written: {error.strerror}")
 
 
 def _leave_full_output(no: CannotDecide) -> None:

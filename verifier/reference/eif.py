@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import cbor2
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from verifier.core.ids import ArtifactId
 from verifier.formats import cbor, ecdsa
@@ -185,7 +186,12 @@ def _require_signed(certificate: bytes, protected: bytes, payload: bytes, signat
     algorithm = ALGORITHMS.get(stated) if isinstance(stated, int) else None
     if algorithm is None:
         raise EvidenceRejected(ArtifactId.EIF_SIGNATURE, f"algorithm: got {stated!r}, want ES256, ES384 or ES512")
-    key = x509.load_der_x509_certificate(certificate).public_key()
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise MalformedEvidence(
+            ArtifactId.CERTIFICATE, "signing certificate: got no key that can be read, want one of ECDSA"
+        ) from None
     size = 2 * algorithm.size
     if not ecdsa.is_key_of(key, algorithm) or len(signature) != size:
         raise EvidenceRejected(

@@ -12,7 +12,7 @@ from pathlib import Path
 import cbor2
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -207,6 +207,16 @@ def test_another_certificate_than_the_images_own_is_refused() -> None:
 def test_a_signature_section_of_another_shape_is_refused(section: bytes) -> None:
     with pytest.raises(MalformedEvidence):
         pcrs_of(decode_eif(_resigned(section)))
+
+
+def test_a_certificate_whose_key_cannot_be_read_is_refused() -> None:
+    point = (
+        x509.load_der_x509_certificate(SIGNER).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    )
+    off_the_curve = SIGNER.replace(point, point[:-1] + bytes([point[-1] ^ 1]))
+    entry = {**_entry(), "signing_certificate": off_the_curve}
+    with pytest.raises(MalformedEvidence, match=r"^artifact\.certificate: signing certificate: got no key"):
+        pcrs_of(decode_eif(_resigned(cbor2.dumps([entry]))))
 
 
 @settings(max_examples=200, derandomize=True)
