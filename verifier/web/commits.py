@@ -1,7 +1,7 @@
 """Verdicts of one event loop, committed in groups: a group shares one transaction, hence one wait for the disk.
 
 One group is written at a time; what is judged meanwhile is the next. A record waits some turns of the loop, so that requests that lie
-in sockets are seen, and then for those that are being read or judged, some milliseconds at most: a commit costs as much as half of
+in sockets are seen, and then for those that wait to be judged, some milliseconds at most: a commit costs as much as half of
 a request's cryptography, and those who send at once are to share it. A single request waits for no other.
 """
 
@@ -27,11 +27,10 @@ _Done = asyncio.Future[CommittedRecord]
 class _Group:
     """Records that are written together: who waits for each, and what gives up on it."""
 
-    __slots__ = ("began", "is_timed", "timer", "waiting")
+    __slots__ = ("is_due", "timer", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.began = loop.time()
-        self.is_timed = False
+        self.is_due = False  # it has waited long enough for others
         self.waiting: dict[_Done, Callable[[], None]] = {}
         self.timer = loop.call_later(WAIT_S, self._give_up)
 
@@ -80,9 +79,15 @@ class GroupCommits:
         give_up = self._store.commit_soon(record, settled)
         if self._next is None:
             self._next = _Group(self._loop)
+            # One that is expected may be slow, or never come.
+            self._loop.call_later(GATHER_S, self._make_due, self._next)
         self._next.waiting[done] = give_up
         self._look_later()
         return await done
+
+    def _make_due(self, group: _Group) -> None:
+        group.is_due = True
+        self._flush_if_due()
 
     def _look_later(self, turns: int = _TURNS) -> None:
         if self._next is None or self._writing is not None or self._looks:
@@ -102,12 +107,8 @@ class GroupCommits:
         if group is None or self._writing is not None:
             return  # what is there when the writer is done is the next group
         wants_more = self._expected and len(group.waiting) < GROUP_WANTED
-        left = GATHER_S - (self._loop.time() - group.began)
-        if wants_more and left > 0:
-            if not group.is_timed:  # one that is expected may be slow, or never come
-                group.is_timed = True
-                self._loop.call_later(left, self._flush_if_due)
-            return
+        if wants_more and not group.is_due:
+            return  # who is expected looks again when it is through
         self._writing, self._next = group, None
         try:
             self._store.flush()

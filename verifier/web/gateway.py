@@ -178,9 +178,10 @@ class Gateway:
         if declared is None or declared > SMALL_BYTES:
             share = min(declared or cap, cap)
             await self._space.take(share)
-        with given_back(self._space, share), self._commits.expected():
+        with given_back(self._space, share):
             body = await read_body(call.receive, cap, declared)
-            judged = await self._judge(body, call)
+            with self._commits.expected():
+                judged = await self._judge(body, call)
         committed = await self._commits.commit(judged.record)
         outcome = self._service.answer(judged, committed)
         return Reply(200, f'{{"answer":"{outcome.answer}"}}'.encode(), after=partial(left, outcome))

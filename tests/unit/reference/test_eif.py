@@ -210,12 +210,12 @@ def test_a_signature_section_of_another_shape_is_refused(section: bytes) -> None
 
 
 def test_a_certificate_whose_key_cannot_be_read_is_refused() -> None:
-    point = (
-        x509.load_der_x509_certificate(SIGNER).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    )
-    off_the_curve = SIGNER.replace(point, point[:-1] + bytes([point[-1] ^ 1]))
+    certificate = x509.load_pem_x509_certificate(SIGNER)
+    point = certificate.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    der = certificate.public_bytes(Encoding.DER)
+    off_the_curve = der.replace(point, point[:-1] + bytes([point[-1] ^ 1]))
     entry = {**_entry(), "signing_certificate": off_the_curve}
-    with pytest.raises(MalformedEvidence, match=r"^artifact\.certificate: signing certificate: got no key"):
+    with pytest.raises(MalformedEvidence, match=r"^identity\.artifact\.certificate: signing certificate: got no key"):
         pcrs_of(decode_eif(_resigned(cbor2.dumps([entry]))))
 
 
