@@ -163,11 +163,21 @@ def program(command: click.Command, name: str) -> None:
     """
     try:
         command(prog_name=name)
-    except Exception:  # noqa: BLE001 - the last line of defence: a traceback for the report, and the bug's exit code
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a traceback for the report, and the bug's exit code
+        if isinstance(error, OSError) and error.errno in _FULL and _is_of_printing(error):
+            _leave_full_output(full_disk(error))
         import traceback
 
         traceback.print_exc()
         sys.exit(int(Exit.BUG))
+
+
+def _is_of_printing(error: OSError) -> bool:
+    """Tell whether printing failed, of help too. A second write is no test: a stream forgets what it lost."""
+    step = error.__traceback__
+    while step is not None and step.tb_frame.f_code is not click.echo.__code__:
+        step = step.tb_next
+    return step is not None
 
 
 def failure(error: BridgeError | ConfigError) -> Answer:
