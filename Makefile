@@ -82,7 +82,7 @@ test: $(STAMP) ## Run all tests against the real parts, without a network (PYTES
 	fi; \
 	exec $$offline $(BIN)/pytest tests --ignore=tests/compose --ignore=tests/fuzz --ignore=tests/faults $(PARALLEL) $(PYTEST_ARGS)
 
-# VAB_FAULTS=long asks for the long form.
+# VAB_TEST_FAULTS=long asks for the long form.
 test-faults: $(STAMP) ## Break what the verifier stands on, in the real process tree; prints fault, promise and what was seen
 	@$(PARTS) debian --for test
 	@$(with_vault); export VAB_TEST_REQUIRE_PARTS=1; exec $(BIN)/pytest tests/faults $(PARALLEL) $(PYTEST_ARGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PROGRAMS = ("benchmarks.verify", "benchmarks.dcap", "benchmarks.attest")
+PROGRAMS = ("benchmarks.verify", "benchmarks.dcap", "benchmarks.attest", "benchmarks.hostile")
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """`make test-faults`: every fault is made in the real process tree, and the table at the end says what was seen.
 
 A test names its fault and what is promised by ``@pytest.mark.fault(what, promised)`` and tells what it saw by the fixture ``seen``.
-``VAB_FAULTS=long`` asks for the long form of those that have one.
+``VAB_TEST_FAULTS=long`` asks for the long form of those that have one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def seen(record_property: Callable[[str, object], None]) -> Seen:
 @pytest.fixture(scope="session")
 def is_long() -> bool:
     """Tell whether the long form is asked for."""
-    return os.environ.get("VAB_FAULTS") == "long"
+    return os.environ.get("VAB_TEST_FAULTS") == "long"
 
 
 @pytest.hookimpl(tryfirst=True)

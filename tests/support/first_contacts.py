@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from attester.flow import attest_once, verifier_client
-from attester.patience import patiently
+from attester.patience import Patience
 from forge.sev_snp import ForgedAmd
 from tests.support.live import LiveVerifier
 from tests.support.vendor_servers import VendorServer
@@ -68,7 +68,7 @@ def attest(live: LiveVerifier, chip: ForgedAmd, *, wait_s: float = 60.0) -> None
     """Walk the way as the attester's command does, with its patience."""
     trust, provider = live.trust(), BareProvider(chip)
     client = verifier_client(trust)
-    patiently(lambda: attest_once(client, trust, provider, lambda: int(time.time())), wait_s=wait_s)
+    Patience(wait_s).repeat(lambda: attest_once(client, trust, provider, lambda: int(time.time())))
 
 
 def at_once(count: int, step: Callable[[], None]) -> list[BridgeError]:

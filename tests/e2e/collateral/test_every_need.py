@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from attester.flow import attest_once, verifier_client
-from attester.patience import patiently
+from attester.patience import Patience
 from forge.azure import ForgedAzure
 from forge.intel import ForgedIntel
 from forge.intel_quote import Shape
@@ -96,7 +96,7 @@ class Place:
         """Walk the way with the attester's patience."""
         trust = self.live.trust(scheme)
         provider, client = Provider(MACHINES[scheme]), verifier_client(trust)
-        patiently(lambda: attest_once(client, trust, provider, lambda: int(time.time())), wait_s=wait_s)
+        Patience(wait_s).repeat(lambda: attest_once(client, trust, provider, lambda: int(time.time())))
 
     def forget(self) -> None:
         """As on the first day: nothing is cached, nothing was asked for."""
@@ -153,7 +153,7 @@ def test_a_chain_that_came_with_the_evidence_opens_the_rest_without_a_pccs(place
     )
     trust = place.live.trust("tdx")
     provider, client = Provider(replace(MACHINES["tdx"], make=carried)), verifier_client(trust)
-    patiently(lambda: attest_once(client, trust, provider, lambda: int(time.time())), wait_s=30)
+    Patience(30).repeat(lambda: attest_once(client, trust, provider, lambda: int(time.time())))
 
     assert PCKCERT not in place.vendor.counts()
     assert place.vendor.counts()["/tdx/certification/v4/tcb"] == 1

@@ -1,0 +1,1 @@
+"""What hostile requests cost, beside a normal login."""
