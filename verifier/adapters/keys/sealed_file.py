@@ -9,6 +9,7 @@ file, synced and renamed under a lock: a reader sees the old file or the new one
 from __future__ import annotations
 
 import fcntl
+import hmac
 import json
 import os
 import secrets
@@ -32,7 +33,8 @@ from verifier.formats.errors import ConfigError
 PASSPHRASE_MIN: Final = 16
 # 32 MiB and about 0.1 s a guess; the passphrase is a file that a machine made, so this is a second line of defence.
 SCRYPT_N: Final = 2**15
-_SALT_SIZE, _NONCE_SIZE, _KEY_SIZE = 16, 12, 32
+_SALT_SIZE, _NONCE_SIZE, _KEY_SIZE, _CHECK_SIZE = 16, 12, 32, 8
+_CHECK_LABEL: Final = b"vault-attestation-bridge/sealed-file/check"
 
 
 # The last keys that this process derived. A process opens its key file, and a ceremony the root's.
@@ -64,6 +66,8 @@ class _Sealed(BaseModel):
     kdf: _Kdf
     nonce: str
     body: str
+    # Tells a wrong passphrase from a damaged file, and nothing more: it is not authenticated. Files of before have none.
+    check: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +121,11 @@ class SealedFile:
         """Return what the file says it is and its opened body. Anything wrong is ``ConfigError``, by name."""
         sealed = self._parse(kind)
         nonce, body = self._unb64("nonce", sealed.nonce), self._unb64("body", sealed.body)
+        key = self._key(sealed.kdf)
         try:
-            opened = AESGCM(self._key(sealed.kdf)).decrypt(
-                nonce, body, _associated(sealed.about, sealed.kdf, sealed.nonce)
-            )
+            opened = AESGCM(key).decrypt(nonce, body, _associated(sealed.about, sealed.kdf, sealed.nonce))
         except (InvalidTag, ValueError):
-            want = "the passphrase that sealed it, and an unchanged file"
-            raise self._wrong("body", "a seal that does not open", want) from None
+            raise self._unopened(sealed, key) from None
         return sealed.about, opened
 
     def peek(self, kind: str) -> About:
@@ -135,8 +137,9 @@ class SealedFile:
         kdf = self._parse(about.kind).kdf if self.exists() else _Kdf(salt=b64url(secrets.token_bytes(_SALT_SIZE)))
         raw_nonce = secrets.token_bytes(_NONCE_SIZE)
         nonce = b64url(raw_nonce)
-        sealed = AESGCM(self._key(kdf)).encrypt(raw_nonce, canonical(body), _associated(about, kdf, nonce))
-        whole = _Sealed(about=about, kdf=kdf, nonce=nonce, body=b64url(sealed))
+        key = self._key(kdf)
+        sealed = AESGCM(key).encrypt(raw_nonce, canonical(body), _associated(about, kdf, nonce))
+        whole = _Sealed(about=about, kdf=kdf, nonce=nonce, body=b64url(sealed), check=_check(key))
         replace_durably(self.path, json.dumps(whole.model_dump(), indent=1).encode() + b"\n")
 
     @contextmanager
@@ -182,6 +185,18 @@ class SealedFile:
             _DERIVED[source] = known
         return known
 
+    def _unopened(self, sealed: _Sealed, key: bytes) -> ConfigError:
+        """Word why a seal does not open, as far as the file can tell."""
+        if not sealed.check:
+            want = "the passphrase that sealed it, and an unchanged file"
+            return self._wrong("body", "a seal that does not open", want)
+        if sealed.check != _check(key):
+            want = f"the passphrase that sealed this file, and kdf unchanged; look at {self._passphrase_file}"
+            return self._wrong("passphrase", "another passphrase", want)
+        return self._wrong(
+            "body", "a file that was changed or is damaged", "the file as it was written; restore it from a backup"
+        )
+
     def _unb64(self, key: str, text: str) -> bytes:
         try:
             return unb64url(text)
@@ -190,6 +205,11 @@ class SealedFile:
 
     def _wrong(self, key: str, got: object, want: str) -> ConfigError:
         return ConfigError(str(self.path), key, got, want)
+
+
+def _check(key: bytes) -> str:
+    """Return what tells this key from another. A guess costs a whole scrypt, as one at the seal does."""
+    return b64url(hmac.digest(key, _CHECK_LABEL, "sha256")[:_CHECK_SIZE])
 
 
 def _associated(about: About, kdf: _Kdf, nonce: str) -> bytes:
