@@ -22,6 +22,7 @@ from tests.support.live_tpm import TPM_WORKLOAD, ForgedTpmProvider, TpmVerifier,
 from tests.support.old_store import make_old_store
 from tests.support.parts import missing
 from tests.support.postgresql import PostgresServer, postgres_server
+from tests.support.proc import replace_web_processes
 from tests.support.waiting import wait_for
 from tools.demo.adversaries import prepare
 from tools.demo.forged import FORGED_WORKLOAD
@@ -115,6 +116,8 @@ def test_a_workload_that_a_hand_changed_is_refused_alone(tmp_path: Path, new_url
         live.attest(live.trust("pay"))
         change = "UPDATE trust_documents SET body = body || ' ' WHERE kind = 'workload' AND name = 'ship'"
         _by_hand(url, change)
+        # A process that read the document before has it in memory, as it was compiled.
+        replace_web_processes(live)
         assert _refusal(live, "ship") == (503, "service.store.seal")
         live.attest(live.trust("pay"))
         live.stop()
@@ -303,7 +306,8 @@ def test_a_copied_file_does_not_serve(tmp_path: Path, seen: Seen) -> None:
 def test_a_store_of_the_first_schema_is_taken_over(tmp_path: Path, new_url: NewUrl, seen: Seen) -> None:
     url = new_url()
     records = make_old_store(url, "simulated")
-    with live_verifier(tmp_path / "v", {"database_url": url}) as live:
+    # Its trust document is none that could be read, and not in the folder: it is not to stay in force for a while.
+    with live_verifier(tmp_path / "v", {"database_url": url, "trust_removal_grace_s": 0}) as live:
         live.attest()
         assert len(live.records()) == len(records) + 1
         assert "store-sealed" in live.log()

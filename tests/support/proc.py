@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 from tests.support.live import LiveVerifier
+from tests.support.waiting import wait_for
 
 
 def processes_of(live: LiveVerifier, name: str) -> dict[int, int]:
@@ -21,3 +24,17 @@ def processes_of(live: LiveVerifier, name: str) -> dict[int, int]:
             if state != "Z":
                 found[int(path.name)] = int(parent)
     return found
+
+
+def web_processes(live: LiveVerifier) -> list[int]:
+    """Return the processes that serve: children of the first one of that name."""
+    ours = processes_of(live, "verifier-web")
+    return [pid for pid, parent in ours.items() if parent in ours]
+
+
+def replace_web_processes(live: LiveVerifier) -> None:
+    """Kill the processes that serve, and wait until as many others do."""
+    before = web_processes(live)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: len(set(web_processes(live)) - set(before)) >= len(before) and live.folder.is_ready())

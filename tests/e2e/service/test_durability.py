@@ -18,7 +18,7 @@ import pytest
 from attester.https import Reply
 from tests.support.keyfiles import make_key_folder
 from tests.support.live import LiveVerifier, live_verifier, problem, seeded
-from tests.support.proc import processes_of
+from tests.support.proc import processes_of, web_processes
 from tests.support.signing import BASE_URL
 from tests.support.waiting import wait_for
 from tools.demo.adversaries import Request, open_jwe
@@ -105,12 +105,6 @@ def _counter(live: LiveVerifier, name: str) -> float:
     return sum(float(value) for value in found)
 
 
-def _workers(live: LiveVerifier) -> list[int]:
-    """Process ids of gunicorn's workers: children of the first process of that name."""
-    ours = processes_of(live, "verifier-web")
-    return [pid for pid, parent in ours.items() if parent in ours]
-
-
 def test_metrics_count_what_all_workers_did_and_never_fall(tmp_path: Path) -> None:
     with live_verifier(tmp_path, {"workers": 3}) as live:
         for _ in range(30):
@@ -120,9 +114,9 @@ def test_metrics_count_what_all_workers_did_and_never_fall(tmp_path: Path) -> No
         # What /metrics says is at most a second old.
         wait_for(lambda: _counter(live, "vab_attestations_total") == 30)
         wait_for(lambda: _counter(live, "vab_refusals_total") == 1)
-        victim = _workers(live)[0]
+        victim = web_processes(live)[0]
         os.kill(victim, signal.SIGKILL)
-        wait_for(lambda: len(now := _workers(live)) >= 3 and victim not in now)
+        wait_for(lambda: len(now := web_processes(live)) >= 3 and victim not in now)
         live.attest()
         wait_for(lambda: _counter(live, "vab_attestations_total") == 31)
         live.stop()

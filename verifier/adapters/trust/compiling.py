@@ -331,7 +331,12 @@ def documents_as_rows(documents: Documents) -> Iterator[TrustRow]:
 
 
 def _parsed(row: TrustRow, schemes: Schemes) -> Parsed:
-    return parse_document(PlainDocument(f"store:{key_of(row)}", json.loads(row.body)), schemes)
+    where = f"store:{key_of(row)}"
+    try:
+        value = json.loads(row.body)
+    except ValueError:
+        raise ConfigError(where, "document", "unreadable text", "JSON") from None
+    return parse_document(PlainDocument(where, value if isinstance(value, dict) else {}), schemes)
 
 
 def _change_of(after: Successor) -> dict[str, Any]:
