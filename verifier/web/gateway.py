@@ -151,12 +151,16 @@ class Gateway:
 
     # -- before any work ------------------------------------------------------------------------------------------------
 
-    def _admit(self, call: Call, media_type: str) -> None:
+    def _count(self, call: Call) -> None:
+        """Let a request in, or tell its client when to come again."""
         if self._pending > PENDING_MAX:
             raise busy("too many requests at once")
         retry_after = self._limit.admit(client_of(call.source), self._parts.clock.now_ms())
         if retry_after:
             raise rate_limited(retry_after)
+
+    def _admit(self, call: Call, media_type: str) -> None:
+        self._count(call)
         got = call.headers.get(b"content-type", b"").decode("latin-1")
         if got != media_type and got.partition(";")[0].strip().lower() != media_type:
             raise unsupported_media(got, media_type)
@@ -239,11 +243,9 @@ class Gateway:
 
     async def _pass_on(self, call: Call, scope: Scope, send: Send) -> None:
         """Hand a request to Flask with its whole body, so that a thread never waits for a client."""
+        self._count(call)  # paths that lead nowhere are counted too: each takes a thread
         body = b""
         if call.method not in ("GET", "HEAD"):
-            retry_after = self._limit.admit(client_of(call.source), self._parts.clock.now_ms())
-            if retry_after:
-                raise rate_limited(retry_after)
             body = await read_body(call.receive, BODY_CAPS["enrolments"], declared_length(call.headers))
         sent = False
 

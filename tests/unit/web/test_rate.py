@@ -64,6 +64,13 @@ def test_the_second_of_one_a_minute_is_told_when_to_come_back_and_nothing_is_don
     assert home.seen == []
 
 
+def test_a_path_that_leads_nowhere_counts_and_the_keys_do_not(home: House) -> None:
+    """Vault fetches keys whenever a client makes it do so: those are static bytes."""
+    keys = ("GET", "/t/default/.well-known/jwks.json")
+    answers = answered(home, {"rate_per_minute": 1}, ("GET", "/nothing"), ("GET", "/nothing"), keys, keys)
+    assert [answer.status for answer in answers if answer] == [404, 429, 200, 200]
+
+
 def test_a_client_that_has_left_is_not_judged(home: House) -> None:
     home.seen.clear()
     jose = {"content-type": "application/jose"}
