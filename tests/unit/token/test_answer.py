@@ -43,8 +43,9 @@ def test_the_envelope_has_five_fields_and_exactly_three_header_members() -> None
 
 def test_randomness_is_an_argument_and_all_of_it() -> None:
     jwk = AnswerMaker().enc_jwk
-    one, again = (encrypt_answer(b"x", jwk, random_from("a")) for _ in range(2))
-    other = encrypt_answer(b"x", jwk, random_from("b"))
+    plaintext = bytes(32)  # of one byte, every 256th pair would be sealed to the same one
+    one, again = (encrypt_answer(plaintext, jwk, random_from("a")) for _ in range(2))
+    other = encrypt_answer(plaintext, jwk, random_from("b"))
     assert one == again
     assert all(
         mine != theirs for i, (mine, theirs) in enumerate(zip(one.split("."), other.split("."), strict=True)) if i != 1
