@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import secrets
 import socket
+from dataclasses import replace
 
 import click
 
@@ -15,7 +16,7 @@ from verifier.compose import mark_file, open_keys
 from verifier.core.binding import NONCE_SIZE
 from verifier.core.console import Answer, answers
 from verifier.core.ids import ServiceId
-from verifier.core.ports import VerdictRecord
+from verifier.core.ports import NO_ATTESTATION, VerdictRecord
 from verifier.core.timekeeping import StoreTimes
 from verifier.formats.encoding import utc_time
 
@@ -54,23 +55,13 @@ def accept_clock(config: str | None, reason: str) -> Answer:
 
 def _word(reason: str, who: str, now_ms: int, times: StoreTimes) -> VerdictRecord:
     """Return an operator's word as a record: no tenant, no evidence, no token."""
-    return VerdictRecord(
-        tenant="",
-        workload_uuid="",
-        workload="",
-        scheme="",
+    return replace(
+        NO_ATTESTATION,
         outcome="clock-accepted",
         check_id=ServiceId.CLOCK,
         nonce=secrets.token_bytes(NONCE_SIZE),
         nonce_expires_ms=now_ms,
         now_ms=now_ms,
-        policy="",
-        policy_digest=b"",
-        instance="",
-        measurement="",
-        jti="",
-        claims_digest=b"",
-        token_expires_ms=0,
         findings=(
             {
                 "rule": ServiceId.CLOCK,
@@ -80,7 +71,6 @@ def _word(reason: str, who: str, now_ms: int, times: StoreTimes) -> VerdictRecor
                 "detail": reason,
             },
         ),
-        evidence=b"",
         source=who,
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from verifier.core.timekeeping import StoreTimes
-from verifier.formats.errors import BridgeError
+from verifier.formats.errors import BridgeError, CannotDecide
 
 
 class Clock(Protocol):
@@ -70,6 +70,30 @@ class VerdictRecord(Verdict):
     nonce: bytes
     findings: Sequence[Mapping[str, Any]] | str  # JSON data, or their RFC 8785 form made already
     evidence: bytes
+
+
+# A record of no attestation: what it is about is filled in by ``dataclasses.replace``.
+NO_ATTESTATION = VerdictRecord(
+    tenant="",
+    workload_uuid="",
+    workload="",
+    scheme="",
+    outcome="refused",
+    check_id="",
+    nonce=b"",
+    nonce_expires_ms=0,
+    now_ms=0,
+    policy="",
+    policy_digest=b"",
+    instance="",
+    measurement="",
+    jti="",
+    claims_digest=b"",
+    token_expires_ms=0,
+    source="",
+    findings=(),
+    evidence=b"",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +168,8 @@ class TrustRow:
 
 # What is told of a record that is to be committed: where it went, or why it did not.
 Settled = Callable[[CommittedRecord | BridgeError], None]
+# Gives up on a record, and returns what is told of it then.
+GiveUp = Callable[[], CannotDecide]
 
 
 class VerdictStore(Protocol):
@@ -161,7 +187,7 @@ class VerdictStore(Protocol):
         """
         ...
 
-    def commit_soon(self, record: VerdictRecord, settled: Settled) -> Callable[[], None]:
+    def commit_soon(self, record: VerdictRecord, settled: Settled) -> GiveUp:
         """Keep a record for ``flush``; ``settled`` is called once, from another thread. Returns what gives up on it."""
         ...
 

@@ -27,6 +27,7 @@ TOKEN_LIFE_MIN_S = 10
 TOKEN_LIFE_MAX_S = 300
 JWKS_MAX_AGE_MAX_S = 300
 SKEW_MS = 5_000
+COMMIT_WAIT_S = 10.0  # for a verdict's commit: one that waited for longer than the skew is refused for its time anyway
 UNIX_PEER = "unix"
 MAX_INTERVAL_S = 60
 MAX_GRACE_S = 30 * 24 * 3600

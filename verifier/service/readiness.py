@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from verifier.core.binding import NONCE_LIFE_MS, NONCE_SIZE
 from verifier.core.ids import ServiceId
-from verifier.core.ports import VerdictRecord
+from verifier.core.ports import NO_ATTESTATION, VerdictRecord
 from verifier.formats.errors import CannotDecide
 from verifier.service.parts import Overview, Parts
 
@@ -158,23 +158,14 @@ class Walk:
 
 def rehearsal(now_ms: int, nonce: bytes) -> VerdictRecord:
     """Return a record that is written and taken back; its nonce and evidence are random, so that each walk meets other pages."""
-    return VerdictRecord(
+    return replace(
+        NO_ATTESTATION,
         tenant="default",
-        workload_uuid="",
         workload="readiness",
-        scheme="",
-        outcome="refused",
         check_id=ServiceId.STORE,
         nonce=nonce,
         nonce_expires_ms=now_ms + NONCE_LIFE_MS,
         now_ms=now_ms,
-        policy="",
-        policy_digest=b"",
-        instance="",
-        measurement="",
-        jti="",
-        claims_digest=b"",
-        token_expires_ms=0,
         findings="[]",
         evidence=hashlib.sha256(nonce).digest(),
     )

@@ -8,18 +8,17 @@ a request's cryptography, and those who send at once are to share it. A single r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from verifier.core.ids import ServiceId
-from verifier.core.ports import CommittedRecord, VerdictRecord, VerdictStore
+from verifier.core.ports import CommittedRecord, GiveUp, VerdictRecord, VerdictStore
+from verifier.core.settings import COMMIT_WAIT_S
 from verifier.formats.errors import BridgeError, CannotDecide
 
 GATHER_S: Final = 0.006
 GROUP_WANTED: Final = 16
 _TURNS: Final = 3  # bytes in a socket become a request, and the request a task
-WAIT_S: Final = 10.0  # a record that is older than the skew would be refused for its time anyway
 
 _Done = asyncio.Future[CommittedRecord]
 
@@ -31,15 +30,15 @@ class _Group:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.is_due = False  # it has waited long enough for others
-        self.waiting: dict[_Done, Callable[[], None]] = {}
-        self.timer = loop.call_later(WAIT_S, self._give_up)
+        self.waiting: dict[_Done, GiveUp] = {}
+        self.timer = loop.call_later(COMMIT_WAIT_S, self._give_up)
 
     def _give_up(self) -> None:
         """Answer those who waited too long. A record may still be written, without a token: a nonce lost, never one spent twice."""
         for done, give_up in self.waiting.items():
-            give_up()
+            told = give_up()
             if not done.done():
-                done.set_exception(CannotDecide(ServiceId.STORE, f"the store did not answer within {WAIT_S:.0f} s"))
+                done.set_exception(told)
 
 
 class GroupCommits:
@@ -62,11 +61,6 @@ class GroupCommits:
         finally:
             self._expected -= 1
             self._look_later()
-
-    @property
-    def is_writing(self) -> bool:
-        """Tell whether the writer has a group that is not settled."""
-        return self._writing is not None
 
     async def commit(self, record: VerdictRecord) -> CommittedRecord:
         """Spend the nonce and write the record; returns and raises what ``VerdictStore.commit_verdict`` does."""

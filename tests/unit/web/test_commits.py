@@ -104,14 +104,14 @@ def test_a_store_that_does_not_answer_is_given_up_on_and_what_it_did_not_take_is
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first group is in the writer's hands; the second waits behind it, and is answered in time all the same."""
-    monkeypatch.setattr(module, "WAIT_S", 0.2)
+    monkeypatch.setattr(module, "COMMIT_WAIT_S", 0.2)
     writer = store._owned.here().writer
     head = store.head().seq
 
     async def stuck(commits: GroupCommits) -> list[Any]:
         with writer._writing:
             first = asyncio.ensure_future(judged(commits))
-            while not commits.is_writing:  # noqa: ASYNC110 - it says so to no one
+            while commits._writing is None:  # noqa: ASYNC110 - it says so to no one
                 await asyncio.sleep(0)
             return await asyncio.gather(first, judged(commits), return_exceptions=True)
 

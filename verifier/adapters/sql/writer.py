@@ -9,7 +9,7 @@ once): SQLAlchemy's execution layer costs 0.2 ms a transaction here, a third of 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -28,13 +28,13 @@ from verifier.adapters.sql.records import WRITTEN, Prepared, link
 from verifier.adapters.sql.seals import Sealer
 from verifier.adapters.sql.timekeeping import KEPT_SQL
 from verifier.core.ids import ServiceId
-from verifier.core.ports import CommittedRecord, SteadyClock
+from verifier.core.ports import CommittedRecord, GiveUp, Settled, SteadyClock
+from verifier.core.settings import COMMIT_WAIT_S
 from verifier.core.timekeeping import LOGIN_TRIAL_MAX_MS, Belief, StoreTimes, Times, head_time, judge
 from verifier.formats.errors import BridgeError, CannotDecide, EvidenceRejected
 
 HEAD = "chain_head"
 GROUP_MAX = 64
-WAIT_S = 10.0  # a record that is older than the skew would be refused for its time anyway
 _SHARED_MAX = 4096
 _JOIN_S = 10.0
 # A part that many records share is marked as seen once in this time, not by each record; purging leaves it that much longer.
@@ -46,9 +46,14 @@ class _Waiter:
     """One caller: what it brought, and how it is told. Told once, from the writer's thread."""
 
     prepared: Prepared
-    tell: Callable[[CommittedRecord | BridgeError], None]
+    tell: Settled
     is_settled: bool = False
     given_up: bool = False
+
+    def give_up(self) -> CannotDecide:
+        """Wait no longer. It may still be written, without a token: a nonce lost, never one spent twice."""
+        self.given_up = True
+        return too_slow()
 
     def settle(self, outcome: CommittedRecord | BridgeError) -> None:
         self.is_settled = True
@@ -103,7 +108,7 @@ class _Statements:
 
 def too_slow() -> CannotDecide:
     """Word a store that has not answered in time."""
-    return CannotDecide(ServiceId.STORE, f"the store did not answer within {WAIT_S:.0f} s")
+    return CannotDecide(ServiceId.STORE, f"the store did not answer within {COMMIT_WAIT_S:.0f} s")
 
 
 class Shared:
@@ -166,29 +171,21 @@ class Writer:
         waiter = _Waiter(prepared, told.put)
         self._hand_over([waiter])
         try:
-            outcome = told.get(timeout=WAIT_S)
+            outcome = told.get(timeout=COMMIT_WAIT_S)
         except Empty:
-            # It may still be written, without a token: a nonce lost, never one spent twice.
-            waiter.given_up = True
-            raise too_slow() from None
+            raise waiter.give_up() from None
         if isinstance(outcome, BridgeError):
             raise outcome
         return outcome
 
-    def commit_soon(
-        self, prepared: Prepared, tell: Callable[[CommittedRecord | BridgeError], None]
-    ) -> Callable[[], None]:
+    def commit_soon(self, prepared: Prepared, tell: Settled) -> GiveUp:
         """Keep a record for the next ``flush`` of this thread; ``tell`` is called from the writer's thread, once.
 
         Returns what gives up on it: called before the writer takes it, the record is not written.
         """
         waiter = _Waiter(prepared, tell)
         self._staged.append(waiter)
-
-        def give_up() -> None:
-            waiter.given_up = True
-
-        return give_up
+        return waiter.give_up
 
     def flush(self) -> None:
         """Hand what was kept to the writer, as one group."""
@@ -293,7 +290,7 @@ class Writer:
     def rehearse(self, prepared: Prepared) -> None:
         """Write a record and take it back. On a connection of its own: SQLite's caches would hide a page that broke since."""
         database = self._database
-        if not self._writing.acquire(timeout=WAIT_S):
+        if not self._writing.acquire(timeout=COMMIT_WAIT_S):
             raise too_slow()
         try:
             with database.gate, database.turn_of_its_own():
