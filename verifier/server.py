@@ -49,13 +49,13 @@ def build_apps(settings: Settings) -> Apps:
 
     parts = compose(settings)
     problems = Problems(parts.clock)
-    return Apps(Gateway(parts, create_app(parts)), create_admin(parts), problems)
+    return Apps(Gateway(parts, create_app(parts, problems), problems), create_admin(parts, problems), problems)
 
 
 class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotations
     """gunicorn without a configuration file: everything comes from the settings."""
 
-    def __init__(self, settings: Settings, on_ready: Callable[[], None], binds: Sequence[str] = ()) -> None:
+    def __init__(self, settings: Settings, on_ready: Callable[[], None], binds: Sequence[str]) -> None:
         self._settings = settings
         self._binds = list(binds)
         self._on_ready = on_ready
@@ -65,7 +65,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotatio
         """Hand the settings to gunicorn."""
         settings = self._settings
         values: dict[str, Any] = {
-            "bind": self._binds or [settings.bind, settings.admin_bind],
+            "bind": self._binds,
             "workers": settings.workers or os.cpu_count() or 1,
             "worker_class": LoopWorker,
             "preload_app": True,
@@ -89,7 +89,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotatio
 
     def _say_ready(self, arbiter: Any) -> None:
         # Sockets that were lent are not this process's: gunicorn leaves the files of systemd's sockets alone, and theirs.
-        arbiter.systemd = bool(self._binds)
+        arbiter.systemd = True
         self._on_ready()
 
     def load(self) -> Apps:
@@ -100,8 +100,9 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotatio
 class _Listeners(LoopServer):
     """uvicorn's server on two sockets that serve different applications; TLS on the public one alone."""
 
-    def __init__(self, public: Config, admin: Config, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, public: Config, admin: Config, tls: ssl.SSLContext | None, problems: Problems) -> None:
         super().__init__(public)
+        self._problems = problems
         self._each = ((public, tls), (admin, None))
 
     async def startup(self, sockets: Any = None) -> None:
@@ -124,7 +125,7 @@ class _Listeners(LoopServer):
         self.started = True
 
     def _protocol_of(self, config: Config) -> Callable[[], BoundedProtocol]:
-        return lambda: BoundedProtocol(config=config, server_state=self.server_state, app_state={})
+        return lambda: BoundedProtocol(self._problems, config=config, server_state=self.server_state, app_state={})
 
 
 class LoopWorker(UvicornWorker):  # type: ignore[misc] # it has no annotations
@@ -141,11 +142,11 @@ class LoopWorker(UvicornWorker):  # type: ignore[misc] # it has no annotations
         apps: Apps = self.wsgi
         settings: Settings = self.cfg.verifier
         apps.public.start()
-        BoundedProtocol.problems = apps.problems
         self.config.app = apps.public
         self.config.timeout_graceful_shutdown = settings.graceful_timeout_s
         admin: Asgi = WSGIMiddleware(apps.admin, workers=2)  # type: ignore[assignment]
-        server = _Listeners(self.config, Config(admin, log_config=None, **self.CONFIG_KWARGS), tls_context(settings))
+        for_admin = Config(admin, log_config=None, **self.CONFIG_KWARGS)
+        server = _Listeners(self.config, for_admin, tls_context(settings), apps.problems)
         self._install_sigquit_handler()
         end_with_parent()
         _spare_the_collector()
@@ -188,10 +189,10 @@ def _forget_worker(_server: Any, _worker: Any) -> None:
             compact(folder)
 
 
-def run(settings: Settings, on_ready: Callable[[], None], *, binds: Sequence[str] = ()) -> None:
+def run(settings: Settings, on_ready: Callable[[], None], *, binds: Sequence[str]) -> None:
     """Run gunicorn in this process until it is told to stop; ``on_ready`` is called once it listens.
 
-    ``binds``: where, if not at the settings' addresses: the public and the operator's socket, bound by ``verifier serve`` (``fd://7``).
+    ``binds``: the public and the operator's socket, bound by ``verifier serve`` (``fd://7``).
     """
     from verifier.web import metrics
 

@@ -23,23 +23,23 @@ from verifier.web import metrics
 from verifier.web.health import Health
 from verifier.web.openapi import document_bytes
 from verifier.web.problems import Problems, http_refusal, readiness, unsupported_media
-from verifier.web.replies import JSON_TYPE, Reply
+from verifier.web.replies import HARDENED, JSON_TYPE, Reply
 
 _HEX = re.compile(r"(?:[0-9a-f]{2})+", re.ASCII)
 _log = structlog.get_logger("verifier.web")
 
 
-def create_app(parts: Parts) -> Flask:
+def create_app(parts: Parts, problems: Problems) -> Flask:
     """Build the public routes that are not hot. Called before gunicorn forks: no connection is opened."""
-    app = new_app("verifier", Problems(parts.clock))
+    app = new_app("verifier", problems)
     _add_enrolment(app, Enrolments(parts))
     _route(app, "/v1/openapi.json", "openapi", "GET", lambda: _json(document_bytes().decode()))
     return app
 
 
-def create_admin(parts: Parts) -> Flask:
+def create_admin(parts: Parts, problems: Problems) -> Flask:
     """Build the operator's routes."""
-    app = new_app("verifier-admin", Problems(parts.clock))
+    app = new_app("verifier-admin", problems)
     _add_health(app, parts)
     return app
 
@@ -69,9 +69,8 @@ def _response(reply: Reply) -> Response:
 
 
 def _harden(response: Response) -> Response:
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    if "Cache-Control" not in response.headers:
-        response.headers["Cache-Control"] = "no-store"
+    for name, value in HARDENED.items():
+        response.headers.setdefault(name, value)
     return response
 
 

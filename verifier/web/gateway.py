@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from a2wsgi import WSGIMiddleware
+from werkzeug.http import parse_etags, unquote_etag
 
 from verifier.core.wire import BODY_CAPS, ChallengeRequest, parse_model
 from verifier.formats.addresses import client_of
@@ -43,7 +44,7 @@ from verifier.web.source import Sources
 
 JOSE_TYPE: Final = "application/jose"
 PENDING_MAX: Final = 1024  # requests in progress in one process; beyond it a client is told to come again
-_HARDENED: Final = ((b"x-content-type-options", b"nosniff"),)
+
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Scope = Mapping[str, Any]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -76,10 +77,10 @@ class _Route:
 class Gateway:
     """The public application. Built before gunicorn forks; ``start`` is called in the process that serves."""
 
-    def __init__(self, parts: Parts, cold: Any) -> None:
+    def __init__(self, parts: Parts, cold: Any, problems: Problems) -> None:
         self._parts = parts
         self._service = Service(parts)
-        self._problems = Problems(parts.clock)
+        self._problems = problems
         self._limit = RateLimit(parts.settings.rate_per_minute)
         self._sources = Sources(parts.settings.trusted_proxies)
         self._cold_app = cold
@@ -122,7 +123,8 @@ class Gateway:
             reply = self._problems.reply(error, name, call.source)
         finally:
             self._pending -= 1
-            self._observe(name, time.perf_counter() - started)
+            if route is not None:  # Flask times its own
+                self._observe(name, time.perf_counter() - started)
         await send_reply(send, reply, is_head=call.method == "HEAD")
         if reply.after is not None and not call.has_left():
             reply.after()
@@ -262,22 +264,11 @@ class Gateway:
 
 def _is_known(header: bytes, etag: str) -> bool:
     """Tell whether If-None-Match names the entity tag (RFC 9110 section 13.1.2: weak comparison)."""
-    known = [part.strip().removeprefix("W/") for part in header.decode("latin-1").split(",")]
-    return bool(header) and (etag.removeprefix("W/") in known or "*" in known)
+    return parse_etags(header.decode("latin-1")).contains_weak(unquote_etag(etag)[0] or "")
 
 
 async def send_reply(send: Send, reply: Reply, *, is_head: bool = False) -> None:
     """Send a reply as ASGI's two messages."""
-    headers = [*_HARDENED]
-    if reply.content_type:
-        headers.append((b"content-type", reply.content_type.encode()))
-    if reply.status != 304:  # noqa: PLR2004 - Not Modified has no content
-        headers.append((b"content-length", b"%d" % len(reply.body)))
-    has_cache = False
-    for name, value in reply.headers:
-        has_cache = has_cache or name == "Cache-Control"
-        headers.append((name.lower().encode(), value.encode("latin-1")))
-    if not has_cache:
-        headers.append((b"cache-control", b"no-store"))
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.fields()]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if is_head else reply.body})

@@ -7,6 +7,7 @@ from the connection), its body 30 s from its head. Source: RFC 9112; docs/adr/00
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -18,26 +19,25 @@ HANDSHAKE_S: Final = 10.0
 HEAD_S: Final = 10.0
 BODY_S: Final = 30.0
 HEAD_BYTES: Final = 16 * 1024
+_HEAD, _BODY = "request head", "body"
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """A connection. ``problems`` words what is refused before there is a request."""
 
-    problems: Problems
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, problems: Problems, **named: Any) -> None:
+        super().__init__(**named)
+        self._problems = problems
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
-        self._in_head = True
-        self._waits_for = "request head"
+        self._waits_for = _HEAD  # "" between two requests
         self._timed = ""  # what the deadline is for
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock for the first head."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, "has_left": transport.is_closing}
-        self._arm(HEAD_S, "request head")
+        self._keep_time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
@@ -46,27 +46,26 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on, within the bounds of a head."""
-        if self._in_head:
+        if self._waits_for != _BODY:
             self._head_bytes += len(data)
         super().data_received(data)
         self._keep_time()
-        if self._in_head and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+        if self._waits_for != _BODY and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self._refuse(head_too_large(HEAD_BYTES))
 
     def on_message_begin(self) -> None:
         """Note that a head has begun."""
-        self._waits_for = "request head"
+        self._waits_for = _HEAD
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Note that the body comes next."""
-        self._in_head, self._head_bytes = False, 0
-        self._waits_for = "body"
+        self._head_bytes = 0
+        self._waits_for = _BODY
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Note that the request is here."""
-        self._in_head = True
         self._waits_for = ""
         super().on_message_complete()
 
@@ -79,11 +78,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._waits_for != self._timed or self.transport.is_closing():
             self._disarm()
             if self._waits_for and not self.transport.is_closing():
-                self._arm(BODY_S if self._waits_for == "body" else HEAD_S, self._waits_for)
-
-    def _arm(self, seconds: float, what: str) -> None:
-        self._timed = what
-        self._deadline = self.loop.call_later(seconds, self._expire, what, seconds)
+                self._timed = self._waits_for
+                seconds = BODY_S if self._timed == _BODY else HEAD_S
+                self._deadline = self.loop.call_later(seconds, self._expire, self._timed, seconds)
 
     def _disarm(self) -> None:
         if self._deadline is not None:
@@ -100,7 +97,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer in the place of the application, and close; where an answer was begun already, only close."""
         self._disarm()
         source = self.client[0] if self.client else ""
-        reply = self.problems.reply(refusal, "other", source)
+        reply = self._problems.reply(refusal, "other", source)
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
             self.transport.write(_as_http(reply))
@@ -111,14 +108,5 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _as_http(reply: Reply) -> bytes:
-    fields = [
-        ("content-type", reply.content_type), ("content-length", str(len(reply.body))), ("connection", "close"),
-        ("cache-control", "no-store"), ("x-content-type-options", "nosniff"), *reply.headers,
-    ]  # fmt: skip
-    head = "".join(f"{name}: {value}\r\n" for name, value in fields)
-    return (
-        f"HTTP/1.1 {reply.status} {_PHRASES.get(reply.status, 'Refused')}\r\n{head}\r\n".encode("latin-1") + reply.body
-    )
-
-
-_PHRASES: Final = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in [*reply.fields(), ("connection", "close")])
+    return f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n{head}\r\n".encode("latin-1") + reply.body

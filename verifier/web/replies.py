@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
+# What every reply has unless it says otherwise.
+HARDENED: Mapping[str, str] = MappingProxyType({"x-content-type-options": "nosniff", "cache-control": "no-store"})
 JSON_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
 
@@ -36,6 +40,15 @@ class Reply:
     content_type: str = JSON_TYPE
     headers: tuple[tuple[str, str], ...] = ()
     after: Callable[[], None] | None = None
+
+    def fields(self) -> list[tuple[str, str]]:
+        """Return all header fields, names in lower case: these, the body's, and what every reply has."""
+        fields = {**HARDENED, **{name.lower(): value for name, value in self.headers}}
+        if self.content_type:
+            fields["content-type"] = self.content_type
+        if self.status != HTTPStatus.NOT_MODIFIED:  # it has no content
+            fields["content-length"] = str(len(self.body))
+        return list(fields.items())
 
 
 def json_reply(text: str) -> Reply:

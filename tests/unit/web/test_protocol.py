@@ -41,12 +41,12 @@ def talk(*pieces: bytes) -> bytes:
     """Send pieces and return all that came back until the connection was closed."""
 
     async def run() -> bytes:
-        BoundedProtocol.problems = Problems(SystemClock())
+        problems = Problems(SystemClock())
         config = Config(_echo, http=BoundedProtocol, ws="none", lifespan="off", log_config=None)
         config.load()
         state = ServerState()
         server = await asyncio.get_running_loop().create_server(
-            lambda: BoundedProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+            lambda: BoundedProtocol(problems, config=config, server_state=state, app_state={}), "127.0.0.1", 0
         )
         async with server:
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())

@@ -15,6 +15,7 @@ from tests.support.keyfiles import make_key_folder
 from tests.support.service import House, house
 from verifier.web.app import create_app
 from verifier.web.gateway import Gateway
+from verifier.web.problems import Problems
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +40,8 @@ def answered(home: House, settings: dict[str, Any], *requests: tuple[Any, ...], 
     parts = replace(home.parts, settings=home.parts.settings.model_copy(update=settings))
 
     async def run() -> list[Answered | None]:
-        gateway = Gateway(parts, create_app(parts))
+        problems = Problems(parts.clock)
+        gateway = Gateway(parts, create_app(parts, problems), problems)
         gateway.start()
         return [await ask(gateway, *request, **named) for request in requests]
 
