@@ -13,6 +13,7 @@ import pytest
 from tests.support.asgi import Answered, ask
 from tests.support.keyfiles import make_key_folder
 from tests.support.service import House, house
+from verifier.web import gateway as gateway_module
 from verifier.web.app import create_app
 from verifier.web.gateway import Gateway
 from verifier.web.problems import Problems
@@ -73,10 +74,21 @@ def test_a_path_that_leads_nowhere_counts_and_the_keys_do_not(home: House) -> No
     assert [answer.status for answer in answers if answer] == [404, 429, 200, 200]
 
 
-def test_a_client_that_has_left_is_not_judged(home: House) -> None:
+@pytest.mark.parametrize("size", [5, 100_000], ids=["small", "large"])
+def test_a_client_that_has_left_is_not_judged(home: House, size: int) -> None:
     home.seen.clear()
     jose = {"content-type": "application/jose"}
-    assert answered(home, {}, ("POST", "/v1/attestations", b"a.b.c", jose), has_left=True) == [None]
+    assert answered(home, {}, ("POST", "/v1/attestations", b"a" * size, jose), has_left=True) == [None]
+    assert home.seen == []
+
+
+def test_a_process_that_has_enough_to_do_says_so(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_module, "PENDING_MAX", 0)
+    home.seen.clear()
+    for (answer,) in (answered(home, {}, (method, path, b"{}")) for method, path in ROUTES):
+        assert answer is not None
+        assert (answer.status, answer.json()["check_id"]) == (503, "service.busy")
+        assert answer.headers["retry-after"] == "2"
     assert home.seen == []
 
 
